@@ -1,0 +1,254 @@
+"""The evidence of a run: what was built, what was measured on the deployed artifact, and what was decided."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from artifacts.errors import RequestError
+from artifacts.files import write_json
+
+SCHEMA = 1
+"""The version of the evidence file; a reader refuses a newer one."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the numbers come from."""
+
+    cpu: str
+    isa: tuple[str, ...]
+    cores: int
+    memory_gb: float
+    gpu: str | None
+    os: str
+    python: str
+    governor: str | None
+    versions: Mapping[str, str]
+
+    def fingerprint(self) -> str:
+        """One line that tells two machines apart."""
+        return f"{self.cpu} | {self.cores} cores | {'+'.join(self.isa)} | {self.gpu or 'no GPU'}"
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage of the chain: what it did to the model, as measured."""
+
+    name: str
+    kind: str
+    key: str
+    cached: bool
+    seconds: float
+    """How long the stage took when it really ran."""
+    summary: str
+    """What the stage did to the model, in one line."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Measured figures; of a model: accuracy (0..1), parameters, macs, bytes, sparsity (0..1)."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One shipped file."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ParityRecord:
+    """How far the deployed outputs are from those of the model that they were converted from."""
+
+    passed: bool
+    against: str
+    """What the outputs were compared with: `float` module or `simulated` (fake-quantized) module."""
+    max_error: float
+    """Largest absolute difference divided by the spread (standard deviation) of the reference output."""
+    rms_error: float
+    """Root mean square difference divided by the spread of the reference output."""
+    argmax_agreement: float | None
+    """Share of real examples whose largest output is the same; none where outputs are not classes."""
+    tolerance: str
+    """The limit that was applied, in words and numbers."""
+    cases: tuple[str, ...]
+    """The inputs that were tried: real and random, and which batch sizes."""
+    first_bad: str | None = None
+    """Where the outputs first depart, when they do."""
+
+
+@dataclass(frozen=True)
+class AccuracyRecord:
+    """The task's metric on the whole evaluation set."""
+
+    metric: str
+    reference: float | None
+    simulated: float | None
+    deployed: float
+    examples: int
+    test_sha256: str
+
+
+@dataclass(frozen=True)
+class LatencyRecord:
+    """Warm latency of one call, in milliseconds."""
+
+    p50: float
+    p90: float
+    p99: float | None
+    """None with fewer than 1000 samples."""
+    ci95: tuple[float, float]
+    """95 % interval of the median, over processes."""
+    samples: int
+    processes: int
+    batch: int
+    threads: int
+    curve: tuple[float, ...]
+    """101 equally spaced quantiles, 0..100 %, for plotting."""
+
+
+@dataclass(frozen=True)
+class SpeedupRecord:
+    """The latency of a baseline divided by that of this artifact, interleaved in separate processes."""
+
+    baseline: str
+    ratio: float
+    ci95: tuple[float, float]
+    verdict: Literal["faster", "slower", "no difference shown"]
+
+
+@dataclass(frozen=True)
+class PlacementRecord:
+    """Operators inside and outside the accelerated kernels."""
+
+    accelerated: Mapping[str, int]
+    fallback: Mapping[str, int]
+    fallback_share: float
+    how: str
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """One limit and the measured value it was held against."""
+
+    name: str
+    limit: float
+    value: float | None
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class ArtifactRecord:
+    """One deployed artifact with everything that was measured on it."""
+
+    id: str
+    """Such as `onnxruntime-cpu/int8-qat`."""
+    target: str
+    precision: str
+    role: Literal["reference", "compressed"]
+    format: str
+    main: str
+    files: tuple[FileRecord, ...]
+    bytes: int
+    signature: Mapping[str, Any]
+    parity: ParityRecord
+    accuracy: AccuracyRecord
+    latency_ms: LatencyRecord
+    throughput_per_s: float
+    throughput_batch: int
+    cold_start_ms: float
+    cold_start_parts_ms: Mapping[str, float]
+    peak_rss_mb: float
+    placement: PlacementRecord
+    speedup: SpeedupRecord | None
+    gates: tuple[GateRecord, ...]
+    verdict: Literal["ship", "pass", "fail", "reference"]
+    """`ship`: the best that passed on its target; `pass`: passed, but another is better; `reference`: not judged."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A target that the recipe names but this machine cannot run."""
+
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision: which artifacts ship, and why or why not."""
+
+    passed: bool
+    shipped: tuple[str, ...]
+    best: str | None
+    """The shipped artifact with the lowest latency."""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that one run showed."""
+
+    name: str
+    command: str
+    recipe: Mapping[str, Any]
+    recipe_sha256: str
+    machine: Machine
+    data: Mapping[str, Any]
+    """Name, example counts, labels, preprocessing and fingerprint of the data set."""
+    stages: tuple[StageRecord, ...]
+    artifacts: tuple[ArtifactRecord, ...]
+    not_run: tuple[NotRun, ...]
+    verdict: Verdict
+    schema: int = SCHEMA
+
+    def artifact(self, artifact_id: str) -> ArtifactRecord:
+        """The artifact with this id.
+
+        Raises:
+            RequestError: there is none; the message lists those there are.
+        """
+        for record in self.artifacts:
+            if record.id == artifact_id:
+                return record
+        known = ", ".join(a.id for a in self.artifacts)
+        raise RequestError(f"no artifact {artifact_id!r} in run {self.name!r}; there are: {known}.")
+
+    def write(self, path: Path) -> None:
+        """Write the evidence as JSON, atomically."""
+        write_json(path, {"schema": self.schema, **asdict(self)})
+
+
+def read_evidence(path: Path) -> Evidence:
+    """Read an evidence file.
+
+    Raises:
+        RequestError: the file is missing, is not evidence, or was written by a newer schema.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Evidence).validate_json(_checked(path), strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RequestError(f"{path} is not valid evidence: {where}: {first['msg']}.") from None
+
+
+def _checked(path: Path) -> str:
+    import json
+
+    try:
+        text = path.read_text()
+        value = json.loads(text)
+        schema = value["schema"]
+    except FileNotFoundError:
+        raise RequestError(f"there is no evidence at {path}; make it with `tightship run RECIPE --out DIR`.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"{path} is not an evidence file: {error}.") from None
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise RequestError(f"{path} has schema {schema}, but this tightship reads up to {SCHEMA}; upgrade tightship.")
+    return text

@@ -1,0 +1,135 @@
+"""The frozen types that flow between the rooms: model -> exported file -> engine -> session."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifacts.specs import Signature
+
+if TYPE_CHECKING:
+    import torch
+
+Arrays = dict[str, NDArray[Any]]
+"""Tensors by name, as they go into and come out of a session."""
+
+Range = tuple[float, float]
+"""The smallest and largest value an activation takes, in real units."""
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """How to build a network without pickle: a zoo name or a factory, and its keyword arguments."""
+
+    zoo: str | None = None
+    factory: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One step of structured pruning: channels `channels` removed at layer `layer`."""
+
+    layer: str
+    outputs: bool
+    """True if output channels were cut, False if input channels."""
+    channels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TorchModel:
+    """A PyTorch network with all that is needed to build it again."""
+
+    module: "torch.nn.Module"
+    ref: ModelRef
+    signature: Signature
+    cuts: tuple[Cut, ...] = ()
+    masks: Mapping[str, "torch.Tensor"] = field(default_factory=dict)
+    """Unstructured pruning: parameter name -> boolean mask of the weights that are kept."""
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    """Quantization-aware training: graph node -> learned activation range; the module is then a folded graph."""
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """A model in a file format, with every sidecar."""
+
+    format: str
+    folder: Path
+    main: str
+    """The file that a runtime opens, relative to `folder`."""
+    signature: Signature
+    precision: str = "fp32"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.main
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a runtime opens: the exported file itself, or what was built from it for one device."""
+
+    target: str
+    path: Path
+    signature: Signature
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which operators run where: operator counts inside and outside the accelerated kernels."""
+
+    accelerated: Mapping[str, int]
+    fallback: Mapping[str, int]
+    how: str
+    """Where these counts were read from."""
+
+    @property
+    def fallback_share(self) -> float:
+        """The share of operators outside the accelerated kernels, 0..1."""
+        outside = sum(self.fallback.values())
+        total = outside + sum(self.accelerated.values())
+        return outside / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a target can run on this machine, and if not, why and what would mend it."""
+
+    available: bool
+    reason: str
+
+
+class Session(Protocol):
+    """An engine that is loaded and can be run."""
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Run one batch.
+
+        >>> session.run({"x": np.zeros((1, 3, 32, 32), np.float32)})["logits"].shape
+        (1, 10)
+        """
+        ...
+
+    def placement(self) -> Placement:
+        """Which operators run where."""
+        ...
+
+
+class Split(Protocol):
+    """A data set that is read batch by batch, so that memory does not grow with its size."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, NDArray[Any]]:
+        """The examples at `indices`: model inputs by name, ready to feed, and their targets."""
+        ...
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the examples."""
+        ...

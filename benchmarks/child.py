@@ -1,0 +1,96 @@
+"""The parent's side of a measuring child process."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from artifacts import errors
+from artifacts.types import Engine
+
+TIMEOUT = 600.0
+
+
+class Child:
+    """One engine in a process of its own; a crash or a hang becomes one clear sentence with the path of the log."""
+
+    def __init__(self, engine: Engine, log: Path, threads: int = 1, timeout: float = TIMEOUT) -> None:
+        self.engine, self.log, self.threads, self.timeout = engine, log, threads, timeout
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # a library that sizes its thread pool from the environment must get the same answer everywhere
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        paths = [p or os.getcwd() for p in sys.path]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        self.spawned = time.monotonic_ns()
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.worker"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, env=environment,
+            )
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """One request and its answer.
+
+        Raises:
+            TightshipError: what the child says went wrong.
+            StageCrashed: the child died or did not answer in time.
+        """
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.write((json.dumps({"do": do, **arguments}) + "\n").encode())
+            self._process.stdin.flush()
+            ready, _, _ = select.select([self._process.stdout], [], [], self.timeout)
+            line = self._process.stdout.readline() if ready else None
+        except BrokenPipeError:
+            line = b""
+        if line is None:
+            self._process.kill()
+            raise errors.StageCrashed(f"{self.engine.target} did not answer {do!r} in {self.timeout:.0f} s; see {self.log}.")
+        if not line:
+            code = self._process.wait()
+            raise errors.StageCrashed(f"the process that ran {self.engine.target} died ({_death(code)}) at {do!r}; see {self.log}.")
+        answer = json.loads(line)
+        if "error" in answer:
+            kind = getattr(errors, answer["kind"], errors.StageCrashed)
+            raise kind(f"{self.engine.target}: {answer['error']}")
+        result: dict[str, Any] = answer["ok"]
+        return result
+
+    def open(self, first: Path) -> dict[str, float]:
+        """Load the engine and run the inputs of `first` once; the parts of the cold start in ms, and `total`."""
+        parts = self.ask(
+            "open", target=self.engine.target, path=str(self.engine.path), signature=asdict(self.engine.signature),
+            threads=self.threads, first=str(first),
+        )
+        ended = parts.pop("ended_ns")
+        parts["total"] = (ended - self.spawned) / 1e6
+        parts["process"] = parts["total"] - sum(parts[k] for k in ("python", "import", "load", "first_run"))
+        return parts
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+
+def _death(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

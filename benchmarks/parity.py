@@ -1,0 +1,90 @@
+"""Whether a converted file computes what the model computes: a gate, not a warning."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifacts.evidence import ParityRecord
+from artifacts.types import Arrays
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Limits in units of the reference output's own spread (standard deviation over all its values)."""
+
+    max_error: float | None
+    rms_error: float
+    agreement: float
+    """Least share of real examples whose largest output is the same."""
+
+    def __str__(self) -> str:
+        largest = "" if self.max_error is None else f"max error <= {self.max_error:g} x spread, "
+        return f"{largest}rms error <= {self.rms_error:g} x spread, argmax agreement >= {self.agreement:.1%}"
+
+
+CONVERSION = Tolerance(1e-3, 2e-4, 0.999)
+"""A float file against the float module: rounding order is all that may differ."""
+
+SIMULATED = Tolerance(None, 0.05, 0.98)
+"""A QAT file against its fake-quantized module: single roundings may fall the other way."""
+
+QUANTIZED = Tolerance(None, 0.2, 0.95)
+"""A PTQ file against the float module: quantization noise is allowed, another function is not."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs, with what the model and the deployed file made of it."""
+
+    name: str
+    real: bool
+    reference: Arrays
+    deployed: Arrays
+
+
+def judge(cases: Sequence[Case], tolerance: Tolerance, against: str, classes: bool) -> ParityRecord:
+    """Hold the deployed outputs against the model's, over all cases and outputs."""
+    worst_max = worst_rms = 0.0
+    agreement = 1.0
+    bad: list[str] = []
+    for case in cases:
+        for name, expected in case.reference.items():
+            found = case.deployed.get(name)
+            if found is None or found.shape != expected.shape:
+                bad.append(f"{case.name}: output {name!r} has shape {None if found is None else found.shape}, not {expected.shape}")
+                continue
+            largest, rms = errors(expected, found)
+            worst_max, worst_rms = max(worst_max, largest), max(worst_rms, rms)
+            too_far = tolerance.max_error is not None and largest > tolerance.max_error
+            if too_far or rms > tolerance.rms_error:
+                bad.append(f"{case.name}: output {name!r} is off by {largest:.3g} (max) and {rms:.3g} (rms) of its spread")
+        if classes and case.real:
+            agreement = min(agreement, argmax_agreement(case))
+    if classes and agreement < tolerance.agreement:
+        bad.append(f"the largest output agrees on {agreement:.1%} of real examples")
+    return ParityRecord(
+        not bad, against, _finite(worst_max), _finite(worst_rms), agreement if classes else None, str(tolerance),
+        tuple(c.name for c in cases), bad[0] if bad else None,
+    )
+
+
+def _finite(value: float) -> float:
+    return value if np.isfinite(value) else 1e30
+
+
+def errors(expected: NDArray[np.float32], found: NDArray[np.float32]) -> tuple[float, float]:
+    """Largest and root-mean-square difference, divided by the spread of `expected`; infinite where `found` is not a number."""
+    if not np.isfinite(found).all():
+        return float("inf"), float("inf")
+    spread = float(np.std(expected.astype(np.float64))) or 1.0
+    difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    return float(difference.max(initial=0.0)) / spread, float(np.sqrt(np.mean(difference**2))) / spread
+
+
+def argmax_agreement(case: Case) -> float:
+    """Share of examples of a case whose largest value of the first output is at the same place."""
+    name = next(iter(case.reference))
+    a, b = case.reference[name], case.deployed[name]
+    return float((a.reshape(len(a), -1).argmax(1) == b.reshape(len(b), -1).argmax(1)).mean())

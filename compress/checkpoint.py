@@ -1,0 +1,75 @@
+"""Store a compressed network without pickle: how to build it, the cuts made to it, and its tensors."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from artifacts.errors import IntegrityError
+from artifacts.files import write_json
+from artifacts.specs import Signature
+from artifacts.types import Arrays, Cut, ModelRef, TorchModel
+from compress.cuts import replay
+from compress.fold import fold
+from zoo.models import build
+
+MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+MASK_PREFIX = "mask:"
+
+
+def save(model: TorchModel, folder: Path) -> None:
+    """Write `model.json` and `weights.safetensors` into a folder."""
+    state = {name: tensor.detach().clone().contiguous() for name, tensor in model.module.state_dict().items()}
+    state |= {MASK_PREFIX + name: mask for name, mask in model.masks.items()}
+    save_file(state, folder / WEIGHTS_FILE)
+    description = {
+        "ref": asdict(model.ref),
+        "signature": asdict(model.signature),
+        "cuts": [asdict(cut) for cut in model.cuts],
+        "ranges": {name: list(limits) for name, limits in model.ranges.items()},
+    }
+    write_json(folder / MODEL_FILE, description)
+
+
+def load(folder: Path) -> TorchModel:
+    """Build the network again: run its factory, replay the cuts, fold it if it was trained folded, load its tensors.
+
+    Raises:
+        IntegrityError: the folder holds no such model, or the tensors do not fit it.
+    """
+    try:
+        description: dict[str, Any] = json.loads((folder / MODEL_FILE).read_text())
+        state = load_file(folder / WEIGHTS_FILE)
+        ref = ModelRef(**description["ref"])
+        signature = Signature.from_json(description["signature"])
+        cuts = tuple(Cut(c["layer"], c["outputs"], tuple(c["channels"])) for c in description["cuts"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{folder} holds no stored model: {error}.") from None
+    ranges = {name: (float(low), float(high)) for name, (low, high) in description["ranges"].items()}
+    module: nn.Module = build(ref).eval()
+    replay(module, cuts, zeros(signature, 1))
+    if ranges:
+        module = fold(module, signature)
+    masks = {k.removeprefix(MASK_PREFIX): v for k, v in state.items() if k.startswith(MASK_PREFIX)}
+    try:
+        module.load_state_dict({k: v for k, v in state.items() if not k.startswith(MASK_PREFIX)})
+    except RuntimeError as error:
+        raise IntegrityError(f"the tensors in {folder} do not fit the model: {str(error).splitlines()[-1].strip()}.") from None
+    return TorchModel(module, ref, signature, cuts, masks, ranges)
+
+
+def zeros(signature: Signature, batch: int) -> Arrays:
+    """A batch of zeros that fits the inputs; every dynamic dimension takes the size `batch`."""
+    sizes = dict.fromkeys(signature.dynamic, batch)
+    return {s.name: np.zeros(s.concrete(sizes), s.dtype) for s in signature.inputs}
+
+
+def as_tensors(arrays: Arrays) -> tuple[torch.Tensor, ...]:
+    """Arrays as positional tensors, in order."""
+    return tuple(torch.from_numpy(a) for a in arrays.values())

@@ -1,0 +1,52 @@
+"""Fake quantization with straight-through gradients (Jacob et al. 2018, arXiv:1712.05877), as ONNX Runtime will compute it.
+
+Activations: unsigned 8 bit, asymmetric, per tensor. Weights: signed 8 bit, symmetric, per output channel.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from artifacts.types import Range
+
+
+def weight_fake_quantize(weight: Tensor, limit: int = 127) -> Tensor:
+    """Weights (out, ...) rounded to `scale · [-limit, limit]`, one scale per output channel."""
+    flat = weight.detach().abs().flatten(1).amax(1).clamp_min(1e-12)
+    zero_points = torch.zeros(len(flat), dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(weight, flat / limit, zero_points, 0, -limit, limit)
+
+
+def affine(low: float, high: float) -> tuple[float, int]:
+    """Scale and zero point of unsigned 8 bit for a range; zero is always representable."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max((high - low) / 255, 1e-12)
+    return scale, max(0, min(255, round(-low / scale)))
+
+
+class FakeQuantize(nn.Module):
+    """Rounds an activation to 256 levels of a range that follows the data until it is frozen."""
+
+    low: Tensor
+    high: Tensor
+    frozen: Tensor
+
+    def __init__(self, limits: Range, momentum: float = 0.99) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("low", torch.tensor(limits[0]))
+        self.register_buffer("high", torch.tensor(limits[1]))
+        self.register_buffer("frozen", torch.tensor(False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape, on the grid."""
+        if self.training and not bool(self.frozen):
+            with torch.no_grad():
+                self.low.lerp_(x.amin(), 1 - self.momentum)
+                self.high.lerp_(x.amax(), 1 - self.momentum)
+        scale, zero_point = affine(*self.limits)
+        return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, 0, 255)
+
+    @property
+    def limits(self) -> Range:
+        """The range that is represented."""
+        return float(self.low), float(self.high)

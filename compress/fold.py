@@ -1,0 +1,132 @@
+"""A network as one flat graph with its batch norms folded into the layers before them.
+
+What is exported, quantized and trained with fake quantization is this graph, so that all three see the same tensors.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+from torch.fx import GraphModule, Node
+
+from artifacts.errors import ModelError
+from artifacts.specs import Signature
+
+BATCH = 2
+"""Examples are traced two at a time: a batch of one would be taken for a constant."""
+
+
+def dynamic_shapes(signature: Signature) -> dict[str, dict[int, Any]]:
+    """torch.export's dimensions for every named dynamic dimension of the inputs."""
+    dims = {name: torch.export.Dim(name) for name in signature.dynamic}
+    return {s.name: {i: dims[d] for i, d in enumerate(s.shape) if isinstance(d, str)} for s in signature.inputs}
+
+
+def example_tensors(signature: Signature) -> tuple[torch.Tensor, ...]:
+    """Inputs to trace with: normal noise for floats, zeros for whole numbers."""
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for spec in signature.inputs:
+        shape = spec.concrete(dict.fromkeys(signature.dynamic, BATCH))
+        dtype = getattr(torch, spec.dtype)
+        made.append(torch.randn(shape, generator=generator).to(dtype) if dtype.is_floating_point else torch.zeros(shape, dtype=dtype))
+    return tuple(made)
+
+
+def fold(module: nn.Module, signature: Signature) -> GraphModule:
+    """A flat copy of `module` in eval mode with batch norms folded; the caller's network is left as it is.
+
+    Raises:
+        ModelError: torch.export cannot trace the network.
+    """
+    if isinstance(module, GraphModule):
+        return _plain(module)
+    training = module.training
+    shapes = tuple(dynamic_shapes(signature).values())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(module.eval(), example_tensors(signature), dynamic_shapes=shapes)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(
+            f"torch.export cannot trace the model: {type(error).__name__}: {first}; "
+            "remove control flow that depends on data, and shapes that fix the batch."
+        ) from error
+    finally:
+        module.train(training)
+    graph_module = _plain(exported.module())
+    for node in list(graph_module.graph.nodes):
+        if _is(node, "batch_norm") and _foldable(node):
+            _fold_one(graph_module, node)
+    graph_module.graph.eliminate_dead_code()
+    graph_module.recompile()
+    return _plain(graph_module)
+
+
+def _plain(module: nn.Module) -> GraphModule:
+    """A copy as a GraphModule whose train() and eval() work, without torch.export's input guards."""
+    import copy
+
+    assert isinstance(module, GraphModule)
+    graph = copy.deepcopy(module.graph)
+    for node in list(graph.nodes):
+        if node.op == "call_module" and node.name == "_guards_fn":
+            graph.erase_node(node)
+    return GraphModule(copy.deepcopy(module), graph).eval()
+
+
+def _is(node: Any, operator: str) -> bool:
+    return isinstance(node, Node) and node.op == "call_function" and str(node.target).split(".")[1:2] == [operator]
+
+
+def is_layer(node: Any) -> bool:
+    """Whether a node is a convolution or a linear layer with its own weight."""
+    return any(_is(node, name) for name in ("conv1d", "conv2d", "conv3d", "linear"))
+
+
+def operator(node: Node) -> str:
+    """The ATen operator of a call, such as `conv2d`; the node's kind otherwise."""
+    return str(node.target).split(".")[1] if node.op == "call_function" and "." in str(node.target) else node.op
+
+
+def _foldable(norm: Node) -> bool:
+    layer = norm.args[0]
+    if not (isinstance(layer, Node) and is_layer(layer) and len(layer.users) == 1):
+        return False
+    weight = layer.args[1]
+    return isinstance(weight, Node) and weight.op == "get_attr" and len(weight.users) == 1
+
+
+def _attribute(module: GraphModule, node: Any) -> torch.Tensor | None:
+    if not isinstance(node, Node):
+        return None
+    value: Any = module
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    return value  # type: ignore[no-any-return]
+
+
+def _fold_one(module: GraphModule, norm: Node) -> None:
+    """w' = w · γ/√(σ²+ε), b' = β + (b - μ) · γ/√(σ²+ε)."""
+    layer = norm.args[0]
+    assert isinstance(layer, Node)
+    weight_node = layer.args[1]
+    weight, bias = _attribute(module, weight_node), _attribute(module, layer.args[2] if len(layer.args) > 2 else None)
+    gamma, beta, mean, variance = (_attribute(module, norm.args[i]) for i in (1, 2, 3, 4))
+    assert weight is not None and mean is not None and variance is not None
+    scale = torch.rsqrt(variance + float(norm.args[7]))  # type: ignore[arg-type]
+    scale = scale if gamma is None else scale * gamma
+    offset = (torch.zeros_like(mean) if bias is None else bias) - mean
+    offset = offset * scale + (torch.zeros_like(mean) if beta is None else beta)
+    owner_name = str(weight_node.target).rpartition(".")[0]  # type: ignore[union-attr]
+    owner = module.get_submodule(owner_name) if owner_name else module
+    with torch.no_grad():
+        owner.weight = nn.Parameter((weight * scale.view(-1, *[1] * (weight.ndim - 1))).detach())
+        owner.bias = nn.Parameter(offset.detach())
+    with module.graph.inserting_before(layer):
+        bias_node = module.graph.get_attr(f"{owner_name}.bias" if owner_name else "bias")
+    layer.args = (layer.args[0], weight_node, bias_node, *layer.args[3:])
+    norm.replace_all_uses_with(layer)
+    module.graph.erase_node(norm)

@@ -1,0 +1,186 @@
+"""Structured pruning: channels leave the network, with their batch-norm entries and all that consumed them.
+
+Groups of coupled channels come from torch-pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900). Every group
+is cut once on a copy first and held against the same network with those channels silenced; groups that would change
+what the network computes (reshapes, padded shortcuts, fused projections) are left whole and named.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch_pruning as tp
+from numpy.typing import NDArray
+from torch import nn
+
+from artifacts.errors import ModelError
+from artifacts.types import Arrays, Cut, Split, TorchModel
+from compress.configs import PruneConfig
+from compress.counting import count
+from compress.cuts import graph, make_cut, silenced, width
+from compress.loop import task_loss, tensors
+
+MIXES_CHANNELS = (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that can only leave together, and how much each matters."""
+
+    layer: str
+    """The layer whose output channels are cut; the others follow."""
+    scores: NDArray[np.float64]
+    """(channels,): larger matters more."""
+
+
+def importance(criterion: str) -> Any:
+    """torch-pruning's scorer of this name: L2 magnitude, first-order Taylor, batch-norm scale, or random."""
+    made = {
+        "magnitude": tp.importance.GroupMagnitudeImportance,
+        "taylor": tp.importance.GroupTaylorImportance,
+        "bn-scale": tp.importance.BNScaleImportance,
+        "random": tp.importance.RandomImportance,
+    }
+    return made[criterion]()
+
+
+def cuttable(model: TorchModel, example: Arrays) -> tuple[list[str], dict[str, str]]:
+    """Layers whose output channels can be cut, and those that cannot, with the reason.
+
+    Raises:
+        ModelError: the network cannot be traced.
+    """
+    module = model.module
+    outputs = {n for n, m in module.named_modules() if _is_output(model, m)}
+    names = {m: n for n, m in module.named_modules()}
+    try:
+        groups = list(graph(module, example).get_all_groups(root_module_types=[nn.Conv2d, nn.Conv1d, nn.Linear]))
+    except Exception as error:
+        raise ModelError(f"the model cannot be traced for pruning: {type(error).__name__}: {error}.") from error
+    good, refused = [], {}
+    for group in groups:
+        layer = names[group[0].dep.target.module]
+        members = {names[d.target.module] for d, _ in group if d.target.module in names and d.handler.__name__.startswith("prune_out")}
+        reason = "it makes the model's output" if members & outputs else _objection(module, layer, example)
+        if reason:
+            refused[layer] = reason
+        else:
+            good.append(layer)
+    return good, refused
+
+
+def _is_output(model: TorchModel, layer: nn.Module) -> bool:
+    """Whether a layer's result is the network's result: the last linear or convolution layer."""
+    layers = [m for m in model.module.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Conv1d)]
+    return bool(layers) and layer is layers[-1]
+
+
+def _objection(module: nn.Module, layer: str, example: Arrays) -> str | None:
+    """Why cutting one channel of `layer` would break the network, found by doing it on a copy."""
+    trial = copy.deepcopy(module).eval()
+    inputs = tuple(torch.from_numpy(a) for a in example.values())
+    cut = Cut(layer, True, (0,))
+    try:
+        dependencies = graph(trial, example)
+        root = trial.get_submodule(layer)
+        if width(root) < 2:
+            return "it has a single channel"
+        remove = dependencies.get_pruner_of_module(root).prune_out_channels
+        reference = silenced(trial, dependencies.get_pruning_group(root, remove, [0]))
+        make_cut(dependencies, trial, cut)
+        with torch.no_grad():
+            expected, found = reference(*inputs), trial(*inputs)
+    except Exception as error:
+        return f"cutting it fails: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    if any(isinstance(m, MIXES_CHANNELS) for m in module.modules()):
+        return None
+    if not isinstance(found, torch.Tensor):
+        return None
+    if expected.shape != found.shape:
+        return f"cutting it changes the output's shape from {tuple(expected.shape)} to {tuple(found.shape)}"
+    if not torch.allclose(expected, found, rtol=1e-3, atol=1e-4 * float(expected.std() + 1e-12) + 1e-7):
+        return "channels are moved on their way (padding, reshape or split), so cutting it computes something else"
+    return None
+
+
+def rank(model: TorchModel, layers: list[str], config: PruneConfig, split: Split, indices: NDArray[np.int64], seed: int) -> list[Group]:
+    """Score every channel of every group with the config's criterion."""
+    module = copy.deepcopy(model.module).eval()
+    example = split.batch(indices[:2])[0]
+    torch.manual_seed(seed)
+    if config.criterion == "taylor":
+        loss = task_loss()
+        for start in range(0, len(indices), 64):
+            inputs, targets = tensors(split, indices[start : start + 64])
+            loss(module, inputs, targets).backward()  # type: ignore[no-untyped-call]
+    dependencies, scorer, groups = graph(module, example), importance(config.criterion), []
+    for name in layers:
+        layer = module.get_submodule(name)
+        remove = dependencies.get_pruner_of_module(layer).prune_out_channels
+        group = dependencies.get_pruning_group(layer, remove, list(range(width(layer))))
+        scores = scorer(group)
+        if scores is not None:
+            groups.append(Group(name, scores.detach().double().numpy()))
+    return groups
+
+
+def cuts_below(groups: list[Group], threshold: float, align: int) -> list[Cut]:
+    """The channels that score below a threshold, as many as leaves an aligned width of at least `align` in each group."""
+    cuts = []
+    for group in groups:
+        total = len(group.scores)
+        keep = int((group.scores >= threshold).sum())
+        keep = max(min(align, total), -(-keep // align) * align)
+        if keep < total:
+            worst = np.argsort(group.scores, kind="stable")[: total - keep]
+            cuts.append(Cut(group.layer, True, tuple(sorted(int(i) for i in worst))))
+    return cuts
+
+
+def cut_to(model: TorchModel, groups: list[Group], macs: float, align: int, example: Arrays) -> TorchModel:
+    """The network with the fewest channels removed, worst first, whose measured MACs are at most `macs`.
+
+    Raises:
+        ModelError: the MACs cannot be brought that low.
+    """
+    thresholds = np.unique(np.concatenate([g.scores for g in groups]) if groups else np.zeros(0))
+    thresholds = np.append(thresholds, np.inf)
+
+    def cut(threshold: float) -> TorchModel:
+        return with_cuts(model, cuts_below(groups, threshold, align), example)
+
+    def cost(candidate: TorchModel) -> float:
+        return count(candidate.module, example)["macs"]
+
+    low, high = 0, len(thresholds) - 1
+    best = cut(thresholds[high])
+    if cost(best) > macs:
+        raise ModelError(
+            f"pruning cannot reach {macs:,.0f} MACs: with every group at its smallest width {cost(best):,.0f} are left; "
+            f"raise 'macs' or lower 'align' ({align})."
+        )
+    while low < high:
+        middle = (low + high) // 2
+        candidate = cut(thresholds[middle])
+        if cost(candidate) <= macs:
+            best, high = candidate, middle
+        else:
+            low = middle + 1
+    return best
+
+
+def with_cuts(model: TorchModel, cuts: list[Cut], example: Arrays) -> TorchModel:
+    """A copy of the network with these cuts made and recorded; what was there is left as it is."""
+    module = copy.deepcopy(model.module).eval()
+    dependencies = graph(module, example)
+    for cut in cuts:
+        make_cut(dependencies, module, cut)
+    return replace(model, module=module, cuts=(*model.cuts, *cuts))
+
+
+def widths(module: nn.Module) -> Mapping[str, int]:
+    """Output channels of every convolution and linear layer."""
+    return {n: width(m) for n, m in module.named_modules() if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Linear)}

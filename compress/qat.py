@@ -1,0 +1,122 @@
+"""Quantization-aware training on the folded graph: what is trained is what will be deployed, operator for operator."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.fx import GraphModule, Interpreter, Node
+
+from artifacts.types import Range, Split, TorchModel
+from compress.configs import QuantizeConfig
+from compress.distil import distillation_loss
+from compress.fakequant import FakeQuantize, weight_fake_quantize
+from compress.fold import fold, is_layer, operator
+from compress.loop import Progress, Training, fit, silent, subset, tensors
+
+QUANTIZED = frozenset({
+    "conv1d", "conv2d", "conv3d", "linear", "matmul", "bmm", "add", "add_", "sub", "mul", "cat", "relu", "relu_",
+    "relu6", "hardtanh", "hardtanh_", "leaky_relu", "sigmoid", "hardswish", "silu", "gelu", "tanh", "softmax", "mean",
+    "avg_pool2d", "adaptive_avg_pool2d", "avg_pool1d", "adaptive_avg_pool1d",
+})  # fmt: skip
+"""Operators whose result is rounded to 8 bit by an integer runtime; the others only move values about."""
+
+CLAMPS = frozenset({"relu", "relu_", "relu6", "hardtanh", "hardtanh_"})
+"""Operators that an integer runtime fuses into the one before them."""
+
+FREEZE_AFTER = 0.5
+"""Share of the training after which the ranges stand still."""
+
+
+def quantized_nodes(graph: torch.fx.Graph) -> list[Node]:
+    """The nodes whose results an integer runtime rounds: inputs, and operators that are not fused into a clamp."""
+
+    def fused(node: Node) -> bool:
+        users = list(node.users)
+        return len(users) == 1 and operator(users[0]) in CLAMPS and operator(node) not in CLAMPS
+
+    return [n for n in graph.nodes if n.op == "placeholder" or (operator(n) in QUANTIZED and not fused(n))]
+
+
+class _Ranges(Interpreter):
+    """Runs a graph and keeps the smallest and largest value of chosen nodes."""
+
+    def __init__(self, module: GraphModule, names: set[str]) -> None:
+        super().__init__(module)
+        self.names, self.found = names, dict[str, Range]()
+
+    def run_node(self, n: Node) -> Any:
+        result = super().run_node(n)
+        if n.name in self.names and isinstance(result, Tensor) and result.is_floating_point():
+            low, high = self.found.get(n.name, (float("inf"), float("-inf")))
+            self.found[n.name] = (min(low, float(result.min())), max(high, float(result.max())))
+        return result
+
+
+@torch.no_grad()
+def observe(module: GraphModule, split: Split, indices: NDArray[np.int64]) -> dict[str, Range]:
+    """The range of every quantized node over some examples, read batch by batch."""
+    ranges = _Ranges(module, {n.name for n in quantized_nodes(module.graph)})
+    for start in range(0, len(indices), 64):
+        inputs, _ = tensors(split, indices[start : start + 64])
+        ranges.run(*inputs.values())
+    return ranges.found
+
+
+def prepare(module: GraphModule, ranges: dict[str, Range]) -> GraphModule:
+    """A copy of a folded graph with fake quantization on weights and on the nodes that have a range."""
+    import copy
+
+    made = GraphModule(copy.deepcopy(module), copy.deepcopy(module.graph))
+    graph = made.graph
+    for node in list(graph.nodes):
+        if is_layer(node) and isinstance(node.args[1], Node) and node.args[1].op == "get_attr":
+            with graph.inserting_before(node):
+                weight = graph.call_function(weight_fake_quantize, (node.args[1],))
+            node.args = (node.args[0], weight, *node.args[2:])
+        if node.name in ranges:
+            made.add_submodule(f"fq_{node.name}", FakeQuantize(ranges[node.name]))
+            with graph.inserting_after(node):
+                rounded = graph.call_module(f"fq_{node.name}", (node,))
+            node.replace_all_uses_with(rounded, delete_user_cb=lambda user, kept=rounded: user is not kept)
+    made.recompile()
+    return made
+
+
+def learned(prepared: GraphModule) -> dict[str, Range]:
+    """The ranges that a prepared graph ended with."""
+    return {n.removeprefix("fq_"): m.limits for n, m in prepared.named_modules() if isinstance(m, FakeQuantize)}
+
+
+def simulate(model: TorchModel) -> GraphModule:
+    """The fake-quantized network of a model that came out of `train_quantized`."""
+    return prepare(fold(model.module, model.signature), dict(model.ranges)).eval()
+
+
+def train_quantized(
+    model: TorchModel, config: QuantizeConfig, split: Split, *, seed: int, work: Path | None = None, progress: Progress = silent
+) -> TorchModel:
+    """Fold `model`, train it with fake quantization, and return it folded with the ranges that it learned.
+
+    The float model teaches with `kd_weight`; ranges start from `calibration_samples` examples, follow the training, and
+    stand still in its second half. `model` itself is left as it is.
+    """
+    folded = fold(model.module, model.signature)
+    ranges = observe(folded, split, subset(split, config.calibration_samples, seed))
+    prepared = prepare(folded, ranges)
+    loss = distillation_loss(folded, config.kd_weight, config.temperature)
+
+    def freeze(module: nn.Module, share: float) -> None:
+        for part in module.modules():
+            if isinstance(part, FakeQuantize):
+                part.frozen.fill_(share >= FREEZE_AFTER)
+
+    state = work / "qat.state" if work else None
+    masks = {name: mask for name, mask in model.masks.items() if name in dict(prepared.named_parameters())}
+    fit(prepared, loss, Training(split, config.training(), seed, state, progress, masks, on_epoch=freeze))
+    trained = prepared.state_dict()
+    folded.load_state_dict({name: trained[name] for name in folded.state_dict()})
+    return replace(model, module=folded, ranges=learned(prepared))

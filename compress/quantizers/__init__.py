@@ -1,0 +1,48 @@
+"""How int8 is made: one file per quantizer, and the one list of them."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from artifacts.types import Split, TorchModel
+from compress.configs import QuantizeConfig
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a quantizer may look at: a fixed, seeded subset of the training data, and how to use it."""
+
+    split: Split
+    config: QuantizeConfig
+    seed: int
+    model: TorchModel
+    """The float model that is quantized; its `ranges`, if it has any, were learned in training."""
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """One row of the list; nothing heavy is imported until `load()` is called."""
+
+    name: str
+    works_on: Literal["module", "file"]
+    """`module`: (Calibration) -> nn.Module, before export; `file`: (ExportedFile, folder, Calibration) -> ExportedFile."""
+    where: str
+    libraries: tuple[str, ...]
+
+    def load(self) -> Callable[..., Any]:
+        """The function that quantizes."""
+        module, _, name = self.where.partition(":")
+        made: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return made
+
+
+QUANTIZERS: dict[str, Quantizer] = {
+    q.name: q
+    for q in (
+        Quantizer("onnx-qdq", "file", "compress.quantizers.onnx_qdq:quantize_asymmetric", ("onnx", "onnxruntime")),
+        Quantizer("onnx-qdq-symmetric", "file", "compress.quantizers.onnx_qdq:quantize_symmetric", ("onnx", "onnxruntime")),
+        Quantizer("fx-int8", "module", "compress.quantizers.fx_int8:quantize", ("torch",)),
+        Quantizer("pt2e-xnnpack", "module", "compress.quantizers.pt2e_xnnpack:quantize", ("torchao", "executorch")),
+    )
+}

@@ -1,0 +1,1 @@
+"""Model in, file out: one file per format."""

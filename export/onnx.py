@@ -1,0 +1,101 @@
+"""ONNX files through torch.export: folded, with named dynamic dimensions, the opset read back, nothing machine-specific."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from artifacts.errors import ModelError
+from artifacts.types import ExportedFile, TorchModel
+from compress.fold import dynamic_shapes, example_tensors, fold
+
+OPSET = 18
+FILE = "model.onnx"
+SINGLE_FILE_LIMIT = 1_500_000_000
+"""Bytes of weights above which they go into a sidecar: protobuf ends at 2 GiB."""
+
+
+def export(model: TorchModel, folder: Path) -> ExportedFile:
+    """Write `model.onnx` (and `model.onnx.data` above 1.5 GB), checked and at the opset that was asked for.
+
+    Raises:
+        ModelError: an operator has no ONNX form, or the exporter did not keep to the opset.
+    """
+    graph = fold(model.module, model.signature)
+    program = _program(graph, model)
+    program.save(folder / FILE, external_data=_weight_bytes(graph) > SINGLE_FILE_LIMIT)
+    proto = onnx.load(folder / FILE, load_external_data=False)
+    opset = next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx"))
+    if opset != OPSET:
+        raise ModelError(f"the ONNX exporter wrote opset {opset} where {OPSET} was asked for; the file was refused.")
+    strip(proto)
+    pool_globally(proto)
+    proto.producer_name = "tightship"
+    proto.producer_version = ""
+    onnx.save(proto, folder / FILE)
+    try:
+        onnx.checker.check_model(str(folder / FILE), full_check=True)
+    except Exception as error:
+        raise ModelError(f"the ONNX file is not valid: {str(error).splitlines()[0]}.") from error
+    return ExportedFile("onnx", folder, FILE, model.signature, notes=(f"opset {opset}",))
+
+
+def _weight_bytes(graph: torch.nn.Module) -> int:
+    return sum(t.numel() * t.element_size() for t in graph.state_dict().values())
+
+
+def _program(graph: torch.fx.GraphModule, model: TorchModel) -> Any:
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return torch.onnx.export(
+                graph,
+                example_tensors(model.signature),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=[s.name for s in model.signature.inputs],
+                output_names=[s.name for s in model.signature.outputs],
+                dynamic_shapes=tuple(dynamic_shapes(model.signature).values()),
+                optimize=True,
+            )
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        cause = next((line for line in reversed(lines) if "not" in line.lower()), (lines or [""])[-1])
+        raise ModelError(f"the model has no ONNX form: {type(error).__name__}: {cause}") from error
+    finally:
+        quiet.setLevel(level)
+
+
+def pool_globally(proto: onnx.ModelProto) -> None:
+    """Turn a mean over both image axes into GlobalAveragePool, which has integer kernels where ReduceMean has none."""
+    constants = {i.name: onnx.numpy_helper.to_array(i) for i in proto.graph.initializer}
+    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*proto.graph.value_info, *proto.graph.input)}
+    for node in proto.graph.node:
+        if node.op_type != "ReduceMean" or ranks.get(node.input[0]) != 4 or len(node.input) < 2:
+            continue
+        axes = constants.get(node.input[1])
+        keeps = all(a.i for a in node.attribute if a.name == "keepdims")
+        if axes is not None and keeps and {int(a) % 4 for a in axes} == {2, 3}:
+            node.op_type = "GlobalAveragePool"
+            del node.input[1:]
+            del node.attribute[:]
+    used = {name for node in proto.graph.node for name in node.input}
+    for initializer in [i for i in proto.graph.initializer if i.name not in used]:
+        proto.graph.initializer.remove(initializer)
+
+
+def strip(proto: onnx.ModelProto) -> None:
+    """Take out what is not the model: stack traces, source paths and names of Python objects."""
+    del proto.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    proto.graph.doc_string = proto.doc_string = ""
+    for item in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        del item.metadata_props[:]
+        item.doc_string = ""

@@ -1,0 +1,38 @@
+"""The one list of formats; nothing heavy is imported until one is used."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifacts.types import ExportedFile, TorchModel
+
+Exporter = Callable[[TorchModel, Path], ExportedFile]
+"""(model, empty folder) -> the file written there, with every sidecar."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row of the list."""
+
+    name: str
+    where: str
+    libraries: tuple[str, ...]
+
+    def load(self) -> Exporter:
+        """The function that writes this format."""
+        module, _, name = self.where.partition(":")
+        made: Exporter = getattr(importlib.import_module(module), name)
+        return made
+
+
+FORMATS: dict[str, Format] = {
+    f.name: f
+    for f in (
+        Format("module", "export.module:export", ("torch", "safetensors")),
+        Format("torchscript-trace", "export.torchscript:trace", ("torch",)),
+        Format("torchscript-script", "export.torchscript:script", ("torch",)),
+        Format("onnx", "export.onnx:export", ("torch", "onnx", "onnxscript")),
+        Format("executorch", "export.executorch:export", ("torch", "executorch")),
+    )
+}

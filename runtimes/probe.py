@@ -1,0 +1,48 @@
+"""Ask whether a target works here, in a child process: an import that crashes or hangs is a normal answer."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+from artifacts.types import Availability
+from runtimes.registry import Target, find
+
+TIMEOUT = 120.0
+
+
+def missing_library(target: Target) -> str | None:
+    """The first distribution that a target needs and that is not installed; imports nothing."""
+    for name in target.libraries:
+        try:
+            version(name)
+        except PackageNotFoundError:
+            return name
+    return None
+
+
+def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
+    """Whether `target` works on this machine, with the reason and the one command that would mend it."""
+    missing = missing_library(target)
+    if missing:
+        mend = f"pip install 'tightship[{target.extra}]'" if target.extra else f"pip install {missing}"
+        return Availability(False, f"{missing} is not installed: {mend}")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "runtimes.probe", target.name],
+            capture_output=True, text=True, timeout=timeout, env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        return Availability(False, f"its import did not finish within {timeout:.0f} s")
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Availability(False, f"its import ended the process (exit code {done.returncode}): {last}")
+    return Availability(**json.loads(lines[-1]))
+
+
+if __name__ == "__main__":
+    found = find(sys.argv[1]).runtime().probe()
+    sys.stdout.write("\n" + json.dumps({"available": found.available, "reason": found.reason}) + "\n")

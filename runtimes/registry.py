@@ -1,0 +1,68 @@
+"""The one list of targets: runtime + device + the file it opens + the quantizer that it runs at full speed."""
+
+import importlib
+from dataclasses import dataclass
+from typing import Literal
+
+from artifacts.errors import RequestError, nearest
+from runtimes.base import Runtime
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of the list; nothing heavy is imported until `runtime()` is called."""
+
+    name: str
+    where: str
+    """`module:Class` of the runtime."""
+    formats: tuple[str, ...]
+    """The export formats it opens (names of `export.registry`); the first is the usual one."""
+    quantizer: str | None
+    """How int8 is made for it (a name of `compress.quantizers`); none if it has no int8 of its own."""
+    libraries: tuple[str, ...]
+    """The distributions whose versions decide what it computes and how fast."""
+    extra: str | None = None
+    """The extra of this distribution that brings its libraries."""
+    reference: bool = False
+    """A yardstick, not a thing to ship: its artifacts are measured but not gated."""
+    qat: bool = False
+    """Whether its int8 file can carry the ranges learned in quantization-aware training."""
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def runtime(self) -> Runtime:
+        """The runtime of this target."""
+        module, _, name = self.where.partition(":")
+        made: Runtime = getattr(importlib.import_module(module), name)()
+        return made
+
+
+TARGETS: dict[str, Target] = {
+    t.name: t
+    for t in (
+        Target("torch-cpu", "runtimes.torch_eager:TorchCpu", ("module",), None, ("torch",), reference=True),
+        Target("torch-cuda", "runtimes.torch_eager:TorchCuda", ("module",), None, ("torch",), None, True, device="cuda"),
+        Target("torchscript-cpu", "runtimes.torchscript:TorchScriptCpu", ("torchscript-trace", "torchscript-script"),
+               "fx-int8", ("torch",)),
+        Target("onnxruntime-cpu", "runtimes.onnxruntime:OnnxRuntimeCpu", ("onnx",), "onnx-qdq",
+               ("onnxruntime",), qat=True),
+        Target("onnxruntime-cuda", "runtimes.onnxruntime:OnnxRuntimeCuda", ("onnx",), "onnx-qdq-symmetric",
+               ("onnxruntime-gpu",), "gpu", qat=True, device="cuda"),
+        Target("onnxruntime-tensorrt", "runtimes.onnxruntime:OnnxRuntimeTensorRt", ("onnx",), "onnx-qdq-symmetric",
+               ("onnxruntime-gpu",), "gpu", qat=True, device="cuda"),
+        Target("tensorrt", "runtimes.tensorrt:TensorRt", ("onnx",), "onnx-qdq-symmetric",
+               ("tensorrt",), "gpu", qat=True, device="cuda"),
+        Target("executorch-xnnpack", "runtimes.executorch:ExecuTorchXnnpack", ("executorch",), "pt2e-xnnpack",
+               ("executorch", "torchao"), "mobile"),
+    )
+}
+
+
+def find(name: str) -> Target:
+    """The target with this name.
+
+    Raises:
+        RequestError: there is no such target; the message names the nearest.
+    """
+    if name not in TARGETS:
+        raise RequestError(f"unknown target {name!r}; {nearest(name, TARGETS)}.")
+    return TARGETS[name]

@@ -1,0 +1,149 @@
+"""Put the evidence together from what the stages stored, and lay out the run's folder."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from artifacts.evidence import (
+    AccuracyRecord,
+    ArtifactRecord,
+    Evidence,
+    FileRecord,
+    LatencyRecord,
+    Machine,
+    NotRun,
+    ParityRecord,
+    PlacementRecord,
+    SpeedupRecord,
+    StageRecord,
+)
+from artifacts.files import sha256_file, sha256_json, staged, walk
+from benchmarks.measure import Measured
+from benchmarks.statistics import curve, interval, quantile
+from runtimes.registry import find
+from tightship.gate import decide, judge
+from tightship.plan import DATA, MEASURE, REFERENCE, ArtifactPlan, Plan
+from tightship.recipe import Recipe
+from tightship.store import Entry
+
+REFERENCE_ID = "torch-cpu/reference"
+
+
+def lay_out(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
+    """Copy the shipped files and their self-tests into the run's folder, whole or not at all."""
+    for kind, source in (("artifacts", "export"), ("selftest", "check")):
+        with staged(out / kind) as folder:
+            for artifact in plan.artifacts:
+                entry = entries[f"{source} {artifact.id}"].folder
+                place = folder / artifact.id
+                if kind == "artifacts":
+                    shutil.copytree(entry / "files", place)
+                else:
+                    place.mkdir(parents=True)
+                    for name in ("inputs.npz", "outputs.npz"):
+                        shutil.copyfile(entry / name, place / name)
+
+
+def assemble(
+    plan: Plan, entries: Mapping[str, Entry], machine: Machine, not_run: tuple[NotRun, ...], out: Path, command: str
+) -> Evidence:
+    """The evidence of a finished run whose files lie in `out`."""
+    recipe = plan.recipe
+    measured = {name: _measured(value) for name, value in entries[MEASURE].result.details.items()}
+    records = tuple(_artifact(a, plan, entries, measured, out) for a in plan.artifacts)
+    reference = next(r for r in records if r.id == REFERENCE_ID)
+    records = tuple(_judged(r, reference, recipe) for r in records)
+    records, verdict = decide(records, not_run, recipe)
+    as_json = recipe.as_json()
+    return Evidence(
+        name=recipe.name, command=command, recipe=as_json, recipe_sha256=sha256_json(as_json), machine=machine,
+        data=_data(entries[DATA]), stages=tuple(_stage(plan, name, entries) for name in entries), artifacts=records,
+        not_run=not_run, verdict=verdict,
+    )
+
+
+def _data(entry: Entry) -> dict[str, Any]:
+    details = dict(entry.result.details)
+    return {**details, "examples": details["train"] + details["test"], "fingerprint": details["test_sha256"]}
+
+
+def _stage(plan: Plan, name: str, entries: Mapping[str, Entry]) -> StageRecord:
+    entry = entries[name]
+    step = next(s for s in plan.steps if s.name == name)
+    # raw timings stay in the store; what the reader needs of them stands with each artifact
+    details = {} if step.kind == "measure" else dict(entry.result.details)
+    return StageRecord(
+        name, step.kind, entry.key, entry.cached, entry.seconds, entry.result.summary, dict(entry.result.metrics), details
+    )
+
+
+def _measured(value: Mapping[str, Any]) -> Measured:
+    return Measured(value["rounds_ms"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"])
+
+
+def _files(folder: Path, out: Path) -> tuple[FileRecord, ...]:
+    return tuple(FileRecord(path.relative_to(out).as_posix(), sha256_file(path), path.stat().st_size) for _, path in walk(folder))
+
+
+def _artifact(
+    artifact: ArtifactPlan, plan: Plan, entries: Mapping[str, Entry], measured: Mapping[str, Measured], out: Path
+) -> ArtifactRecord:
+    exported = entries[f"export {artifact.id}"].result
+    checked = entries[f"check {artifact.id}"].result
+    raw = measured[artifact.id]
+    folder = out / "artifacts" / artifact.id
+    files = _files(folder, out)
+    cold = {key: sum(c[key] for c in raw.cold_ms) / len(raw.cold_ms) for key in raw.cold_ms[0] if key != "load_rss_mb"}
+    parity = checked.details["parity"]
+    return ArtifactRecord(
+        id=artifact.id, target=artifact.target, precision=artifact.precision, role=artifact.role,
+        format=exported.details["format"], main=f"artifacts/{artifact.id}/{exported.details['main']}",
+        files=files, bytes=sum(f.bytes for f in files), signature=exported.details["signature"],
+        parity=ParityRecord(**{**parity, "cases": tuple(parity["cases"])}),
+        accuracy=_accuracy(artifact, entries, checked.metrics["accuracy"], checked.details["examples"]),
+        latency_ms=_latency(raw, plan.recipe), throughput_per_s=raw.throughput_per_s,
+        throughput_batch=plan.recipe.measure.throughput_batch, cold_start_ms=cold.pop("total"), cold_start_parts_ms=cold,
+        peak_rss_mb=max(raw.peak_rss_mb), placement=PlacementRecord(**checked.details["placement"]),
+        speedup=_speedup(artifact, measured), gates=(), verdict="reference", notes=tuple(exported.details["notes"]),
+    )  # fmt: skip
+
+
+def _accuracy(artifact: ArtifactPlan, entries: Mapping[str, Entry], deployed: float, examples: int) -> AccuracyRecord:
+    data = entries[DATA].result.details
+    source = entries[artifact.source].result.metrics
+    return AccuracyRecord(
+        data["metric"], entries[REFERENCE].result.metrics["accuracy"], source.get("accuracy_simulated"), deployed, examples,
+        data["test_sha256"],
+    )
+
+
+def _latency(raw: Measured, recipe: Recipe) -> LatencyRecord:
+    samples = raw.samples
+    low, high = interval(raw.medians)
+    p50, p90 = quantile(samples, 0.5), quantile(samples, 0.9)
+    assert p50 is not None and p90 is not None
+    # one process gives no interval; what was seen bounds it from below only, so the widest that JSON can hold is written
+    return LatencyRecord(
+        p50, p90, quantile(samples, 0.99), (low, min(high, 1e12)), len(samples), len(raw.rounds_ms), 1,
+        recipe.measure.threads, curve(samples),
+    )  # fmt: skip
+
+
+def _speedup(artifact: ArtifactPlan, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
+    if artifact.id == REFERENCE_ID:
+        return None
+    ratio = measured[artifact.id].speedup_over(measured[REFERENCE_ID])
+    return SpeedupRecord(REFERENCE_ID, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
+
+
+def _judged(record: ArtifactRecord, reference: ArtifactRecord, recipe: Recipe) -> ArtifactRecord:
+    from dataclasses import replace
+
+    if record.role == "reference" or find(record.target).reference:
+        return record
+    wanted = next(t for t in recipe.targets if t.name == record.target)
+    limits = {**recipe.gates.limits(), **(wanted.gates.limits() if wanted.gates else {})}
+    gates = judge(record, reference, limits)
+    passed = record.parity.passed and all(g.passed for g in gates)
+    return replace(record, gates=gates, verdict="pass" if passed else "fail")

@@ -1,0 +1,228 @@
+"""The recipe: what a user may ask for, checked as it is read."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from artifacts.errors import RecipeError, nearest
+from compress.configs import Config, DistilConfig, ModelConfig, PruneConfig, QuantizeConfig, TrainConfig
+from runtimes.registry import find
+from tightship.yaml_reader import read_yaml
+from zoo.data import DataRef
+
+StageConfig = DistilConfig | PruneConfig | QuantizeConfig
+STAGES: dict[str, type[DistilConfig] | type[PruneConfig] | type[QuantizeConfig]] = {
+    "distil": DistilConfig,
+    "prune": PruneConfig,
+    "quantize": QuantizeConfig,
+}
+Precision = Literal["fp32", "int8"]
+M = TypeVar("M", bound=BaseModel)
+
+
+class DataConfig(Config):
+    """Where the examples come from: exactly one of these."""
+
+    zoo: str | None = None
+    factory: str | None = None
+    imagefolder: Path | None = None
+    idx: Path | None = None
+    npz: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataConfig":
+        if sum(v is not None for v in (self.zoo, self.factory, self.imagefolder, self.idx, self.npz)) != 1:
+            raise ValueError("give exactly one of 'zoo', 'factory', 'imagefolder', 'idx' and 'npz'")
+        return self
+
+    def ref(self) -> DataRef:
+        """What `zoo.data` loads."""
+        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz)
+
+
+class GatesConfig(Config):
+    """Limits that each shipped artifact must meet, as measured on the deployed file."""
+
+    accuracy_drop: float | None = Field(None, ge=0)
+    """Largest loss of the metric against the reference (0.01 is one point of accuracy)."""
+    accuracy_min: float | None = None
+    latency_p50_ms: float | None = Field(None, gt=0)
+    latency_p90_ms: float | None = Field(None, gt=0)
+    latency_p99_ms: float | None = Field(None, gt=0)
+    size_mb: float | None = Field(None, gt=0)
+    """MB of 10^6 bytes, every sidecar counted."""
+    size_ratio: float | None = Field(None, gt=0)
+    """Shipped bytes divided by the reference's."""
+    speedup: float | None = Field(None, gt=0)
+    """Least speed-up over the reference in PyTorch eager; the lower end of its 95 % interval decides."""
+    peak_rss_mb: float | None = Field(None, gt=0)
+    cold_start_ms: float | None = Field(None, gt=0)
+    fallback_share: float | None = Field(None, ge=0, le=1)
+    """Largest share of operators outside the accelerated kernels."""
+
+    def limits(self) -> dict[str, float]:
+        """The limits that are set."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+class TargetConfig(Config):
+    """One target to build for."""
+
+    name: str
+    optional: bool = False
+    """If it cannot run here, say so in the report instead of failing."""
+    precisions: tuple[Precision, ...] = ("fp32", "int8")
+    gates: GatesConfig | None = None
+    """Limits of this target; they replace the recipe's of the same name."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        find(name)
+        return name
+
+
+class MeasureConfig(Config):
+    """How much is measured."""
+
+    processes: Annotated[int, Field(ge=1, le=100)] = 3
+    """Fresh processes per artifact; the interval is over these."""
+    blocks: Annotated[int, Field(ge=1)] = 4
+    block_seconds: Annotated[float, Field(gt=0)] = 0.15
+    threads: Annotated[int, Field(ge=1)] = 1
+    throughput_batch: Annotated[int, Field(ge=1)] = 32
+
+
+class Stage(Config):
+    """One entry of `compress`."""
+
+    kind: Literal["distil", "prune", "quantize"]
+    config: StageConfig
+
+
+class Recipe(Config):
+    """A whole recipe."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(0, ge=0)
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig = TrainConfig()
+    """How a network that comes without weights is trained before it is compressed."""
+    compress: tuple[Stage, ...] = ()
+    targets: tuple[TargetConfig, ...] = Field(min_length=1)
+    gates: GatesConfig
+    measure: MeasureConfig = MeasureConfig()
+
+    def stage(self, kind: str) -> StageConfig | None:
+        """The config of the last stage of this kind."""
+        found = [s.config for s in self.compress if s.kind == kind]
+        return found[-1] if found else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The recipe as plain JSON, defaults filled in."""
+        return self.model_dump(mode="json")
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: one sentence that names the place, the value and the way out.
+    """
+    return parse_recipe(read_yaml(path), path.resolve().parent, str(path))
+
+
+def parse_recipe(value: Mapping[str, Any], folder: Path, where: str = "recipe") -> Recipe:
+    """A recipe from plain values; relative paths are looked for beside the recipe."""
+    value = dict(value)
+    _known_keys(value, Recipe, where)
+    sections = {"model": ModelConfig, "data": DataConfig, "train": TrainConfig, "gates": GatesConfig, "measure": MeasureConfig}
+    for key, kind in sections.items():
+        if key in value:
+            value[key] = _parse(kind, _expand(value[key], folder, where), f"{where}: {key}")
+    value["compress"] = tuple(_stage(entry, folder, f"{where}: compress[{i}]") for i, entry in enumerate(_list(value, "compress", where)))
+    value["targets"] = tuple(_target(entry, f"{where}: targets[{i}]") for i, entry in enumerate(_list(value, "targets", where)))
+    recipe = _parse(Recipe, value, where)
+    if not recipe.gates.limits():
+        raise RecipeError(f"{where}: gates is empty, so the run would decide nothing; set at least accuracy_drop.")
+    names = [t.name for t in recipe.targets]
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise RecipeError(f"{where}: target {twice[0]!r} is listed twice; list it once.")
+    return recipe
+
+
+def _list(value: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    entries = value.get(key) or []
+    if not isinstance(entries, list):
+        raise RecipeError(f"{where}: {key} must be a list; got {type(entries).__name__}.")
+    return entries
+
+
+def _stage(entry: Any, folder: Path, where: str) -> Stage:
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise RecipeError(f"{where} must be one stage such as `- prune: {{macs: 0.5}}`; got {entry!r}.")
+    kind, options = next(iter(entry.items()))
+    if kind not in STAGES:
+        raise RecipeError(f"{where}: unknown stage {kind!r}; {nearest(kind, STAGES)}.")
+    options = _expand(options or {}, folder, where)
+    if kind == "distil" and isinstance(options.get("teacher"), dict):
+        options["teacher"] = _parse(ModelConfig, _expand(options["teacher"], folder, where), f"{where}: distil.teacher")
+    return Stage.model_construct(kind=kind, config=_parse(STAGES[kind], options, f"{where}: {kind}"))
+
+
+def _target(entry: Any, where: str) -> TargetConfig:
+    value = {"name": entry} if isinstance(entry, str) else entry
+    if isinstance(value, dict) and isinstance(value.get("gates"), dict):
+        value = {**value, "gates": _parse(GatesConfig, value["gates"], f"{where}: gates")}
+    return _parse(TargetConfig, value, where)
+
+
+def _expand(value: Any, folder: Path, where: str) -> dict[str, Any]:
+    """The mapping with `$VARIABLES` filled in and paths made absolute, taken from the recipe's folder."""
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where} must be a mapping; got {value!r}.")
+    made = dict(value)
+    for key in ("weights", "imagefolder", "idx", "npz"):
+        if isinstance(made.get(key), str):
+            made[key] = folder / _fill(made[key], where)
+    return made
+
+
+def _fill(text: str, where: str) -> str:
+    def replace(found: "re.Match[str]") -> str:
+        name = found[1] or found[2]
+        if name not in os.environ:
+            raise RecipeError(f"{where}: {text!r} needs the environment variable {name}, which is not set.")
+        return os.environ[name]
+
+    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", replace, text)
+
+
+def _known_keys(value: Any, kind: type[BaseModel], where: str) -> None:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where} must be a mapping; got {value!r}.")
+    if kind.model_config.get("extra") == "allow":
+        return
+    for key in value:
+        if key not in kind.model_fields:
+            raise RecipeError(f"{where}: unknown key {key!r}; {nearest(key, kind.model_fields)}.")
+
+
+def _parse(kind: type[M], value: Any, where: str) -> M:
+    if isinstance(value, kind):
+        return value
+    _known_keys(value, kind, where)
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = str(first["msg"]).removeprefix("Value error, ")
+        given = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r})"
+        raise RecipeError(f"{where}{f': {place}' if place else ''}: {message.rstrip('.')}{given}.") from None

@@ -1,0 +1,142 @@
+"""The evidence as a terminal table: what was measured on each artifact, what failed, and the verdict."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from artifacts.evidence import ArtifactRecord, Evidence
+from tightship.report.markdown import (
+    MISSING,
+    best_of,
+    clean,
+    drop_text,
+    failures,
+    headline,
+    interval,
+    number,
+    ordered,
+    score,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PLAIN_WIDTH = 120
+"""How wide the table may be where no terminal tells its width."""
+
+_COLOURS = {"ship": "bold green", "fail": "bold red", "reference": "dim", "pass": ""}
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cell: Callable[[ArtifactRecord], str]
+    spare: bool = False
+    """Left out where the terminal is narrow."""
+    left: bool = False
+
+
+def print_table(evidence: Evidence, console: "Console | None" = None) -> None:
+    """Print the table of artifacts, then the failed gates, what was not run, and the verdict."""
+    out = console or _console()
+    _print_line(f"[bold]{_markup(evidence.name)}[/bold]", out)
+    if evidence.artifacts:
+        out.print(_table(evidence, out))
+    for line in _lines(evidence):
+        _print_line(line, out)
+
+
+def _print_line(line: str, out: "Console") -> None:
+    # `emoji=False`: a name such as `net:v2:` must not lose its colons to rich's emoji codes
+    out.print(_encodable(line, out), markup=True, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _console() -> "Console":
+    import sys
+
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+
+
+def _table(evidence: Evidence, out: "Console") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    columns = [c for c in _columns() if out.width >= PLAIN_WIDTH or not c.spare]
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="left" if column.left else "right",
+            overflow="fold",
+            no_wrap=column.title != "artifact",
+        )
+    for record in ordered(evidence.artifacts):
+        cells = (Text(_encodable(clean(column.cell(record)), out)) for column in columns)
+        table.add_row(*cells, style=_COLOURS[record.verdict])
+    return table
+
+
+def _columns() -> Sequence[_Column]:
+    return (
+        _Column("artifact", lambda a: a.id, left=True),
+        _Column("verdict", lambda a: "ref." if a.verdict == "reference" else a.verdict, left=True),
+        _Column("accuracy", lambda a: score(a.accuracy.deployed, a.accuracy)),
+        _Column("drop", lambda a: drop_text(a.accuracy)),
+        _Column("p50 ms [95 %]", lambda a: f"{number(a.latency_ms.p50)} {interval(a.latency_ms.ci95)}"),
+        _Column("p90", lambda a: number(a.latency_ms.p90), spare=True),
+        _Column("p99", _p99, spare=True),
+        _Column("speed-up", _speedup),
+        _Column("cold", lambda a: number(a.cold_start_ms), spare=True),
+        _Column("RSS MB", lambda a: number(a.peak_rss_mb), spare=True),
+        _Column("kB", lambda a: number(a.bytes / 1000)),
+        _Column("parity", lambda a: "ok" if a.parity.passed else "FAILED"),
+    )
+
+
+def _p99(a: ArtifactRecord) -> str:
+    return "n/a*" if a.latency_ms.samples < 1000 else number(a.latency_ms.p99)
+
+
+def _speedup(a: ArtifactRecord) -> str:
+    """The ratio with its verdict, short: `8.02x faster`."""
+    if a.speedup is None:
+        return MISSING
+    if a.speedup.verdict == "no difference shown":
+        return "none shown"
+    return f"{number(a.speedup.ratio)}x {a.speedup.verdict}"
+
+
+def _lines(evidence: Evidence) -> Iterator[str]:
+    """The lines below the table, as rich markup."""
+    if any(a.latency_ms.samples < 1000 for a in evidence.artifacts):
+        yield "[dim]* no p99 from fewer than 1000 samples[/dim]"
+    for record in ordered(evidence.artifacts):
+        for name, reason in failures(record):
+            yield f"[red]failed[/red]  {_markup(record.id)}  {_markup(name)}: {_markup(reason)}"
+    for missing in evidence.not_run:
+        yield f"[yellow]not run[/yellow] {_markup(missing.target)}: {_markup(missing.reason)}"
+    colour = "green" if evidence.verdict.passed else "red"
+    yield f"[bold {colour}]{_markup(headline(evidence))}[/]" + _why(evidence)
+
+
+def _why(evidence: Evidence) -> str:
+    reasons = "; ".join(_markup(reason) for reason in evidence.verdict.reasons)
+    best = best_of(evidence)
+    if best is not None and not evidence.verdict.passed:
+        reasons = f"{reasons}; of what passed on its own, the fastest is {_markup(best.id)}".removeprefix("; ")
+    return f": {reasons}" if reasons else ""
+
+
+def _markup(text: str) -> str:
+    """The text on one line with nothing in it that drives a terminal or reads as rich markup."""
+    from rich.markup import escape
+
+    return escape(clean(text))
+
+
+def _encodable(text: str, out: "Console") -> str:
+    """The text in what the console can write: a log in ASCII must not end the run."""
+    return text.encode(out.encoding, "replace").decode(out.encoding)

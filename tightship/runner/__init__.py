@@ -1,0 +1,1 @@
+"""The stand-alone script that travels in every bundle; it imports nothing of tightship."""

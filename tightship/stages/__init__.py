@@ -1,0 +1,1 @@
+"""What each kind of step does: (step, inputs, output folder, work folder, job) -> result."""

@@ -1,0 +1,204 @@
+"""The steps that make a deployed file and hold it against its model: export, check, measure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifacts.files import sha256_file
+from artifacts.specs import Signature
+from artifacts.types import Arrays, Engine, ExportedFile
+from benchmarks.child import Child
+from benchmarks.measure import MeasurePlan, measure
+from benchmarks.parity import CONVERSION, QUANTIZED, SIMULATED, Case, Tolerance, judge
+from compress.configs import QuantizeConfig
+from compress.quantizers import QUANTIZERS, Calibration
+from export.registry import FORMATS
+from runtimes.registry import find
+from tightship.stages.job import Job
+from tightship.store import Entry, Result
+
+SELFTEST_EXAMPLES = 8
+PARITY_EXAMPLES = 256
+
+
+def export(job: Job) -> Result:
+    """Write the file of one artifact, quantized as its target wants it."""
+    artifact = job.step.artifact
+    assert artifact is not None
+    model = job.model(artifact.source)
+    write = FORMATS[artifact.format].load()
+    folder = job.out / "files"
+    folder.mkdir()
+    if artifact.quantizer is None:
+        return _exported(write(model, folder))
+    config = job.recipe.stage("quantize")
+    assert isinstance(config, QuantizeConfig)
+    quantizer = QUANTIZERS[artifact.quantizer]
+    calibration = Calibration(job.data.train, config, job.recipe.seed, model)
+    if quantizer.works_on == "module":
+        return _exported(replace(write(replace(model, module=quantizer.load()(calibration)), folder), precision="int8"))
+    plain = job.work / "float"
+    plain.mkdir(exist_ok=True)
+    return _exported(quantizer.load()(write(model, plain), folder, calibration))
+
+
+def _exported(file: ExportedFile) -> Result:
+    sizes = {p.name: p.stat().st_size for p in sorted(file.folder.iterdir())}
+    total = sum(sizes.values())
+    details = {"main": file.main, "format": file.format, "signature": asdict(file.signature), "notes": list(file.notes)}
+    return Result(f"{file.format} {file.precision}: {total:,} bytes in {len(sizes)} files", {"bytes": float(total)}, details)
+
+
+def exported_file(entry: Entry) -> ExportedFile:
+    """The file that an export step wrote."""
+    details = entry.result.details
+    signature = Signature.from_json(details["signature"])
+    return ExportedFile(details["format"], entry.folder / "files", details["main"], signature, notes=tuple(details["notes"]))
+
+
+def engine_of(target: str, entry: Entry, folder: Path) -> Engine:
+    """What the target's runtime opens; built in `folder` where the runtime builds anything."""
+    return find(target).runtime().build(exported_file(entry), folder)
+
+
+def check(job: Job) -> Result:
+    """Parity against the model it came from, accuracy on the whole test set, placement, and a self-test to ship."""
+    artifact = job.step.artifact
+    assert artifact is not None
+    entry = job.inputs[f"export {artifact.id}"]
+    engine = engine_of(artifact.target, entry, job.out)
+    batch = 256 if Signature.from_json(entry.result.details["signature"]).dynamic else 1
+    log = job.work / "child.log"
+    with Child(engine, log, job.recipe.measure.threads) as child:
+        test_inputs, targets = _whole(job)
+        np.savez(job.work / "first.npz", **{k: v[:1] for k, v in test_inputs.items()})
+        child.open(job.work / "first.npz")
+        run = _Runner(child, job.work)
+        outputs = run(test_inputs, batch)
+        cases, tolerance, against = _cases(job, test_inputs, outputs, run, bool(batch > 1))
+        placement = child.ask("placement")
+    parity = judge(cases, tolerance, against, job.data.metric == "top1")
+    if not parity.passed:
+        parity = replace(parity, first_bad=_locate(job, engine, test_inputs) or parity.first_bad)
+    from zoo.metrics import score
+
+    deployed = score(job.data.metric, next(iter(outputs.values())), targets)
+    np.savez(job.out / "inputs.npz", **{k: v[:SELFTEST_EXAMPLES] for k, v in test_inputs.items()})
+    np.savez(job.out / "outputs.npz", **{k: v[:SELFTEST_EXAMPLES] for k, v in outputs.items()})
+    details = {"parity": asdict(parity), "placement": placement, "examples": len(targets)}
+    state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
+    return Result(f"{job.data.metric} {deployed:.4f} deployed, {state}", {"accuracy": deployed}, details)
+
+
+class _Runner:
+    """Runs arrays through a child, by way of files."""
+
+    def __init__(self, child: Child, folder: Path) -> None:
+        self.child, self.folder, self.count = child, folder, 0
+
+    def __call__(self, inputs: Arrays, batch: int) -> Arrays:
+        self.count += 1
+        fed, made = self.folder / f"in-{self.count}.npz", self.folder / f"out-{self.count}.npz"
+        np.savez(fed, **inputs)  # type: ignore[arg-type]
+        self.child.ask("run", inputs=str(fed), outputs=str(made), batch=batch)
+        with np.load(made, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+
+def _whole(job: Job) -> tuple[Arrays, Any]:
+    test = job.data.test
+    parts = [test.batch(np.arange(i, min(i + 512, len(test)))) for i in range(0, len(test), 512)]
+    inputs = {name: np.concatenate([p[0][name] for p in parts]) for name in parts[0][0]}
+    return inputs, np.concatenate([p[1] for p in parts])
+
+
+def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, dynamic: bool) -> tuple[list[Case], Tolerance, str]:
+    """Real examples at several batch sizes, and made-up ones, against the module that the file was made from."""
+    import torch
+
+    from compress.qat import simulate
+
+    artifact = job.step.artifact
+    assert artifact is not None
+    model = job.model(artifact.source)
+    module = simulate(model) if model.ranges else model.module.eval()
+    tolerance, against = CONVERSION, "float"
+    if artifact.quantizer:
+        tolerance, against = (SIMULATED, "simulated") if model.ranges else (QUANTIZED, "float")
+
+    def reference(arrays: Arrays) -> Arrays:
+        from zoo.models import named_outputs
+
+        with torch.no_grad():
+            named = named_outputs(module(*(torch.from_numpy(a) for a in arrays.values())))
+        return {name: tensor.numpy() for name, tensor in named.items()}
+
+    real = {k: v[:PARITY_EXAMPLES] for k, v in inputs.items()}
+    cases = [Case("real x256", True, reference(real), {k: v[:PARITY_EXAMPLES] for k, v in outputs.items()})]
+    some = {k: v[:21] for k, v in real.items()}
+    expected = reference(some)
+    for batch in (1, 2, 7) if dynamic else (1,):
+        cases.append(Case(f"real, batch {batch}", True, expected, run(some, batch)))
+    made_up = _blends(real) if artifact.quantizer else _noise(real)
+    name = "blends of real examples" if artifact.quantizer else "uniform noise"
+    cases.append(Case(name, False, reference(made_up), run(made_up, 16 if dynamic else 1)))
+    return cases, tolerance, against
+
+
+def _noise(real: Arrays) -> Arrays:
+    generator = np.random.default_rng(0)
+    made = {}
+    for name, value in real.items():
+        if np.issubdtype(value.dtype, np.floating):
+            made[name] = generator.uniform(value.min(), value.max(), value[:32].shape).astype(value.dtype)
+        else:
+            made[name] = generator.permutation(value[:32])
+    return made
+
+
+def _blends(real: Arrays) -> Arrays:
+    """Mixtures of two real examples: unseen, yet inside the ranges that calibration saw."""
+    made = {}
+    for name, value in real.items():
+        half = len(value) // 2
+        floating = np.issubdtype(value.dtype, np.floating)
+        made[name] = ((value[:half] + value[half : 2 * half]) / 2).astype(value.dtype)[:32] if floating else value[:half][:32]
+    return made
+
+
+def _locate(job: Job, engine: Engine, inputs: Arrays) -> str | None:
+    from benchmarks.bisect import first_departure
+
+    artifact = job.step.artifact
+    assert artifact is not None
+    if artifact.format != "onnx" or artifact.quantizer:
+        return None
+    return first_departure(job.model(artifact.source), engine.path, {k: v[:4] for k, v in inputs.items()})
+
+
+def measure_all(job: Job) -> Result:
+    """Latency, throughput, cold start and memory of every artifact, interleaved in separate processes."""
+    config = dict(job.step.config)
+    config.pop("machine")
+    plan = MeasurePlan(**config)
+    entries = {name.removeprefix("export "): entry for name, entry in job.inputs.items() if name.startswith("export ")}
+    engines = {name: engine_of(name.partition("/")[0], entry, job.out / "engines") for name, entry in entries.items()}
+    inputs = job.data.test.batch(np.arange(min(plan.throughput_batch, len(job.data.test))))[0]
+    found = measure(engines, inputs, plan, job.work, job.progress)
+    details: dict[str, Mapping[str, Any]] = {
+        name: {
+            "rounds_ms": [[round(v, 6) for v in r] for r in one.rounds_ms], "cold_ms": one.cold_ms,
+            "peak_rss_mb": one.peak_rss_mb, "throughput_per_s": one.throughput_per_s,
+        }
+        for name, one in found.items()
+    }
+    count = sum(len(one.samples) for one in found.values())
+    return Result(f"{len(found)} artifacts, {plan.processes} processes each, {count:,} calls timed", {}, details)
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of an exported folder, by name."""
+    return {p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.is_file()}

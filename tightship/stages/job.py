@@ -1,0 +1,54 @@
+"""What every stage is given."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tightship.plan import Step
+from tightship.recipe import Recipe
+from tightship.store import Entry
+from zoo.data import load_data
+from zoo.splits import TaskData
+
+if TYPE_CHECKING:
+    from artifacts.types import TorchModel
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step of one run, with the results it builds on."""
+
+    recipe: Recipe
+    step: Step
+    inputs: Mapping[str, Entry]
+    out: Path
+    """An empty folder for the step's files."""
+    work: Path
+    """A folder that outlives a crash."""
+    shared: "Shared"
+    progress: Callable[[float, str], None]
+
+    @property
+    def data(self) -> TaskData:
+        """The task's data, loaded once a run."""
+        return self.shared.data
+
+    def model(self, step: str) -> "TorchModel":
+        """The network that an earlier step stored."""
+        from compress import checkpoint
+
+        return checkpoint.load(self.inputs[step].folder)
+
+
+@dataclass
+class Shared:
+    """What the steps of one run share."""
+
+    recipe: Recipe
+
+    @cached_property
+    def data(self) -> TaskData:
+        """The task's data."""
+        return load_data(self.recipe.data.ref())

@@ -1,0 +1,141 @@
+"""The content-addressed store: whole entries or none, verified on every hit, locked between runs."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from artifacts.files import sha256_file, sha256_json, staged, walk, write_json
+
+META = "entry.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage says of its work; its files lie in the entry's folder."""
+
+    summary: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished stage on disk."""
+
+    key: str
+    folder: Path
+    digest: str
+    """SHA-256 over the names and contents of its files."""
+    seconds: float
+    result: Result
+    cached: bool
+
+
+class Store:
+    """Finished stages by key, below one folder; unfinished work beside them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def entry_folder(self, key: str) -> Path:
+        """Where the entry of a key lies, or will lie."""
+        return self.root / "entries" / key[:2] / key
+
+    def work_folder(self, key: str) -> Path:
+        """Where a stage keeps its state while it runs; continued from after a crash."""
+        return self.root / "work" / key
+
+    def find(self, key: str, inputs: Mapping[str, str]) -> Entry | None:
+        """The entry of a key if it is whole, unchanged, and was made from these very inputs; a bad one is set aside."""
+        folder = self.entry_folder(key)
+        if not folder.is_dir():
+            return None
+        try:
+            meta = json.loads((folder / META).read_text())
+            files = {name: sha256_file(path) for name, path in walk(folder) if name != META}
+            whole = files == meta["files"] and sha256_json(_signed(meta)) == meta["seal"]
+            fits = meta["inputs"] == dict(inputs)
+        except (OSError, ValueError, KeyError):
+            whole = fits = False
+        if not (whole and fits):
+            self._set_aside(folder)
+            return None
+        result = Result(meta["summary"], meta["metrics"], meta["details"])
+        return Entry(key, folder, sha256_json(files), meta["seconds"], result, True)
+
+    def _set_aside(self, folder: Path) -> None:
+        aside = self.root / "corrupt" / f"{folder.name}-{time.time_ns()}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder, aside)
+
+    def get(self, key: str, inputs: Mapping[str, str], make: Callable[[Path, Path], Result]) -> Entry:
+        """The entry of a key; made by `make(folder, work folder)` if it is not there. Runs on one store wait for each other."""
+        folder, work = self.entry_folder(key), self.work_folder(key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{key}.lock"):
+            found = self.find(key, inputs)
+            if found:
+                return found
+            work.mkdir(parents=True, exist_ok=True)
+            for stale in folder.parent.glob(f".{key}.*"):
+                if stale.is_dir():
+                    shutil.rmtree(stale, ignore_errors=True)
+            started = time.monotonic()
+            with staged(folder) as temporary:
+                result = make(temporary, work)
+                self._seal(temporary, inputs, result, time.monotonic() - started)
+            shutil.rmtree(work, ignore_errors=True)
+            made = self.find(key, inputs)
+        assert made is not None
+        return Entry(made.key, made.folder, made.digest, made.seconds, made.result, False)
+
+    def _seal(self, folder: Path, inputs: Mapping[str, str], result: Result, seconds: float) -> None:
+        files = {name: sha256_file(path) for name, path in walk(folder)}
+        meta = {
+            "files": files, "inputs": dict(inputs), "summary": result.summary, "metrics": dict(result.metrics),
+            "details": dict(result.details), "seconds": round(seconds, 3),
+        }
+        meta = json.loads(json.dumps(meta, allow_nan=False))
+        write_json(folder / META, {**meta, "seal": sha256_json(_signed(meta))})
+
+
+def _signed(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in meta.items() if name != "seal"}
+
+
+@lru_cache(maxsize=1)
+def _package_digests() -> dict[str, str]:
+    root = Path(__file__).resolve().parent.parent
+    digests = {}
+    for package in ("artifacts", "zoo", "compress", "export", "runtimes", "benchmarks", "tightship"):
+        digest = hashlib.sha256()
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+        digests[package] = digest.hexdigest()
+    return digests
+
+
+def code_digest(packages: tuple[str, ...]) -> str:
+    """A digest of the source of our own packages: a changed line gives another key."""
+    return sha256_json({name: _package_digests()[name] for name in packages})
+
+
+def versions(libraries: tuple[str, ...]) -> dict[str, str | None]:
+    """The installed versions of distributions; none where one is missing."""
+    found: dict[str, str | None] = {}
+    for name in libraries:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found

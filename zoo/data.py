@@ -1,0 +1,118 @@
+"""Load the data that a recipe names, and fingerprint it without loading where its files can be named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifacts.errors import DataError
+from artifacts.files import sha256_file, sha256_json
+from artifacts.types import Split
+from zoo import registry
+from zoo.factories import resolve
+from zoo.readers import data_root, digits_file, read_idx, read_imagefolder, read_npz
+from zoo.splits import ArraySplit, DatasetSplit, TaskData, inputs_of
+
+
+@dataclass(frozen=True)
+class DataRef:
+    """Where a recipe's data comes from: exactly one of these is set."""
+
+    zoo: str | None = None
+    factory: str | None = None
+    imagefolder: Path | None = None
+    idx: Path | None = None
+    npz: Path | None = None
+
+
+def digits_files() -> list[Path]:
+    """The one file of the digits."""
+    return [digits_file()]
+
+
+def fashion_files() -> list[Path]:
+    """The IDX files of Fashion-MNIST."""
+    return sorted((data_root() / "fashion_mnist").glob("*-ubyte*"))
+
+
+def load_data(ref: DataRef) -> TaskData:
+    """The training and test split that `ref` names.
+
+    Raises:
+        DataError: the data is missing, malformed, or a factory returned something else.
+    """
+    if ref.zoo is not None:
+        loaded: TaskData = registry.find(registry.DATA, "data set", ref.zoo).load()()
+        return loaded
+    if ref.idx is not None:
+        return read_idx(ref.idx, ref.idx.name)
+    if ref.npz is not None:
+        return read_npz(ref.npz)
+    if ref.imagefolder is not None:
+        return read_imagefolder(ref.imagefolder)
+    assert ref.factory is not None
+    return from_factory(ref.factory, resolve(ref.factory)())
+
+
+def from_factory(spec: str, made: Any) -> TaskData:
+    """What a user's factory returned, as a task.
+
+    Accepted: a `TaskData`; or a mapping with `train` and `test` (and optionally `labels`, `metric`), or a tuple
+    `(train, test)`; each split is a tuple of arrays `(inputs, targets)`, a map-style data set or a DataLoader over one.
+    """
+    if isinstance(made, TaskData):
+        return made
+    if isinstance(made, tuple) and len(made) == 2:
+        made = {"train": made[0], "test": made[1]}
+    if not (isinstance(made, Mapping) and "train" in made and "test" in made):
+        raise DataError(
+            f"data factory {spec!r} must return (train, test) or a mapping with both; got {type(made).__name__}."
+        )
+    train, test = (_split(spec, made[part]) for part in ("train", "test"))
+    first, targets = train.batch(np.arange(1))
+    whole = bool(np.issubdtype(targets.dtype, np.integer))
+    labels = tuple(map(str, made["labels"])) if made.get("labels") else None
+    metric = made.get("metric") or ("top1" if whole else "negative-mse")
+    return TaskData(spec, train, test, inputs_of(first), labels, made.get("preprocessing"), metric)
+
+
+def _split(spec: str, part: Any) -> Split:
+    if isinstance(part, tuple) and len(part) == 2:
+        inputs, targets = part
+        named = inputs if isinstance(inputs, Mapping) else {"input": inputs}
+        return ArraySplit({k: np.asarray(v) for k, v in named.items()}, np.asarray(targets))
+    dataset = getattr(part, "dataset", part)
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise DataError(
+            f"data factory {spec!r} returned a {type(part).__name__}; needed: arrays, a map-style data set or a DataLoader."
+        )
+    if not len(dataset):
+        raise DataError(f"data factory {spec!r} returned an empty data set.")
+    inputs = dataset[0][0]
+    if isinstance(inputs, Mapping):
+        return DatasetSplit(dataset, tuple(inputs))
+    count = len(inputs) if isinstance(inputs, tuple | list) else 1
+    return DatasetSplit(dataset, ("input",) if count == 1 else tuple(f"input_{i}" for i in range(count)))
+
+
+def fingerprint(ref: DataRef) -> str:
+    """A digest of the data's bytes: of its files where they are known, else of the examples a factory gives."""
+    files: list[Path] = []
+    if ref.zoo is not None:
+        entry = registry.find(registry.DATA, "data set", ref.zoo)
+        files = entry.load(entry.files)()
+    elif ref.idx is not None:
+        files = sorted(ref.idx.glob("*-ubyte*"))
+    elif ref.npz is not None:
+        files = [ref.npz]
+    elif ref.imagefolder is not None:
+        files = sorted(p for p in ref.imagefolder.rglob("*") if p.is_file())
+    else:
+        data = load_data(ref)
+        return sha256_json([data.train.fingerprint(), data.test.fingerprint()])
+    missing = [p for p in files if not p.is_file()]
+    if missing or not files:
+        raise DataError(f"no data at {missing[0] if missing else ref}; check the recipe's `data`.")
+    return sha256_json([[p.name, sha256_file(p)] for p in files])

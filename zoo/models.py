@@ -1,0 +1,204 @@
+"""Build the network that a recipe names, and load weights into it, without ever running code from a weights file."""
+
+import inspect
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifacts.errors import ModelError, nearest
+from artifacts.specs import Signature
+from artifacts.types import ModelRef
+from zoo import registry
+from zoo.factories import resolve
+from zoo.splits import TaskData
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ENVELOPES = ("state_dict", "model_state_dict", "model", "net")
+PREFIXES = ("module.", "_orig_mod.")
+
+
+def complete(ref: ModelRef, data: TaskData) -> ModelRef:
+    """`ref` with the builder's `classes` and `channels` filled in from the data, where it takes them and none are given.
+
+    Raises:
+        ModelError: an option is not one that the builder takes.
+    """
+    builder = _builder(ref)
+    known = inspect.signature(builder).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        for name in ref.options:
+            if name not in known:
+                raise ModelError(f"model {ref.zoo or ref.factory!r} takes no option {name!r}; {nearest(name, known)}.")
+    options = dict(ref.options)
+    image = data.inputs[0].shape
+    if "classes" in known and data.labels:
+        options.setdefault("classes", len(data.labels))
+    if "channels" in known and len(image) == 4 and isinstance(image[1], int):
+        options.setdefault("channels", image[1])
+    return ModelRef(ref.zoo, ref.factory, options)
+
+
+def build(ref: ModelRef) -> "nn.Module":
+    """A freshly initialised network.
+
+    Raises:
+        ModelError: the builder failed, or did not return a module.
+    """
+    from torch import nn
+
+    try:
+        module = _builder(ref)(**ref.options)
+    except TypeError as error:
+        raise ModelError(f"cannot build model {ref.zoo or ref.factory!r}: {error}.") from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"model {ref.zoo or ref.factory!r} is a {type(module).__name__}, not a torch.nn.Module.")
+    return module
+
+
+def _builder(ref: ModelRef) -> Any:
+    if ref.zoo is not None:
+        return registry.find(registry.MODELS, "model", ref.zoo).load()
+    assert ref.factory is not None
+    return resolve(ref.factory)
+
+
+def trace_signature(module: "nn.Module", data: TaskData) -> Signature:
+    """Inputs from the data, outputs from one run on two examples; the first axis of an output is the batch.
+
+    Raises:
+        ModelError: the network cannot run on the data, or returns something other than tensors.
+    """
+    import torch
+
+    from artifacts.specs import TensorSpec
+
+    tensors = [torch.from_numpy(a) for a in data.example_inputs(2).values()]
+    training = module.training
+    try:
+        module.eval()
+        with torch.no_grad():
+            outputs = module(*tensors)
+    except Exception as error:
+        raise ModelError(
+            f"the model cannot run on the data's first two examples: {type(error).__name__}: {error}."
+        ) from error
+    finally:
+        module.train(training)
+    named = named_outputs(outputs)
+    specs = tuple(
+        TensorSpec(name, str(t.dtype).removeprefix("torch."), ("batch", *map(int, t.shape[1:])))
+        for name, t in named.items()
+    )
+    return Signature(data.inputs, specs)
+
+
+def named_outputs(outputs: Any) -> "dict[str, Tensor]":
+    """A model's outputs by name: a tensor is `output`, a tuple `output_0`..., a dict keeps its keys.
+
+    Raises:
+        ModelError: an output is not a tensor.
+    """
+    from torch import Tensor
+
+    if isinstance(outputs, Tensor):
+        return {"output": outputs}
+    if isinstance(outputs, Mapping):
+        named = dict(outputs)
+    elif isinstance(outputs, tuple | list):
+        named = {f"output_{i}": value for i, value in enumerate(outputs)}
+    else:
+        raise ModelError(
+            f"the model returns a {type(outputs).__name__}; return a tensor, a tuple or a dict of tensors."
+        )
+    wrong = [key for key, value in named.items() if not isinstance(value, Tensor)]
+    if wrong or not named:
+        raise ModelError(f"the model's output {(wrong or ['(none)'])[0]!r} is not a tensor; flatten nested outputs.")
+    return named
+
+
+def load_weights(module: "nn.Module", path: Path) -> None:
+    """Load a state dict into a network, strictly; envelopes and `module.` prefixes are taken off.
+
+    Raises:
+        ModelError: the file is missing, holds code, is malformed, has NaN, or does not fit the network.
+    """
+    import torch
+
+    state = read_state(path)
+    wanted = module.state_dict()
+    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state if k not in wanted]
+    shapes = [k for k in state if k in wanted and state[k].shape != wanted[k].shape]
+    for what, names in (("no tensor", missing), ("an unknown tensor", unexpected), ("another shape of", shapes)):
+        if names:
+            raise ModelError(
+                f"{path} does not fit the model: it has {what} {names[0]!r} ({len(names)} such); check depth, width and classes."
+            )
+    bad = [k for k, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if bad:
+        raise ModelError(f"{path} holds NaN or infinite values in {bad[0]!r}; train again or repair it.")
+    module.load_state_dict(state, strict=False)
+
+
+def read_state(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a `.safetensors`, `.pt`, `.pth`, `.th` or `.bin` file."""
+    if not path.is_file():
+        raise ModelError(f"there are no weights at {path}.")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return strip(load_file(path))
+        except SafetensorError as error:
+            raise ModelError(f"{path} is not a valid safetensors file: {error}.") from None
+    return strip(unwrap(_load_tensors_only(path), path))
+
+
+def _load_tensors_only(path: Path) -> Any:
+    import torch
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            declared, names = sum(i.file_size for i in archive.infolist()), archive.namelist()
+        if any("/code/" in name or name.endswith("constants.pkl") for name in names):
+            raise ModelError(f"{path} is a TorchScript program, not weights; save `model.state_dict()` instead.")
+        if declared > 4 * path.stat().st_size + 1_000_000:
+            raise ModelError(
+                f"{path} declares {declared:,} bytes in a file of {path.stat().st_size:,}; it was refused unread."
+            )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelError(
+            f"{path} holds pickled code, which is never run; save `model.state_dict()` with torch.save or safetensors."
+        ) from None
+    except Exception as error:
+        raise ModelError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}.") from None
+
+
+def unwrap(value: Any, path: Path) -> "dict[str, Tensor]":
+    """The state dict inside a checkpoint: the dict itself, or the one under a usual key."""
+    from torch import Tensor
+
+    for key in ENVELOPES:
+        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
+            value = value[key]
+            break
+    if not isinstance(value, Mapping) or not value or not all(isinstance(v, Tensor) for v in value.values()):
+        raise ModelError(
+            f"{path} holds no state dict (a mapping of names to tensors), plain or under {', '.join(ENVELOPES)}."
+        )
+    return dict(value)
+
+
+def strip(state: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """Take off the prefixes that DataParallel, DDP and torch.compile put before every name."""
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
