@@ -236,9 +236,7 @@ def _members(archive: Path, stream: _Metered, tar: tarfile.TarFile) -> list[tarf
         members.append(member)
         total += member.size
         if len(members) > MAX_MEMBERS or total > MAX_BYTES:
-            raise IntegrityError(
-                f"{archive} holds over {MAX_MEMBERS:,} members or {MAX_BYTES:,} bytes; it is no bundle."
-            )
+            raise IntegrityError(f"{archive} holds over {MAX_MEMBERS:,} members or {MAX_BYTES:,} bytes; it is no bundle.")
         stream.left = _CHUNK
     stream.left = 2 * _CHUNK
     if stream.read(_CHUNK).strip(b"\0") or stream.read(1):

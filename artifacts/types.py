@@ -67,6 +67,7 @@ class ExportedFile:
 
     @property
     def path(self) -> Path:
+        """The file that a runtime opens."""
         return self.folder / self.main
 
 

@@ -53,7 +53,8 @@ def first_departure(model: TorchModel, path: Path, inputs: Arrays) -> str | None
             continue  # fused away, or only a view
         name, distance = min(distances.items(), key=lambda item: item[1])
         if not distance <= LIMIT:
-            return f"first departure at {node.name!r} ({_layer(node)}): nearest tensor {name!r} is off by {distance:.3g} of its spread"
+            where = f"first departure at {node.name!r} ({_layer(node)})"
+            return f"{where}: nearest tensor {name!r} is off by {distance:.3g} of its spread"
     return None
 
 

@@ -31,7 +31,10 @@ class Child:
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.worker"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stream,
+                env=environment,
             )
 
     def __enter__(self) -> "Child":
@@ -47,7 +50,8 @@ class Child:
             TightshipError: what the child says went wrong.
             StageCrashed: the child died or did not answer in time.
         """
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
             self._process.stdin.write((json.dumps({"do": do, **arguments}) + "\n").encode())
             self._process.stdin.flush()
@@ -60,7 +64,9 @@ class Child:
             raise errors.StageCrashed(f"{self.engine.target} did not answer {do!r} in {self.timeout:.0f} s; see {self.log}.")
         if not line:
             code = self._process.wait()
-            raise errors.StageCrashed(f"the process that ran {self.engine.target} died ({_death(code)}) at {do!r}; see {self.log}.")
+            raise errors.StageCrashed(
+                f"the process that ran {self.engine.target} died ({_death(code)}) at {do!r}; see {self.log}."
+            )
         answer = json.loads(line)
         if "error" in answer:
             kind = getattr(errors, answer["kind"], errors.StageCrashed)
@@ -71,8 +77,12 @@ class Child:
     def open(self, first: Path) -> dict[str, float]:
         """Load the engine and run the inputs of `first` once; the parts of the cold start in ms, and `total`."""
         parts = self.ask(
-            "open", target=self.engine.target, path=str(self.engine.path), signature=asdict(self.engine.signature),
-            threads=self.threads, first=str(first),
+            "open",
+            target=self.engine.target,
+            path=str(self.engine.path),
+            signature=asdict(self.engine.signature),
+            threads=self.threads,
+            first=str(first),
         )
         ended = parts.pop("ended_ns")
         parts["total"] = (ended - self.spawned) / 1e6

@@ -29,9 +29,14 @@ def describe() -> Machine:
     """This machine, without importing anything heavy."""
     versions = {name: found for name in LIBRARIES if (found := library_version(name))}
     return Machine(
-        cpu=_cpu(), isa=instructions(), cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory_gb=round(psutil.virtual_memory().total / 1e9, 1), gpu=_gpu(), os=f"{platform.system()} {platform.machine()}",
-        python=platform.python_version(), governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        cpu=_cpu(),
+        isa=instructions(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
+        gpu=_gpu(),
+        os=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         versions=versions,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from artifacts.arrays import save_arrays
 from artifacts.types import Arrays, Engine
 from benchmarks.child import Child
 from benchmarks.statistics import Ratio, paired_ratio
@@ -96,8 +97,8 @@ def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path
     one, many = folder / "one.npz", folder / "many.npz"
     count = len(next(iter(inputs.values())))
     picks = np.arange(plan.throughput_batch) % count
-    np.savez(one, **{k: v[:1] for k, v in inputs.items()})  # type: ignore[arg-type]
-    np.savez(many, **{k: v[picks] for k, v in inputs.items()})  # type: ignore[arg-type]
+    save_arrays(one, {k: v[:1] for k, v in inputs.items()})
+    save_arrays(many, {k: v[picks] for k, v in inputs.items()})
     return one, many
 
 
@@ -117,4 +118,4 @@ def _time_round(
 def _throughput(child: Child, many: Path, plan: MeasurePlan) -> float:
     child.ask("warm", inputs=str(many), seconds=0.05)
     answer = child.ask("block", inputs=str(many), seconds=2 * plan.block_seconds, calls=5)
-    return plan.throughput_batch * len(answer["ns"]) / (sum(answer["ns"]) / 1e9)
+    return float(plan.throughput_batch * len(answer["ns"]) / (sum(answer["ns"]) / 1e9))

@@ -53,7 +53,9 @@ def judge(cases: Sequence[Case], tolerance: Tolerance, against: str, classes: bo
         for name, expected in case.reference.items():
             found = case.deployed.get(name)
             if found is None or found.shape != expected.shape:
-                bad.append(f"{case.name}: output {name!r} has shape {None if found is None else found.shape}, not {expected.shape}")
+                bad.append(
+                    f"{case.name}: output {name!r} has shape {None if found is None else found.shape}, not {expected.shape}"
+                )
                 continue
             largest, rms = errors(expected, found)
             worst_max, worst_rms = max(worst_max, largest), max(worst_rms, rms)
@@ -65,8 +67,14 @@ def judge(cases: Sequence[Case], tolerance: Tolerance, against: str, classes: bo
     if classes and agreement < tolerance.agreement:
         bad.append(f"the largest output agrees on {agreement:.1%} of real examples")
     return ParityRecord(
-        not bad, against, _finite(worst_max), _finite(worst_rms), agreement if classes else None, str(tolerance),
-        tuple(c.name for c in cases), bad[0] if bad else None,
+        not bad,
+        against,
+        _finite(worst_max),
+        _finite(worst_rms),
+        agreement if classes else None,
+        str(tolerance),
+        tuple(c.name for c in cases),
+        bad[0] if bad else None,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
+from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
 from artifacts.errors import TightshipError  # noqa: E402
 from artifacts.specs import Signature  # noqa: E402
 from artifacts.types import Arrays, Engine, Session  # noqa: E402
@@ -43,15 +44,17 @@ class Worker:
         self.session.run(self._inputs(first))
         ran = time.monotonic_ns()
         return {
-            "python": (begun - STARTED) / 1e6, "import": (imported - begun) / 1e6,
-            "load": (loaded - imported) / 1e6, "first_run": (ran - loaded) / 1e6, "ended_ns": float(ran),
+            "python": (begun - STARTED) / 1e6,
+            "import": (imported - begun) / 1e6,
+            "load": (loaded - imported) / 1e6,
+            "first_run": (ran - loaded) / 1e6,
+            "ended_ns": float(ran),
             "load_rss_mb": peak_rss_mb(),
         }
 
     def _inputs(self, path: str) -> Arrays:
         if path not in self.feeds:
-            with np.load(path, allow_pickle=False) as file:
-                self.feeds[path] = {name: np.ascontiguousarray(file[name]) for name in file.files}
+            self.feeds[path] = load_arrays(Path(path))
         return self.feeds[path]
 
     def run(self, inputs: str, outputs: str, batch: int) -> dict[str, int]:
@@ -64,7 +67,7 @@ class Worker:
             for i in range(0, total, batch)
         ]
         merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        np.savez(outputs, **merged)  # type: ignore[arg-type]
+        save_arrays(Path(outputs), merged)
         return {"examples": total}
 
     def warm(self, inputs: str, seconds: float) -> dict[str, int]:

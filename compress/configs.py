@@ -104,8 +104,11 @@ class PruneConfig(Config):
     def finetune(self) -> TrainConfig:
         """The training that follows each step."""
         return TrainConfig(
-            epochs=self.finetune_epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
-            augment=self.augment, examples=self.examples,
+            epochs=self.finetune_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            augment=self.augment,
+            examples=self.examples,
         )
 
 
@@ -128,6 +131,10 @@ class QuantizeConfig(Config):
     def training(self) -> TrainConfig:
         """The quantization-aware training."""
         return TrainConfig(
-            epochs=self.qat_epochs, batch_size=self.batch_size, learning_rate=self.learning_rate, weight_decay=0.0,
-            augment=self.augment, examples=self.examples,
+            epochs=self.qat_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=0.0,
+            augment=self.augment,
+            examples=self.examples,
         )

@@ -21,7 +21,7 @@ def graph(module: nn.Module, example: Arrays) -> tp.DependencyGraph:
 
 def width(layer: Any) -> int:
     """How many output channels (or features) a layer has."""
-    return int(getattr(layer, "out_channels", None) or getattr(layer, "out_features", 0))
+    return int(getattr(layer, "out_channels", 0) or getattr(layer, "out_features", 0))
 
 
 def replay(module: nn.Module, cuts: Sequence[Cut], example: Arrays) -> None:

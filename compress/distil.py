@@ -36,10 +36,7 @@ def distillation_loss(teacher: nn.Module, kd_weight: float, temperature: float, 
         with torch.no_grad():
             wanted = first_output(fixed, inputs)
         outputs = first_output(module, inputs)
-        if targets.is_floating_point():
-            soft = F.mse_loss(outputs, wanted)
-        else:
-            soft = distillation_term(outputs, wanted, temperature)
+        soft = F.mse_loss(outputs, wanted) if targets.is_floating_point() else distillation_term(outputs, wanted, temperature)
         return kd_weight * soft + (1 - kd_weight) * task_term(outputs, targets, label_smoothing)
 
     return loss

@@ -30,7 +30,9 @@ def example_tensors(signature: Signature) -> tuple[torch.Tensor, ...]:
     for spec in signature.inputs:
         shape = spec.concrete(dict.fromkeys(signature.dynamic, BATCH))
         dtype = getattr(torch, spec.dtype)
-        made.append(torch.randn(shape, generator=generator).to(dtype) if dtype.is_floating_point else torch.zeros(shape, dtype=dtype))
+        made.append(
+            torch.randn(shape, generator=generator).to(dtype) if dtype.is_floating_point else torch.zeros(shape, dtype=dtype)
+        )
     return tuple(made)
 
 
@@ -115,7 +117,9 @@ def _fold_one(module: GraphModule, norm: Node) -> None:
     weight_node = layer.args[1]
     weight, bias = _attribute(module, weight_node), _attribute(module, layer.args[2] if len(layer.args) > 2 else None)
     gamma, beta, mean, variance = (_attribute(module, norm.args[i]) for i in (1, 2, 3, 4))
-    assert weight is not None and mean is not None and variance is not None
+    assert weight is not None
+    assert mean is not None
+    assert variance is not None
     scale = torch.rsqrt(variance + float(norm.args[7]))  # type: ignore[arg-type]
     scale = scale if gamma is None else scale * gamma
     offset = (torch.zeros_like(mean) if bias is None else bias) - mean

@@ -149,8 +149,13 @@ def fit(module: nn.Module, loss: Loss, training: Training) -> None:
 
 
 def _step(
-    module: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, training: Training,
-    indices: NDArray[np.int64], step: int, total: int,
+    module: nn.Module,
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    training: Training,
+    indices: NDArray[np.int64],
+    step: int,
+    total: int,
 ) -> float:
     torch.manual_seed(training.seed * 1_000_003 + step)
     for group in optimizer.param_groups:
@@ -160,7 +165,9 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     value = loss(module, inputs, targets)
     if not torch.isfinite(value):
-        raise StageCrashed(f"the loss became {float(value)} at step {step}; lower learning_rate {training.config.learning_rate}.")
+        raise StageCrashed(
+            f"the loss became {float(value)} at step {step}; lower learning_rate {training.config.learning_rate}."
+        )
     value.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     apply_masks(module, training.masks)

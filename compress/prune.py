@@ -28,7 +28,13 @@ class Pruned:
 
 
 def prune(
-    model: TorchModel, config: PruneConfig, split: Split, *, seed: int, work: Path | None = None, progress: Progress = silent
+    model: TorchModel,
+    config: PruneConfig,
+    split: Split,
+    *,
+    seed: int,
+    work: Path | None = None,
+    progress: Progress = silent,
 ) -> Pruned:
     """Prune a copy of `model` until the measured goal of `config` is reached; `model` itself is left as it is.
 

@@ -6,7 +6,7 @@ what the network computes (reshapes, padded shortcuts, fused projections) are le
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import nn
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, Split, TorchModel
 from compress.configs import PruneConfig
-from compress.counting import count
+from compress.counting import macs
 from compress.cuts import graph, make_cut, silenced, width
 from compress.loop import task_loss, tensors
 
@@ -63,7 +63,9 @@ def cuttable(model: TorchModel, example: Arrays) -> tuple[list[str], dict[str, s
     good, refused = [], {}
     for group in groups:
         layer = names[group[0].dep.target.module]
-        members = {names[d.target.module] for d, _ in group if d.target.module in names and d.handler.__name__.startswith("prune_out")}
+        members = {
+            names[d.target.module] for d, _ in group if d.target.module in names and d.handler.__name__.startswith("prune_out")
+        }
         reason = "it makes the model's output" if members & outputs else _objection(module, layer, example)
         if reason:
             refused[layer] = reason
@@ -106,7 +108,9 @@ def _objection(module: nn.Module, layer: str, example: Arrays) -> str | None:
     return None
 
 
-def rank(model: TorchModel, layers: list[str], config: PruneConfig, split: Split, indices: NDArray[np.int64], seed: int) -> list[Group]:
+def rank(
+    model: TorchModel, layers: list[str], config: PruneConfig, split: Split, indices: NDArray[np.int64], seed: int
+) -> list[Group]:
     """Score every channel of every group with the config's criterion."""
     module = copy.deepcopy(model.module).eval()
     example = split.batch(indices[:2])[0]
@@ -140,36 +144,53 @@ def cuts_below(groups: list[Group], threshold: float, align: int) -> list[Cut]:
     return cuts
 
 
-def cut_to(model: TorchModel, groups: list[Group], macs: float, align: int, example: Arrays) -> TorchModel:
-    """The network with the fewest channels removed, worst first, whose measured MACs are at most `macs`.
+def cut_to(model: TorchModel, groups: list[Group], goal: float, align: int, example: Arrays) -> TorchModel:
+    """Remove the channels that matter least, over all groups, until the measured MACs are at most `goal`.
+
+    Aligned widths move in steps, and a wide group may overshoot: what it cut too much is then given back where it fits.
 
     Raises:
         ModelError: the MACs cannot be brought that low.
     """
-    thresholds = np.unique(np.concatenate([g.scores for g in groups]) if groups else np.zeros(0))
-    thresholds = np.append(thresholds, np.inf)
+    thresholds = np.append(np.unique(np.concatenate([g.scores for g in groups]) if groups else np.zeros(0)), np.inf)
 
-    def cut(threshold: float) -> TorchModel:
-        return with_cuts(model, cuts_below(groups, threshold, align), example)
-
-    def cost(candidate: TorchModel) -> float:
-        return count(candidate.module, example)["macs"]
+    def cost(cuts: list[Cut]) -> float:
+        return macs(with_cuts(model, cuts, example).module, example)
 
     low, high = 0, len(thresholds) - 1
-    best = cut(thresholds[high])
-    if cost(best) > macs:
+    smallest = cost(cuts_below(groups, thresholds[high], align))
+    if smallest > goal:
         raise ModelError(
-            f"pruning cannot reach {macs:,.0f} MACs: with every group at its smallest width {cost(best):,.0f} are left; "
+            f"pruning cannot reach {goal:,.0f} MACs: with every group at its smallest width {smallest:,.0f} are left; "
             f"raise 'macs' or lower 'align' ({align})."
         )
     while low < high:
         middle = (low + high) // 2
-        candidate = cut(thresholds[middle])
-        if cost(candidate) <= macs:
-            best, high = candidate, middle
+        if cost(cuts_below(groups, thresholds[middle], align)) <= goal:
+            high = middle
         else:
             low = middle + 1
-    return best
+    cuts = _give_back(cuts_below(groups, thresholds[high], align), groups, align, lambda c: cost(c) <= goal)
+    return with_cuts(model, cuts, example)
+
+
+def _give_back(cuts: list[Cut], groups: list[Group], align: int, fits: Callable[[list[Cut]], bool]) -> list[Cut]:
+    """Take back `align` channels at a time, the best-scoring first, as long as the network still fits."""
+    scores = {g.layer: g.scores for g in groups}
+    kept, stuck = {c.layer: c for c in cuts}, set[str]()
+    while len(stuck) < len(kept):
+        # the channels a group would get back are the best of those it lost
+        offers = {n: sorted(c.channels, key=lambda i, n=n: -scores[n][i])[:align] for n, c in kept.items() if n not in stuck}  # type: ignore[misc]
+        name = max(offers, key=lambda n: float(np.mean(scores[n][offers[n]])))
+        left = tuple(i for i in kept[name].channels if i not in offers[name])
+        trial = {**kept, name: Cut(name, True, left)}
+        if fits([c for c in trial.values() if c.channels]):
+            kept = trial
+            if not left:
+                stuck.add(name)
+        else:
+            stuck.add(name)
+    return [c for c in kept.values() if c.channels]
 
 
 def with_cuts(model: TorchModel, cuts: list[Cut], example: Arrays) -> TorchModel:

@@ -97,7 +97,13 @@ def simulate(model: TorchModel) -> GraphModule:
 
 
 def train_quantized(
-    model: TorchModel, config: QuantizeConfig, split: Split, *, seed: int, work: Path | None = None, progress: Progress = silent
+    model: TorchModel,
+    config: QuantizeConfig,
+    split: Split,
+    *,
+    seed: int,
+    work: Path | None = None,
+    progress: Progress = silent,
 ) -> TorchModel:
     """Fold `model`, train it with fake quantization, and return it folded with the ranges that it learned.
 

@@ -96,6 +96,12 @@ def strip(proto: onnx.ModelProto) -> None:
     del proto.metadata_props[:]
     del proto.graph.metadata_props[:]
     proto.graph.doc_string = proto.doc_string = ""
-    for item in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+    for item in (
+        *proto.graph.node,
+        *proto.graph.value_info,
+        *proto.graph.input,
+        *proto.graph.output,
+        *proto.graph.initializer,
+    ):
         del item.metadata_props[:]
         item.doc_string = ""

@@ -17,7 +17,11 @@ NOTE = "TorchScript is deprecated by PyTorch in favour of torch.export"
 
 def trace(model: TorchModel, folder: Path) -> ExportedFile:
     """Record one run in eval mode, freeze, save."""
-    return _write(model, folder, "torchscript-trace", lambda m: torch.jit.trace(m, example_tensors(model.signature)))
+
+    def record(module: torch.nn.Module) -> Any:
+        return torch.jit.trace(module, example_tensors(model.signature))  # type: ignore[no-untyped-call]
+
+    return _write(model, folder, "torchscript-trace", record)
 
 
 def script(model: TorchModel, folder: Path) -> ExportedFile:

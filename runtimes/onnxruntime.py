@@ -102,7 +102,8 @@ class OnnxRuntimeCpu:
             return Availability(False, f"onnxruntime cannot be imported ({error}): pip install onnxruntime")
         if self.provider not in ort.get_available_providers():
             return Availability(
-                False, f"onnxruntime {ort.__version__} has no {self.provider}: pip install 'tightship[gpu]' on a CUDA machine"
+                False,
+                f"onnxruntime {ort.__version__} has no {self.provider}: pip install 'tightship[gpu]' on a CUDA machine",
             )
         return Availability(True, f"onnxruntime {ort.__version__}")
 
@@ -151,7 +152,11 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
         """int8 from the file's own QDQ; engines and timings kept beside the file."""
         cache = str(engine.path.parent)
         return {
-            "device_id": 0, "trt_int8_enable": True, "trt_fp16_enable": False,
-            "trt_engine_cache_enable": True, "trt_engine_cache_path": cache,
-            "trt_timing_cache_enable": True, "trt_timing_cache_path": cache,
+            "device_id": 0,
+            "trt_int8_enable": True,
+            "trt_fp16_enable": False,
+            "trt_engine_cache_enable": True,
+            "trt_engine_cache_path": cache,
+            "trt_timing_cache_enable": True,
+            "trt_timing_cache_path": cache,
         }

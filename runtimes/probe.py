@@ -32,7 +32,10 @@ def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "runtimes.probe", target.name],
-            capture_output=True, text=True, timeout=timeout, env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         return Availability(False, f"its import did not finish within {timeout:.0f} s")

@@ -96,9 +96,7 @@ def _profile(value: list[list[int]]) -> Profile:
     return smallest, usual, largest
 
 
-def refuse_foreign(
-    engine: Path, key: EngineKey, machine: Machine, onnx: Mapping[str, str] | None, rebuild: str
-) -> None:
+def refuse_foreign(engine: Path, key: EngineKey, machine: Machine, onnx: Mapping[str, str] | None, rebuild: str) -> None:
     """Raise IntegrityError unless the engine was built on this kind of machine, from this ONNX file.
 
     >>> refuse_foreign(path, EngineKey.read(path), machine, {"model.onnx": "e3b0..."}, "tightship run recipe.yaml")
@@ -116,9 +114,7 @@ def refuse_foreign(
     if not engine.is_file():
         raise IntegrityError(f"{engine} is missing, though its key is there; build it again: `{rebuild}`.")
     if (found := sha256_file(engine)) != key.engine:
-        raise IntegrityError(
-            f"{engine} has SHA-256 {found[:12]}, and its key says {key.engine[:12]}; rebuild it: `{rebuild}`."
-        )
+        raise IntegrityError(f"{engine} has SHA-256 {found[:12]}, and its key says {key.engine[:12]}; rebuild it: `{rebuild}`.")
 
 
 def profiles_of(signature: Signature, sizes: Mapping[str, Sizes]) -> dict[str, Profile]:

@@ -51,7 +51,7 @@ class TensorRtSession:
         self._engine, self._context, self._keep = engine, context, keep
         self._profiles, self._rebuild, self._quantized = profiles, rebuild, quantized
         # TensorRT waits for the whole device when it runs on the default stream
-        self._stream = torch.cuda.Stream()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def run(self, inputs: Arrays) -> Arrays:
         """Run one batch.
@@ -106,9 +106,7 @@ class TensorRtSession:
 
 def _dtype(name: str, kind: str) -> str:
     if kind not in DTYPES:
-        raise ModelError(
-            f"tensor {name!r} is {kind}, and a session takes {', '.join(DTYPES)}; export it as one of them."
-        )
+        raise ModelError(f"tensor {name!r} is {kind}, and a session takes {', '.join(DTYPES)}; export it as one of them.")
     return DTYPES[kind]
 
 

@@ -54,7 +54,7 @@ class TorchScriptCpu:
         torch.set_num_threads(threads)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.jit.load(str(engine.path), map_location="cpu").eval()
+            program = torch.jit.load(str(engine.path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
             if "quantized::" not in str(program.inlined_graph):
                 program = torch.jit.optimize_for_inference(program)
         return TorchScriptSession(program, tuple(s.name for s in engine.signature.inputs))

@@ -89,9 +89,7 @@ def run_onnx(path: Path) -> np.ndarray:
 
 
 def record(target: str, precision: str, kind: str, main: Path, out: Path, batch: object) -> ArtifactRecord:
-    signature = Signature(
-        (TensorSpec("image", "float32", (batch, 1, 4, 4)),), (TensorSpec("logits", "float32", (batch, 3)),)
-    )
+    signature = Signature((TensorSpec("image", "float32", (batch, 1, 4, 4)),), (TensorSpec("logits", "float32", (batch, 3)),))
     path, size = main.relative_to(out).as_posix(), main.stat().st_size
     return ArtifactRecord(
         id=f"{target}/{precision}",
@@ -160,9 +158,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         data = {"name": "digits", "labels": ["a", "b", "c"], "preprocessing": PREPROCESSING, "examples": 5}
         made = record(target, precision, kind, main, out, batch)
         verdict = Verdict(True, (made.id,), made.id, ("all gates passed",))
-        return Run(
-            out, Evidence("zoo/digits", "run", {"name": "x"}, "0" * 64, describe(), data, (), (made,), (), verdict)
-        )
+        return Run(out, Evidence("zoo/digits", "run", {"name": "x"}, "0" * 64, describe(), data, (), (made,), (), verdict))
 
     return make
 

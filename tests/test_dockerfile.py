@@ -89,9 +89,7 @@ def test_images_and_packages_are_pinned(variant):
     known = stages(variant)
     for stage in known.values():
         assert stage.base in known or re.search(r":\d+\.\d+\.\d+", stage.base), stage.base
-    installs = [
-        command for command in (*commands(variant), *known["wheel"].arguments("RUN")) if "pip install" in command
-    ]
+    installs = [command for command in (*commands(variant), *known["wheel"].arguments("RUN")) if "pip install" in command]
     for command in installs:
         words = command.partition("pip install")[2].partition("--index-url")[0].split()
         for word in (w for w in words if re.match(r"[a-z]", w) and ".whl" not in w):

@@ -55,9 +55,7 @@ class VerifiedBundle:
     """Their size when unpacked."""
 
 
-def make_bundle(
-    run_dir: Path, artifact_id: str | None = None, out: Path | None = None, *, allow_failed: bool = False
-) -> Path:
+def make_bundle(run_dir: Path, artifact_id: str | None = None, out: Path | None = None, *, allow_failed: bool = False) -> Path:
     """Pack one artifact of a run, the best by default, into an archive; the same run gives the same bytes.
 
     `out` is a folder, or a path that ends in `.tar.gz`; without it the archive goes to `bundles` in the run's folder.

@@ -32,9 +32,8 @@ def check_chain(recipe: Recipe) -> None:
         for earlier_at, earlier in enumerate(stages[:later_at]):
             for pair in ((label(earlier), label(later)), (earlier.kind, later.kind)):
                 if pair in NOT_AFTER:
-                    raise RecipeError(
-                        f"compress[{later_at}] {later.kind!r} cannot follow compress[{earlier_at}] {earlier.kind!r}: {NOT_AFTER[pair]}."
-                    )
+                    first, second = f"compress[{earlier_at}] {earlier.kind!r}", f"compress[{later_at}] {later.kind!r}"
+                    raise RecipeError(f"{second} cannot follow {first}: {NOT_AFTER[pair]}.")
     _check_distil(recipe)
 
 
@@ -47,5 +46,5 @@ def _check_distil(recipe: Recipe) -> None:
             before = recipe.compress[at - 1].kind
             raise RecipeError(
                 f"compress[{at}] 'distil' with a teacher cannot follow compress[{at - 1}] {before!r}: "
-                "it would train the model anew: put distil first, or leave the teacher out to learn from the model as it came in."
+                "it would train the model anew: put distil first, or leave the teacher out."
             )

@@ -57,9 +57,16 @@ def assemble(
     records, verdict = decide(records, not_run, recipe)
     as_json = recipe.as_json()
     return Evidence(
-        name=recipe.name, command=command, recipe=as_json, recipe_sha256=sha256_json(as_json), machine=machine,
-        data=_data(entries[DATA]), stages=tuple(_stage(plan, name, entries) for name in entries), artifacts=records,
-        not_run=not_run, verdict=verdict,
+        name=recipe.name,
+        command=command,
+        recipe=as_json,
+        recipe_sha256=sha256_json(as_json),
+        machine=machine,
+        data=_data(entries[DATA]),
+        stages=tuple(_stage(plan, name, entries) for name in entries),
+        artifacts=records,
+        not_run=not_run,
+        verdict=verdict,
     )
 
 
@@ -74,7 +81,14 @@ def _stage(plan: Plan, name: str, entries: Mapping[str, Entry]) -> StageRecord:
     # raw timings stay in the store; what the reader needs of them stands with each artifact
     details = {} if step.kind == "measure" else dict(entry.result.details)
     return StageRecord(
-        name, step.kind, entry.key, entry.cached, entry.seconds, entry.result.summary, dict(entry.result.metrics), details
+        name,
+        step.kind,
+        entry.key,
+        entry.cached,
+        entry.seconds,
+        entry.result.summary,
+        dict(entry.result.metrics),
+        details,
     )
 
 
@@ -83,7 +97,9 @@ def _measured(value: Mapping[str, Any]) -> Measured:
 
 
 def _files(folder: Path, out: Path) -> tuple[FileRecord, ...]:
-    return tuple(FileRecord(path.relative_to(out).as_posix(), sha256_file(path), path.stat().st_size) for _, path in walk(folder))
+    return tuple(
+        FileRecord(path.relative_to(out).as_posix(), sha256_file(path), path.stat().st_size) for _, path in walk(folder)
+    )
 
 
 def _artifact(
@@ -113,7 +129,11 @@ def _accuracy(artifact: ArtifactPlan, entries: Mapping[str, Entry], deployed: fl
     data = entries[DATA].result.details
     source = entries[artifact.source].result.metrics
     return AccuracyRecord(
-        data["metric"], entries[REFERENCE].result.metrics["accuracy"], source.get("accuracy_simulated"), deployed, examples,
+        data["metric"],
+        entries[REFERENCE].result.metrics["accuracy"],
+        source.get("accuracy_simulated"),
+        deployed,
+        examples,
         data["test_sha256"],
     )
 
@@ -122,7 +142,8 @@ def _latency(raw: Measured, recipe: Recipe) -> LatencyRecord:
     samples = raw.samples
     low, high = interval(raw.medians)
     p50, p90 = quantile(samples, 0.5), quantile(samples, 0.9)
-    assert p50 is not None and p90 is not None
+    assert p50 is not None
+    assert p90 is not None
     # one process gives no interval; what was seen bounds it from below only, so the widest that JSON can hold is written
     return LatencyRecord(
         p50, p90, quantile(samples, 0.99), (low, min(high, 1e12)), len(samples), len(raw.rounds_ms), 1,

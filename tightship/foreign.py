@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from artifacts.arrays import load_arrays
 from artifacts.errors import RequestError
 from artifacts.evidence import read_evidence
 from artifacts.specs import Signature, TensorSpec
@@ -42,7 +43,8 @@ def compare_files(a: Path, b: Path, inputs: Path | None, *, processes: int, seco
     ratio = raw_b.speedup_over(raw_a)
     return {
         "verdict": ratio.verdict, "ratio": ratio.ratio, "ci": [ratio.low, ratio.high], "a": str(a), "b": str(b),
-        "a_ms": float(np.median(raw_a.medians)), "b_ms": float(np.median(raw_b.medians)), "processes": processes, "threads": threads,
+        "a_ms": float(np.median(raw_a.medians)), "b_ms": float(np.median(raw_b.medians)),
+        "processes": processes, "threads": threads,
     }  # fmt: skip
 
 
@@ -54,7 +56,7 @@ def _measure(
     if len(signatures) > 1 and inputs is None:
         raise RequestError("the files take different inputs; measure them apart, or give --inputs that fits all.")
     fixed = any(not e.signature.dynamic for e in engines)
-    given = _read(inputs) if inputs else synthesise(engines[0].signature)
+    given = load_arrays(inputs) if inputs else synthesise(engines[0].signature)
     batch = 1 if fixed else 32
     plan = MeasurePlan(processes, BLOCKS, seconds / BLOCKS, threads=threads, throughput_batch=batch)
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +90,7 @@ def signature_of(path: Path, inputs: Path | None) -> Signature:
     if path.suffix == ".onnx":
         return _onnx_signature(path)
     if inputs is not None:
-        return Signature(tuple(TensorSpec(k, str(v.dtype), v.shape) for k, v in _read(inputs).items()))
+        return Signature(tuple(TensorSpec(k, str(v.dtype), v.shape) for k, v in load_arrays(inputs).items()))
     raise RequestError(f"{path.name} does not say what it takes; give --inputs FILE.npz with one array per input, in order.")
 
 
@@ -118,14 +120,6 @@ def synthesise(signature: Signature) -> Arrays:
         shape, kind = spec.concrete(sizes), np.dtype(spec.dtype)
         made[spec.name] = (generator.standard_normal(shape) if kind.kind == "f" else np.zeros(shape)).astype(kind)
     return made
-
-
-def _read(path: Path) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
-        raise RequestError(f"cannot read inputs {path}: {error}.") from None
 
 
 def shipped_bytes(path: Path) -> int:

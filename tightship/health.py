@@ -52,7 +52,14 @@ def _libraries() -> list[Check]:
         except PackageNotFoundError:
             # either of the two brings the module `onnxruntime`; installed together they overwrite each other
             instead = _version("onnxruntime-gpu") if name == "onnxruntime" else None
-            checks.append(Check(name, instead is not None, f"onnxruntime-gpu {instead}" if instead else f"missing: pip install {name}", True))
+            checks.append(
+                Check(
+                    name,
+                    instead is not None,
+                    f"onnxruntime-gpu {instead}" if instead else f"missing: pip install {name}",
+                    True,
+                )
+            )
     return checks
 
 

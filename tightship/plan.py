@@ -161,8 +161,10 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
         quantize = recipe.stage("quantize")
         assert isinstance(quantize, QuantizeConfig)
         config |= {
-            "quantizer": artifact.quantizer, "samples": quantize.calibration_samples,
-            "calibrator": quantize.calibrator, "percentile": quantize.percentile,
+            "quantizer": artifact.quantizer,
+            "samples": quantize.calibration_samples,
+            "calibrator": quantize.calibrator,
+            "percentile": quantize.percentile,
         }
         libraries += QUANTIZERS[artifact.quantizer].libraries
     packages = (*COMPRESSING, "export")
@@ -172,7 +174,15 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
 def _check(artifact: ArtifactPlan) -> Step:
     needs = (DATA, artifact.source, f"export {artifact.id}")
     packages = (*COMPRESSING, "export", "runtimes", "benchmarks")
-    return Step(f"check {artifact.id}", "check", {"target": artifact.target}, needs, find(artifact.target).libraries, packages, artifact)
+    return Step(
+        f"check {artifact.id}",
+        "check",
+        {"target": artifact.target},
+        needs,
+        find(artifact.target).libraries,
+        packages,
+        artifact,
+    )
 
 
 def _keys(steps: list[Step], data: str, seed: int) -> dict[str, str]:

@@ -46,7 +46,12 @@ class Shown:
 
         self._console = Console(file=os.fdopen(os.dup(2), "w"), highlight=False, soft_wrap=True)
         self._live = sys.stderr.isatty()
-        columns = (TextColumn("{task.description:<34}"), BarColumn(), TextColumn("{task.fields[message]}"), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description:<34}"),
+            BarColumn(),
+            TextColumn("{task.fields[message]}"),
+            TimeElapsedColumn(),
+        )
         self._bars = Bars(*columns, console=self._console, transient=True)
         self._task = self._bars.add_task("", total=1.0, message="") if self._live else None
 
@@ -54,7 +59,7 @@ class Shown:
         """See `Progress`."""
         if self._task is not None:
             self._bars.start()
-            self._bars.reset(self._task, description=f"[{index + 1}/{total}] {name}", message="", completed=0.0)
+            self._bars.reset(self._task, description=f"[{index + 1}/{total}] {name}", message="")
 
     def update(self, share: float, message: str) -> None:
         """See `Progress`."""

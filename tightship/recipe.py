@@ -141,11 +141,19 @@ def parse_recipe(value: Mapping[str, Any], folder: Path, where: str = "recipe") 
     """A recipe from plain values; relative paths are looked for beside the recipe."""
     value = dict(value)
     _known_keys(value, Recipe, where)
-    sections = {"model": ModelConfig, "data": DataConfig, "train": TrainConfig, "gates": GatesConfig, "measure": MeasureConfig}
+    sections: dict[str, type[BaseModel]] = {
+        "model": ModelConfig,
+        "data": DataConfig,
+        "train": TrainConfig,
+        "gates": GatesConfig,
+        "measure": MeasureConfig,
+    }
     for key, kind in sections.items():
         if key in value:
             value[key] = _parse(kind, _expand(value[key], folder, where), f"{where}: {key}")
-    value["compress"] = tuple(_stage(entry, folder, f"{where}: compress[{i}]") for i, entry in enumerate(_list(value, "compress", where)))
+    value["compress"] = tuple(
+        _stage(entry, folder, f"{where}: compress[{i}]") for i, entry in enumerate(_list(value, "compress", where))
+    )
     value["targets"] = tuple(_target(entry, f"{where}: targets[{i}]") for i, entry in enumerate(_list(value, "targets", where)))
     recipe = _parse(Recipe, value, where)
     if not recipe.gates.limits():

@@ -102,8 +102,12 @@ class Store:
     def _seal(self, folder: Path, inputs: Mapping[str, str], result: Result, seconds: float) -> None:
         files = {name: sha256_file(path) for name, path in walk(folder)}
         meta = {
-            "files": files, "inputs": dict(inputs), "summary": result.summary, "metrics": dict(result.metrics),
-            "details": dict(result.details), "seconds": round(seconds, 3),
+            "files": files,
+            "inputs": dict(inputs),
+            "summary": result.summary,
+            "metrics": dict(result.metrics),
+            "details": dict(result.details),
+            "seconds": round(seconds, 3),
         }
         meta = json.loads(json.dumps(meta, allow_nan=False))
         write_json(folder / META, {**meta, "seal": sha256_json(_signed(meta))})

@@ -67,9 +67,7 @@ def from_factory(spec: str, made: Any) -> TaskData:
     if isinstance(made, tuple) and len(made) == 2:
         made = {"train": made[0], "test": made[1]}
     if not (isinstance(made, Mapping) and "train" in made and "test" in made):
-        raise DataError(
-            f"data factory {spec!r} must return (train, test) or a mapping with both; got {type(made).__name__}."
-        )
+        raise DataError(f"data factory {spec!r} must return (train, test) or a mapping with both; got {type(made).__name__}.")
     train, test = (_split(spec, made[part]) for part in ("train", "test"))
     first, targets = train.batch(np.arange(1))
     whole = bool(np.issubdtype(targets.dtype, np.integer))

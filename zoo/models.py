@@ -83,15 +83,12 @@ def trace_signature(module: "nn.Module", data: TaskData) -> Signature:
         with torch.no_grad():
             outputs = module(*tensors)
     except Exception as error:
-        raise ModelError(
-            f"the model cannot run on the data's first two examples: {type(error).__name__}: {error}."
-        ) from error
+        raise ModelError(f"the model cannot run on the data's first two examples: {type(error).__name__}: {error}.") from error
     finally:
         module.train(training)
     named = named_outputs(outputs)
     specs = tuple(
-        TensorSpec(name, str(t.dtype).removeprefix("torch."), ("batch", *map(int, t.shape[1:])))
-        for name, t in named.items()
+        TensorSpec(name, str(t.dtype).removeprefix("torch."), ("batch", *map(int, t.shape[1:]))) for name, t in named.items()
     )
     return Signature(data.inputs, specs)
 
@@ -111,9 +108,7 @@ def named_outputs(outputs: Any) -> "dict[str, Tensor]":
     elif isinstance(outputs, tuple | list):
         named = {f"output_{i}": value for i, value in enumerate(outputs)}
     else:
-        raise ModelError(
-            f"the model returns a {type(outputs).__name__}; return a tensor, a tuple or a dict of tensors."
-        )
+        raise ModelError(f"the model returns a {type(outputs).__name__}; return a tensor, a tuple or a dict of tensors.")
     wrong = [key for key, value in named.items() if not isinstance(value, Tensor)]
     if wrong or not named:
         raise ModelError(f"the model's output {(wrong or ['(none)'])[0]!r} is not a tensor; flatten nested outputs.")
@@ -136,7 +131,7 @@ def load_weights(module: "nn.Module", path: Path) -> None:
     for what, names in (("no tensor", missing), ("an unknown tensor", unexpected), ("another shape of", shapes)):
         if names:
             raise ModelError(
-                f"{path} does not fit the model: it has {what} {names[0]!r} ({len(names)} such); check depth, width and classes."
+                f"{path} does not fit the model: it has {what} {names[0]!r} ({len(names)} such); check the options."
             )
     bad = [k for k, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if bad:
@@ -168,9 +163,7 @@ def _load_tensors_only(path: Path) -> Any:
         if any("/code/" in name or name.endswith("constants.pkl") for name in names):
             raise ModelError(f"{path} is a TorchScript program, not weights; save `model.state_dict()` instead.")
         if declared > 4 * path.stat().st_size + 1_000_000:
-            raise ModelError(
-                f"{path} declares {declared:,} bytes in a file of {path.stat().st_size:,}; it was refused unread."
-            )
+            raise ModelError(f"{path} declares {declared:,} bytes in a file of {path.stat().st_size:,}; it was refused unread.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -190,9 +183,7 @@ def unwrap(value: Any, path: Path) -> "dict[str, Tensor]":
             value = value[key]
             break
     if not isinstance(value, Mapping) or not value or not all(isinstance(v, Tensor) for v in value.values()):
-        raise ModelError(
-            f"{path} holds no state dict (a mapping of names to tensors), plain or under {', '.join(ENVELOPES)}."
-        )
+        raise ModelError(f"{path} holds no state dict (a mapping of names to tensors), plain or under {', '.join(ENVELOPES)}.")
     return dict(value)
 
 

@@ -42,9 +42,7 @@ class ArraySplit:
     def __post_init__(self) -> None:
         lengths = {len(v) for v in self.inputs.values()} | {len(self.targets)}
         if len(lengths) != 1 or not len(self.targets):
-            raise DataError(
-                f"inputs and targets must have the same number of examples, and some: got {sorted(lengths)}."
-            )
+            raise DataError(f"inputs and targets must have the same number of examples, and some: got {sorted(lengths)}.")
 
     def __len__(self) -> int:
         return len(self.targets)

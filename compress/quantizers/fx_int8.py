@@ -33,7 +33,9 @@ def quantize(calibration: Calibration) -> nn.Module:
             prepared = prepare_fx(copy.deepcopy(model.module).eval(), get_default_qconfig_mapping(ENGINE), example)
         except Exception as error:
             first = (str(error).splitlines() or [""])[0]
-            raise ModelError(f"FX cannot trace the model for TorchScript int8: {first}; leave int8 out for this target.") from error
+            raise ModelError(
+                f"FX cannot trace the model for TorchScript int8: {first}; leave int8 out for this target."
+            ) from error
         with torch.no_grad():
             for start in range(0, len(indices), 32):
                 prepared(*tensors(split, indices[start : start + 32])[0].values())

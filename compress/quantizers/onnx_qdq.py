@@ -66,9 +66,7 @@ def insert_qdq(model: onnx.ModelProto, ranges: dict[str, Range], *, symmetric: b
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    data = {
-        name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
-    }
+    data = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
     logging.getLogger().setLevel(max(logging.getLogger().level, logging.ERROR))
     quantizer = QDQQuantizer(
         onnx.shape_inference.infer_shapes(model),

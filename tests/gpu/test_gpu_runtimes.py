@@ -33,9 +33,7 @@ def _gpu():
 def file(tmp_path) -> ExportedFile:
     """Two convolutions of eight channels with a skip connection, in float32."""
     rng = np.random.default_rng(1)
-    weights = [
-        numpy_helper.from_array(rng.normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32), name) for name in ("w0", "w1")
-    ]
+    weights = [numpy_helper.from_array(rng.normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32), name) for name in ("w0", "w1")]
     nodes = [
         helper.make_node("Conv", ["x", "w0"], ["c0"], "conv0", pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["c0"], ["r0"], "relu0"),

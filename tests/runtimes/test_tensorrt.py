@@ -63,8 +63,7 @@ def test_parser_errors_name_the_node():
         node_operator=lambda: "Einsum", node_name=lambda: "attn", node=lambda: 7, desc=lambda: "not\n supported."
     )
     assert parser_refusal(Path("m.onnx"), [error, error]) == (
-        "TensorRT cannot read Einsum 'attn' and 1 more of m.onnx (not supported); "
-        "replace that layer, or use another target."
+        "TensorRT cannot read Einsum 'attn' and 1 more of m.onnx (not supported); replace that layer, or use another target."
     )
     nameless = SimpleNamespace(**{**vars(error), "node_name": lambda: ""})
     assert "Einsum 'number 7' of" in parser_refusal(Path("m.onnx"), [nameless])
@@ -112,12 +111,8 @@ class StandIn:
         )
 
     def OnnxParser(self, network, logger):
-        error = SimpleNamespace(
-            node_operator=lambda: "MatMul", node_name=lambda: "mm", node=lambda: 0, desc=lambda: "no"
-        )
-        return SimpleNamespace(
-            parse_from_file=self.note("parse", self.parses), num_errors=1, get_error=lambda index: error
-        )
+        error = SimpleNamespace(node_operator=lambda: "MatMul", node_name=lambda: "mm", node=lambda: 0, desc=lambda: "no")
+        return SimpleNamespace(parse_from_file=self.note("parse", self.parses), num_errors=1, get_error=lambda index: error)
 
 
 @pytest.fixture
@@ -175,9 +170,7 @@ def test_a_file_that_cannot_be_parsed_or_built_is_refused_with_the_reason(librar
 def test_an_asymmetric_file_is_refused_before_anything_is_built(library, file, tmp_path):
     module = library()
     model = onnx.load(file.path)
-    model.graph.initializer.extend(
-        [numpy_helper.from_array(np.float32(0.1), "s"), numpy_helper.from_array(np.uint8(128), "z")]
-    )
+    model.graph.initializer.extend([numpy_helper.from_array(np.float32(0.1), "s"), numpy_helper.from_array(np.uint8(128), "z")])
     model.graph.node.insert(0, helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], "Q"))
     onnx.save(model, file.path)
     with pytest.raises(ModelError, match=r"cannot run model.onnx: QuantizeLinear 'Q' uses uint8.*\(1 more like it\)"):
@@ -199,9 +192,7 @@ def test_opening_a_foreign_engine_is_refused_before_it_is_loaded(library, file, 
 
 def test_an_old_library_is_named_with_the_upgrade_command(library):
     library(version="8.6.1")
-    assert TensorRt().probe().reason == (
-        "tensorrt 8.6.1 is older than 10; run `pip install --upgrade 'tightship[gpu]'`."
-    )
+    assert TensorRt().probe().reason == ("tensorrt 8.6.1 is older than 10; run `pip install --upgrade 'tightship[gpu]'`.")
 
 
 def test_a_build_of_torch_without_cuda_and_a_machine_without_gpu_are_told_apart(library, monkeypatch):

@@ -110,9 +110,7 @@ def test_an_engine_of_another_gpu_or_version_is_refused_with_the_rebuild_command
     engine, made = key
     with pytest.raises(IntegrityError) as caught:
         refuse_foreign(engine, made, machine, None, "REBUILD")
-    assert f"built for TensorRT 10.16.1 on NVIDIA H200 (9.0), and this is TensorRT {machine.tensorrt}" in str(
-        caught.value
-    )
+    assert f"built for TensorRT 10.16.1 on NVIDIA H200 (9.0), and this is TensorRT {machine.tensorrt}" in str(caught.value)
     assert str(caught.value).endswith("rebuild it here: `REBUILD`.")
 
 
@@ -145,9 +143,7 @@ def test_the_hashes_cover_the_weights_in_a_sidecar(file):
 
 
 def test_the_signature_of_a_file_names_its_dynamic_dimensions(file):
-    assert file.signature == Signature(
-        (TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 3)),)
-    )
+    assert file.signature == Signature((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 3)),))
 
 
 def test_the_trtexec_command_builds_the_same_engine():

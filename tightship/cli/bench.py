@@ -24,7 +24,18 @@ def bench(
     if as_json:
         emit(rows)
         return
-    headings = ["file", "target", "p50 ms", "95 % interval", "p90 ms", "p99 ms", "per s", "cold start ms", "peak RSS MB", "bytes"]
+    headings = [
+        "file",
+        "target",
+        "p50 ms",
+        "95 % interval",
+        "p90 ms",
+        "p99 ms",
+        "per s",
+        "cold start ms",
+        "peak RSS MB",
+        "bytes",
+    ]
     table(
         headings,
         [

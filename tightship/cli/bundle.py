@@ -10,8 +10,12 @@ from tightship.cli.common import AsJson, RunFolder, emit
 
 def bundle(
     folder: RunFolder,
-    artifact: Annotated[str | None, typer.Option(help="The artifact to pack; by default the run's best.", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write; by default RUN/bundles.", show_default=False)] = None,
+    artifact: Annotated[
+        str | None, typer.Option(help="The artifact to pack; by default the run's best.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write; by default RUN/bundles.", show_default=False)
+    ] = None,
     allow_failed: Annotated[bool, typer.Option("--allow-failed", help="Pack an artifact that did not pass.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -26,7 +30,8 @@ def bundle(
 
 
 def verify(
-    path: Annotated[Path, typer.Argument(help="A bundle, packed or unpacked.", show_default=False)], as_json: AsJson = False
+    path: Annotated[Path, typer.Argument(help="A bundle, packed or unpacked.", show_default=False)],
+    as_json: AsJson = False,
 ) -> None:
     """Check a bundle: a changed, missing or extra file is refused."""
     from dataclasses import asdict

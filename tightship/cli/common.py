@@ -11,7 +11,8 @@ RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", sho
 RunFolder = Annotated[Path, typer.Argument(help="The folder that `tightship run` wrote.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 StoreFolder = Annotated[
-    Path | None, typer.Option("--store", help="The store; by default $TIGHTSHIP_STORE, else .tightship here.", show_default=False)
+    Path | None,
+    typer.Option("--store", help="The store; by default $TIGHTSHIP_STORE, else .tightship here.", show_default=False),
 ]
 
 

@@ -25,5 +25,7 @@ def compare(
         emit(result)
         return
     low, high = result["ci"]
-    typer.echo(f"B is {result['verdict']}: A takes {result['ratio']:.3f} times as long as B (95 % interval {low:.3f} .. {high:.3f}).")
+    typer.echo(
+        f"B is {result['verdict']}: A takes {result['ratio']:.3f} times as long as B (95 % interval {low:.3f} .. {high:.3f})."
+    )
     typer.echo(f"median A {result['a_ms']:.4g} ms, B {result['b_ms']:.4g} ms, over {processes} pairs of processes.")

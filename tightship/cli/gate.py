@@ -10,7 +10,9 @@ from tightship.cli.common import AsJson, RunFolder, emit
 
 def gate(
     folder: RunFolder,
-    limit: Annotated[list[str] | None, typer.Option("--limit", help="NAME=VALUE, instead of the recipe's limits; may repeat.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", help="NAME=VALUE, instead of the recipe's limits; may repeat.")
+    ] = None,
     artifact: Annotated[str | None, typer.Option(help="Judge this artifact; by default those that the run ships.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -15,7 +15,15 @@ def inspect(recipe: RecipePath, as_json: AsJson = False) -> None:
         emit(layers)
         return
     rows = [
-        [r["name"], r["type"], "x".join(map(str, r["output"])), f"{r['parameters']:,}", f"{r['macs']:,}", f"{r['bytes']:,}"] for r in layers
+        [
+            r["name"],
+            r["type"],
+            "x".join(map(str, r["output"])),
+            f"{r['parameters']:,}",
+            f"{r['macs']:,}",
+            f"{r['bytes']:,}",
+        ]
+        for r in layers
     ]
     table(["layer", "type", "output", "parameters", "MACs", "bytes"], rows)
     total = [sum(r[key] for r in layers) for key in ("parameters", "macs", "bytes")]

@@ -59,7 +59,9 @@ def main() -> None:
     wrong = shadowed()
     try:
         if wrong:
-            raise RequestError(f"another package stands in front of ours ({'; '.join(wrong)}); run tightship in a venv of its own.")
+            raise RequestError(
+                f"another package stands in front of ours ({'; '.join(wrong)}); run tightship in a venv of its own."
+            )
         app()
     except TightshipError as error:
         _end(error, debug)
@@ -67,7 +69,10 @@ def main() -> None:
         typer.echo("tightship: stopped; the same command goes on where it was.", err=True)
         sys.exit(130)
     except Exception as error:
-        _end(StageCrashed(f"unexpected {type(error).__name__}: {error}; run again with --debug for the traceback."), debug)
+        _end(
+            StageCrashed(f"unexpected {type(error).__name__}: {error}; run again with --debug for the traceback."),
+            debug,
+        )
 
 
 def _end(error: TightshipError, debug: bool) -> None:

@@ -31,7 +31,10 @@ def plan(recipe: RecipePath, store: StoreFolder = None, as_json: AsJson = False)
     if as_json:
         emit({"name": loaded.name, "steps": steps, "not_run": sorted(skipped)})
         return
-    table(["step", "", "key"], [[s.name, "cached" if cached[s.name] else "to run", made.keys[s.name][:12]] for s in made.steps])
+    table(
+        ["step", "", "key"],
+        [[s.name, "cached" if cached[s.name] else "to run", made.keys[s.name][:12]] for s in made.steps],
+    )
     typer.echo(f"\n{sum(cached.values())} of {len(steps)} steps are cached.")
     for name in sorted(skipped):
         typer.echo(f"not run: {name}: {absent[name]} is not installed")

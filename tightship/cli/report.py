@@ -10,7 +10,9 @@ from tightship.cli.common import AsJson, RunFolder, emit
 
 def report(
     folder: RunFolder,
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write; by default the run's folder.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write; by default the run's folder.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a finished run's table and write its report again."""

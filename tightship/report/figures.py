@@ -196,10 +196,7 @@ def _boxes(artifacts: Sequence[ArtifactRecord]) -> dict[str, Any]:
 def _style(artifacts: Sequence[ArtifactRecord]) -> dict[str, tuple[str, str]]:
     """One colour and one symbol per target, the same in every plot, for readers who cannot tell the colours."""
     targets = sorted({a.target for a in artifacts})
-    return {
-        t: (_COLOURS[n % len(_COLOURS)], _SYMBOLS[(n + n // len(_COLOURS)) % len(_SYMBOLS)])
-        for n, t in enumerate(targets)
-    }
+    return {t: (_COLOURS[n % len(_COLOURS)], _SYMBOLS[(n + n // len(_COLOURS)) % len(_SYMBOLS)]) for n, t in enumerate(targets)}
 
 
 def _latency_axis(values: Iterable[float | None], title: str) -> dict[str, Any]:

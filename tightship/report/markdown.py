@@ -197,9 +197,7 @@ def summary(evidence: Evidence) -> str:
     failed = [f"{a.id}: {name}: {reason}" for a in ordered(evidence.artifacts) for name, reason in failures(a)]
     parts += _section("Failed gates", failed)
     parts += _section("Not run", [f"{n.target}: {n.reason}" for n in evidence.not_run])
-    parts.append(
-        f"Measured on {_text(evidence.machine.fingerprint())}; recipe sha256 `{clean(evidence.recipe_sha256)}`."
-    )
+    parts.append(f"Measured on {_text(evidence.machine.fingerprint())}; recipe sha256 `{clean(evidence.recipe_sha256)}`.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

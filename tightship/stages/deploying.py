@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from artifacts.files import sha256_file
+from artifacts.arrays import load_arrays, save_arrays
 from artifacts.specs import Signature
 from artifacts.types import Arrays, Engine, ExportedFile
 from benchmarks.child import Child
@@ -74,7 +74,7 @@ def check(job: Job) -> Result:
     log = job.work / "child.log"
     with Child(engine, log, job.recipe.measure.threads) as child:
         test_inputs, targets = _whole(job)
-        np.savez(job.work / "first.npz", **{k: v[:1] for k, v in test_inputs.items()})
+        save_arrays(job.work / "first.npz", {k: v[:1] for k, v in test_inputs.items()})
         child.open(job.work / "first.npz")
         run = _Runner(child, job.work)
         outputs = run(test_inputs, batch)
@@ -86,8 +86,8 @@ def check(job: Job) -> Result:
     from zoo.metrics import score
 
     deployed = score(job.data.metric, next(iter(outputs.values())), targets)
-    np.savez(job.out / "inputs.npz", **{k: v[:SELFTEST_EXAMPLES] for k, v in test_inputs.items()})
-    np.savez(job.out / "outputs.npz", **{k: v[:SELFTEST_EXAMPLES] for k, v in outputs.items()})
+    save_arrays(job.out / "inputs.npz", {k: v[:SELFTEST_EXAMPLES] for k, v in test_inputs.items()})
+    save_arrays(job.out / "outputs.npz", {k: v[:SELFTEST_EXAMPLES] for k, v in outputs.items()})
     details = {"parity": asdict(parity), "placement": placement, "examples": len(targets)}
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
     return Result(f"{job.data.metric} {deployed:.4f} deployed, {state}", {"accuracy": deployed}, details)
@@ -102,10 +102,9 @@ class _Runner:
     def __call__(self, inputs: Arrays, batch: int) -> Arrays:
         self.count += 1
         fed, made = self.folder / f"in-{self.count}.npz", self.folder / f"out-{self.count}.npz"
-        np.savez(fed, **inputs)  # type: ignore[arg-type]
+        save_arrays(fed, inputs)
         self.child.ask("run", inputs=str(fed), outputs=str(made), batch=batch)
-        with np.load(made, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return load_arrays(made)
 
 
 def _whole(job: Job) -> tuple[Arrays, Any]:
@@ -190,15 +189,12 @@ def measure_all(job: Job) -> Result:
     found = measure(engines, inputs, plan, job.work, job.progress)
     details: dict[str, Mapping[str, Any]] = {
         name: {
-            "rounds_ms": [[round(v, 6) for v in r] for r in one.rounds_ms], "cold_ms": one.cold_ms,
-            "peak_rss_mb": one.peak_rss_mb, "throughput_per_s": one.throughput_per_s,
+            "rounds_ms": [[round(v, 6) for v in r] for r in one.rounds_ms],
+            "cold_ms": one.cold_ms,
+            "peak_rss_mb": one.peak_rss_mb,
+            "throughput_per_s": one.throughput_per_s,
         }
         for name, one in found.items()
     }
     count = sum(len(one.samples) for one in found.values())
     return Result(f"{len(found)} artifacts, {plan.processes} processes each, {count:,} calls timed", {}, details)
-
-
-def file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of an exported folder, by name."""
-    return {p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.is_file()}

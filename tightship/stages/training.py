@@ -15,10 +15,14 @@ def describe_data(job: Job) -> Result:
     """Write down what the data set is, so that later runs need not load it."""
     data = job.data
     details = {
-        "name": data.name, "train": len(data.train), "test": len(data.test), "metric": data.metric,
+        "name": data.name,
+        "train": len(data.train),
+        "test": len(data.test),
+        "metric": data.metric,
         "labels": list(data.labels) if data.labels else None,
         "preprocessing": asdict(data.preprocessing) if data.preprocessing else None,
-        "inputs": [asdict(s) for s in data.inputs], "test_sha256": data.test.fingerprint(),
+        "inputs": [asdict(s) for s in data.inputs],
+        "test_sha256": data.test.fingerprint(),
     }
     return Result(f"{data.name}: {len(data.train):,} training and {len(data.test):,} test examples", {}, details)
 
@@ -51,7 +55,11 @@ def distil(job: Job) -> Result:
     loss = distillation_loss(teacher.module, config.kd_weight, config.temperature, config.label_smoothing)
     training = Training(job.data.train, config, job.recipe.seed + 1, job.work / "state", job.progress, model.masks)
     fit(model.module, loss, training)
-    return _store(job, model, f"distilled {config.epochs} epochs (temperature {config.temperature:g}, kd_weight {config.kd_weight:g})")
+    return _store(
+        job,
+        model,
+        f"distilled {config.epochs} epochs (temperature {config.temperature:g}, kd_weight {config.kd_weight:g})",
+    )
 
 
 def prune_model(job: Job) -> Result:

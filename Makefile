@@ -1,0 +1,50 @@
+# Two commands: `make demo` runs the main job on embedded data, `make test` passes the tests. Both set up .venv first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: venv demo test lint types arrows slow gpu clean help
+
+help:
+	@echo "make demo   set up .venv, compress, export, measure, gate, report and pack the embedded digits task"
+	@echo "make test   set up .venv and run the tests"
+	@echo "make venv   set up .venv with every extra that runs on this machine"
+	@echo "make lint | types | arrows   ruff | mypy --strict | import rules"
+	@echo "make slow   the long tests (they use real data where TIGHTSHIP_DATA names it)"
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@echo "== setting up $(VENV) (PyTorch and the mobile extra: a few minutes)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mobile,dev]"
+	@touch $(STAMP)
+
+demo: venv
+	@echo "== running recipes/digits.yaml"
+	$(BIN)/tightship run recipes/digits.yaml
+
+test: venv
+	@echo "== running the tests"
+	$(BIN)/python -m pytest -q
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv
+	$(BIN)/mypy
+
+arrows: venv
+	$(BIN)/lint-imports
+
+slow: venv
+	$(BIN)/python -m pytest -q -m "slow and not gpu" --durations=15
+
+gpu: venv
+	$(BIN)/python -m pytest -q -m gpu tests/gpu
+
+clean:
+	rm -rf $(VENV) .tightship runs dist .mypy_cache .ruff_cache .pytest_cache
