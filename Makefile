@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test lint types arrows slow gpu clean help
+.PHONY: venv demo test lint types arrows slow bench gpu clean help
 
 help:
 	@echo "make demo   set up .venv, compress, export, measure, gate, report and pack the embedded digits task"
 	@echo "make test   set up .venv and run the tests"
 	@echo "make venv   set up .venv with every extra that runs on this machine"
 	@echo "make lint | types | arrows   ruff | mypy --strict | import rules"
+	@echo "make bench  the benchmark suites (pytest-benchmark)"
 	@echo "make slow   the long tests (they use real data where TIGHTSHIP_DATA names it)"
 
 venv: $(STAMP)
@@ -42,6 +43,9 @@ arrows: venv
 
 slow: venv
 	$(BIN)/python -m pytest -q -m "slow and not gpu" --durations=15
+
+bench: venv
+	$(BIN)/python -m pytest -q -m "not gpu" -rP benchmarks/suites
 
 gpu: venv
 	$(BIN)/python -m pytest -q -m gpu tests/gpu

@@ -120,7 +120,8 @@ class QuantizeConfig(Config):
     calibrator: Literal["minmax", "percentile"] = "minmax"
     percentile: float = Field(99.99, gt=50, le=100)
     qat_epochs: int = Field(0, ge=0)
-    learning_rate: float = Field(0.005, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
+    """Of AdamW: folded weights differ in scale from channel to channel, which plain SGD does not forgive."""
     batch_size: int = Field(64, ge=1)
     kd_weight: float = Field(0.7, ge=0, le=1)
     """During QAT the float model teaches with this weight."""
@@ -135,6 +136,7 @@ class QuantizeConfig(Config):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=0.0,
+            optimizer="adamw",
             augment=self.augment,
             examples=self.examples,
         )

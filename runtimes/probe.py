@@ -10,16 +10,27 @@ from artifacts.types import Availability
 from runtimes.registry import Target, find
 
 TIMEOUT = 120.0
+ANSWER = "tightship-probe: "
+
+
+INSTEAD = {"onnxruntime": "onnxruntime-gpu"}
+"""Distributions that bring the same module: where the GPU build stands, the CPU build must not be."""
 
 
 def missing_library(target: Target) -> str | None:
     """The first distribution that a target needs and that is not installed; imports nothing."""
     for name in target.libraries:
-        try:
-            version(name)
-        except PackageNotFoundError:
+        if not (_installed(name) or (name in INSTEAD and _installed(INSTEAD[name]))):
             return name
     return None
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
@@ -39,7 +50,8 @@ def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
         )
     except subprocess.TimeoutExpired:
         return Availability(False, f"its import did not finish within {timeout:.0f} s")
-    lines = done.stdout.strip().splitlines()
+    # what a library prints as it is imported or as the process ends is not the answer
+    lines = [line.removeprefix(ANSWER) for line in done.stdout.splitlines() if line.startswith(ANSWER)]
     if done.returncode or not lines:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return Availability(False, f"its import ended the process (exit code {done.returncode}): {last}")
@@ -48,4 +60,4 @@ def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
 
 if __name__ == "__main__":
     found = find(sys.argv[1]).runtime().probe()
-    sys.stdout.write("\n" + json.dumps({"available": found.available, "reason": found.reason}) + "\n")
+    sys.stdout.write("\n" + ANSWER + json.dumps({"available": found.available, "reason": found.reason}) + "\n")

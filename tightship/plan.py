@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from artifacts.errors import ModelError
 from artifacts.files import sha256_file, sha256_json
 from compress.configs import DistilConfig, ModelConfig, QuantizeConfig
 from compress.quantizers import QUANTIZERS
@@ -11,6 +12,7 @@ from export.registry import FORMATS
 from runtimes.registry import Target, find
 from tightship.recipe import Recipe, TargetConfig
 from tightship.store import Store, code_digest, versions
+from zoo import registry
 from zoo.data import fingerprint
 from zoo.factories import source_file
 
@@ -93,7 +95,9 @@ def _compression(recipe: Recipe) -> tuple[list[Step], str, str | None]:
         counts[stage.kind] = counts.get(stage.kind, 0) + 1
         name = stage.kind if counts[stage.kind] == 1 else f"{stage.kind}-{counts[stage.kind]}"
         config = {**stage.config.model_dump(mode="json", exclude={"teacher"})}
-        needs = (DATA, *((current,) if current else ()), *((REFERENCE,) if teacher and stage is first else ()))
+        needs = tuple(
+            dict.fromkeys((DATA, *((current,) if current else ()), *((REFERENCE,) if stage.kind == "distil" else ())))
+        )
         if isinstance(stage.config, QuantizeConfig):
             if stage.config.qat_epochs:
                 steps.append(Step(name, "quantize", config, needs, TRAINING, COMPRESSING))
@@ -116,8 +120,12 @@ def _start(name: str, model: ModelConfig, recipe: Recipe) -> Step:
 
 def _model_config(model: ModelConfig) -> dict[str, Any]:
     config = {**model.model_dump(mode="json")}
+    if model.zoo is not None:
+        registry.find(registry.MODELS, "model", model.zoo)
     if model.weights is not None:
-        config["weights_sha256"] = sha256_file(model.weights) if model.weights.is_file() else None
+        if not model.weights.is_file():
+            raise ModelError(f"there are no weights at {model.weights}; check the recipe's `weights`.")
+        config["weights_sha256"] = sha256_file(model.weights)
     source = source_file(model.factory) if model.factory else None
     if source:
         config["factory_sha256"] = sha256_file(source)
