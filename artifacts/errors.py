@@ -70,9 +70,9 @@ class StageCrashed(TightshipError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint that names the closest known word, or lists them all: `did you mean 'prune'?`."""
+    """A hint that names the closest known word, or lists them all: `did you mean 'prune'`."""
     options = sorted(known)
     close = get_close_matches(word, options, n=1)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {close[0]!r}"
     return f"known: {', '.join(options)}"

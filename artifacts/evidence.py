@@ -247,8 +247,8 @@ def _checked(path: Path) -> str:
         schema = value["schema"]
     except FileNotFoundError:
         raise RequestError(f"there is no evidence at {path}; make it with `tightship run RECIPE --out DIR`.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RequestError(f"{path} is not an evidence file: {error}.") from None
-    if not isinstance(schema, int) or schema > SCHEMA:
+    if type(schema) is not int or schema > SCHEMA:
         raise RequestError(f"{path} has schema {schema}, but this tightship reads up to {SCHEMA}; upgrade tightship.")
     return text

@@ -1,5 +1,6 @@
 """The parent's side of a measuring child process."""
 
+import contextlib
 import json
 import os
 import select
@@ -92,7 +93,9 @@ class Child:
     def close(self) -> None:
         """End the process."""
         if self._process.stdin:
-            self._process.stdin.close()
+            # a child that is dead already cannot be told
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:

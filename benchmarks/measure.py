@@ -24,6 +24,7 @@ class MeasurePlan:
     block_calls: int = 10
     warm_seconds: float = 0.2
     threads: int = 1
+    latency_batch: int = 1
     throughput_batch: int = 32
 
 
@@ -63,7 +64,7 @@ def measure(
 
     Args:
         engines: by artifact id.
-        inputs: examples to run; the first alone for latency, `plan.throughput_batch` of them for throughput.
+        inputs: examples to run; the first `plan.latency_batch` for latency, `plan.throughput_batch` for throughput.
         plan: how much is measured.
         folder: where inputs and logs are kept.
         progress: told the share done.
@@ -97,7 +98,7 @@ def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path
     one, many = folder / "one.npz", folder / "many.npz"
     count = len(next(iter(inputs.values())))
     picks = np.arange(plan.throughput_batch) % count
-    save_arrays(one, {k: v[:1] for k, v in inputs.items()})
+    save_arrays(one, {k: v[: plan.latency_batch] for k, v in inputs.items()})
     save_arrays(many, {k: v[picks] for k, v in inputs.items()})
     return one, many
 

@@ -127,7 +127,8 @@ def serve() -> None:
         except TightshipError as error:
             answer = {"error": str(error), "kind": type(error).__name__}
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}", "kind": "StageCrashed"}
+            # some libraries write paragraphs
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}", "kind": "StageCrashed"}
         answers.write(json.dumps(answer) + "\n")
 
 

@@ -13,7 +13,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 class Config(BaseModel):
     """A part of a recipe: unknown keys are refused, nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(BaseModel):

@@ -97,6 +97,10 @@ def _foldable(norm: Node) -> bool:
     layer = norm.args[0]
     if not (isinstance(layer, Node) and is_layer(layer) and len(layer.users) == 1):
         return False
+    if not isinstance(norm.args[3], Node) or norm.args[5]:  # it normalises with the batch's own statistics
+        return False
+    if _is(layer, "linear") and layer.meta["val"].ndim != 2:  # its features are then not the norm's channels
+        return False
     weight = layer.args[1]
     return isinstance(weight, Node) and weight.op == "get_attr" and len(weight.users) == 1
 
@@ -108,6 +112,11 @@ def _attribute(module: GraphModule, node: Any) -> torch.Tensor | None:
     for part in str(node.target).split("."):
         value = getattr(value, part)
     return value  # type: ignore[no-any-return]
+
+
+def _only_here(layer: Node, name: str) -> bool:
+    bias = layer.args[2] if len(layer.args) > 2 else None
+    return isinstance(bias, Node) and str(bias.target) == name.lstrip(".") and len(bias.users) == 1
 
 
 def _fold_one(module: GraphModule, norm: Node) -> None:
@@ -124,13 +133,14 @@ def _fold_one(module: GraphModule, norm: Node) -> None:
     scale = scale if gamma is None else scale * gamma
     offset = (torch.zeros_like(mean) if bias is None else bias) - mean
     offset = offset * scale + (torch.zeros_like(mean) if beta is None else beta)
-    owner_name = str(weight_node.target).rpartition(".")[0]  # type: ignore[union-attr]
-    owner = module.get_submodule(owner_name) if owner_name else module
-    with torch.no_grad():
-        owner.weight = nn.Parameter((weight * scale.view(-1, *[1] * (weight.ndim - 1))).detach())
-        owner.bias = nn.Parameter(offset.detach())
+    owner_name, _, leaf = str(weight_node.target).rpartition(".")  # type: ignore[union-attr]
+    owner = module.get_submodule(owner_name)
+    # a bias that belongs to another layer too is left as it is
+    own = "bias" if getattr(owner, "bias", None) is None or _only_here(layer, f"{owner_name}.bias") else f"{leaf}_bias"
+    setattr(owner, leaf, nn.Parameter((weight * scale.view(-1, *[1] * (weight.ndim - 1))).detach()))
+    setattr(owner, own, nn.Parameter(offset.detach()))
     with module.graph.inserting_before(layer):
-        bias_node = module.graph.get_attr(f"{owner_name}.bias" if owner_name else "bias")
+        bias_node = module.graph.get_attr(f"{owner_name}.{own}".lstrip("."))
     layer.args = (layer.args[0], weight_node, bias_node, *layer.args[3:])
     norm.replace_all_uses_with(layer)
     module.graph.erase_node(norm)

@@ -166,7 +166,7 @@ def _step(
     value = loss(module, inputs, targets)
     if not torch.isfinite(value):
         raise StageCrashed(
-            f"the loss became {float(value)} at step {step}; lower learning_rate {training.config.learning_rate}."
+            f"the loss became {value.item()} at step {step}; lower learning_rate {training.config.learning_rate}."
         )
     value.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

@@ -32,7 +32,7 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     if opset != OPSET:
         raise ModelError(f"the ONNX exporter wrote opset {opset} where {OPSET} was asked for; the file was refused.")
     strip(proto)
-    pool_globally(proto)
+    pool_globally(proto, folder)
     proto.producer_name = "tightship"
     proto.producer_version = ""
     onnx.save(proto, folder / FILE)
@@ -73,9 +73,10 @@ def _program(graph: torch.fx.GraphModule, model: TorchModel) -> Any:
         quiet.setLevel(level)
 
 
-def pool_globally(proto: onnx.ModelProto) -> None:
+def pool_globally(proto: onnx.ModelProto, folder: Path) -> None:
     """Turn a mean over both image axes into GlobalAveragePool, which has integer kernels where ReduceMean has none."""
-    constants = {i.name: onnx.numpy_helper.to_array(i) for i in proto.graph.initializer}
+    wanted = {node.input[1] for node in proto.graph.node if node.op_type == "ReduceMean" and len(node.input) > 1}
+    constants = {i.name: onnx.numpy_helper.to_array(i, str(folder)) for i in proto.graph.initializer if i.name in wanted}
     ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*proto.graph.value_info, *proto.graph.input)}
     for node in proto.graph.node:
         if node.op_type != "ReduceMean" or ranks.get(node.input[0]) != 4 or len(node.input) < 2:

@@ -1,17 +1,22 @@
 """TorchScript files, traced or scripted, frozen. A legacy format of PyTorch (deprecated in favour of torch.export)."""
 
 import copy
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from artifacts.errors import ModelError
+from artifacts.specs import Signature
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import example_tensors
+from zoo.models import named_outputs
 
 FILE = "model.pt"
+PAST = {"trace": "traced", "script": "scripted"}
 NOTE = "TorchScript is deprecated by PyTorch in favour of torch.export"
 
 
@@ -40,4 +45,62 @@ def _write(model: TorchModel, folder: Path, name: str, compile_module: Any) -> E
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"TorchScript cannot {kind} the model: {first}; use another target, or the other kind.") from error
         frozen.save(str(folder / FILE))
+        _tidy(folder / FILE)
+        _compare(folder / FILE, module, model.signature, kind)
     return ExportedFile(name, folder, FILE, model.signature, notes=(NOTE,))
+
+
+def _tidy(path: Path) -> None:
+    """Take out source paths and stack traces, and number generated class names from 0: equal models make equal files."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {n: archive.read(n) for n in archive.namelist() if not n.endswith((".debug_pkl", "serialization_id"))}
+    code = b"".join(data for name, data in entries.items() if "/code/" in name)
+    found = dict.fromkeys(re.findall(rb"___torch_mangle_\d+", code + "".join(entries).encode()))
+    fresh = {old: b"___torch_mangle_%d" % i for i, old in enumerate(found)}
+
+    def renamed(text: bytes) -> bytes:
+        return re.sub(rb"___torch_mangle_\d+", lambda m: fresh.get(m[0], m[0]), text)
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in entries.items():
+            named = "/code/" in name or name.endswith("/data.pkl")
+            archive.writestr(zipfile.ZipInfo(renamed(name.encode()).decode()), renamed(data) if named else data)
+
+
+def _compare(path: Path, module: torch.nn.Module, signature: Signature, kind: str) -> None:
+    """Hold the saved program against the module at other batch sizes and other values than those it was made with."""
+    program = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    batched = {s.name for s in signature.outputs if s.shape and s.shape[0] in signature.dynamic[:1]}
+    for size, factor in ((2, 1.0), (1, 1.0), (3, 10.0), (3, -10.0)):
+        inputs = _resized(signature, size, factor)
+        try:
+            expected, found = named_outputs(module(*inputs)), named_outputs(program(*inputs))
+        except Exception as error:
+            last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise ModelError(
+                f"the {PAST[kind]} TorchScript program or its model cannot run a batch of {size}: {last}."
+            ) from error
+        for name, wanted in expected.items():
+            # an output whose first axis is declared dynamic has one row for each example
+            rows = wanted.shape[0] if wanted.ndim and name in batched else size
+            same = rows == size and found[name].shape == wanted.shape
+            spread = float(wanted.double().std(correction=0)) if same else 0.0
+            if not (
+                same
+                and torch.allclose(wanted.double(), found[name].double(), rtol=1e-3, atol=1e-3 * spread + 1e-6, equal_nan=True)
+            ):
+                raise ModelError(
+                    f"the {PAST[kind]} TorchScript program computes another {name!r} than the model for a batch of {size}; "
+                    "remove control flow that depends on data, shapes that fix the batch and active dropout."
+                )
+
+
+def _resized(signature: Signature, size: int, factor: float) -> tuple[torch.Tensor, ...]:
+    """Example inputs with another size of the first dynamic dimension."""
+    made = []
+    for spec, tensor in zip(signature.inputs, example_tensors(signature), strict=True):
+        for axis, dimension in enumerate(spec.shape):
+            if signature.dynamic and dimension == signature.dynamic[0]:
+                tensor = tensor.index_select(axis, torch.tensor([0, 1, 0][:size]))
+        made.append(tensor * factor if tensor.is_floating_point() else tensor)
+    return tuple(made)

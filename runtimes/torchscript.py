@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from artifacts.errors import ModelError
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
 from zoo.models import named_outputs
 
@@ -50,11 +51,19 @@ class TorchScriptCpu:
         return Engine("torchscript-cpu", file.path, file.signature)
 
     def open(self, engine: Engine, threads: int) -> TorchScriptSession:
-        """See `runtimes.base.Runtime`."""
+        """See `runtimes.base.Runtime`.
+
+        Raises:
+            ModelError: the file is no TorchScript program.
+        """
         torch.set_num_threads(threads)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.jit.load(str(engine.path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            try:
+                program = torch.jit.load(str(engine.path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            except (RuntimeError, ValueError, OSError) as error:
+                first = (str(error).splitlines() or [type(error).__name__])[0]
+                raise ModelError(f"TorchScript cannot open {engine.path.name}: {first}") from error
             if "quantized::" not in str(program.inlined_graph):
                 program = torch.jit.optimize_for_inference(program)
         return TorchScriptSession(program, tuple(s.name for s in engine.signature.inputs))

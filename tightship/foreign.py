@@ -31,7 +31,8 @@ def bench_files(
         rows.append({
             "file": str(path), "target": engine.target, "p50_ms": quantile(raw.samples, 0.5), "ci95_ms": [low, min(high, 1e12)],
             "p90_ms": quantile(raw.samples, 0.9), "p99_ms": quantile(raw.samples, 0.99), "samples": len(raw.samples),
-            "throughput_per_s": raw.throughput_per_s, "cold_start_ms": float(np.mean([c["total"] for c in raw.cold_ms])),
+            "batch": batch_of([engine]) or 1, "throughput_per_s": raw.throughput_per_s,
+            "cold_start_ms": float(np.mean([c["total"] for c in raw.cold_ms])),
             "peak_rss_mb": max(raw.peak_rss_mb), "bytes": shipped_bytes(path), "threads": threads, "processes": processes,
         })  # fmt: skip
     return rows
@@ -55,14 +56,21 @@ def _measure(
     signatures = {str(e.signature.inputs) for e in engines}
     if len(signatures) > 1 and inputs is None:
         raise RequestError("the files take different inputs; measure them apart, or give --inputs that fits all.")
-    fixed = any(not e.signature.dynamic for e in engines)
+    batch = batch_of(engines)
     given = load_arrays(inputs) if inputs else synthesise(engines[0].signature)
-    batch = 1 if fixed else 32
-    plan = MeasurePlan(processes, BLOCKS, seconds / BLOCKS, threads=threads, throughput_batch=batch)
+    plan = MeasurePlan(
+        processes, BLOCKS, seconds / BLOCKS, threads=threads, latency_batch=batch or 1, throughput_batch=batch or 32
+    )
     with tempfile.TemporaryDirectory() as folder:
         names = {f"{i}-{p.name}": e for i, (p, e) in enumerate(zip(files, engines, strict=True))}
         found = measure(names, given, plan, Path(folder))
     return list(zip(engines, found.values(), strict=True))
+
+
+def batch_of(engines: Sequence[Engine]) -> int | None:
+    """The number of examples that the files take at once; none where it is theirs to choose."""
+    first = {spec.shape[0] for e in engines for spec in e.signature.inputs if spec.shape}
+    return next((size for size in first if isinstance(size, int)), None)
 
 
 def engine_of(path: Path, target: str | None, inputs: Path | None) -> Engine:
@@ -127,4 +135,14 @@ def shipped_bytes(path: Path) -> int:
     family = [p for p in path.parent.iterdir() if p.is_file() and p.name.startswith(path.name)]
     if path.name == "model.json":
         family.append(path.parent / "weights.safetensors")
-    return sum(p.stat().st_size for p in family if p.is_file())
+    if path.suffix == ".onnx":
+        family += _sidecars(path)
+    return sum(p.stat().st_size for p in {p.resolve() for p in family} if p.is_file())
+
+
+def _sidecars(path: Path) -> list[Path]:
+    """The files beside an ONNX file that hold its weights, whatever their names."""
+    import onnx
+
+    weights = onnx.load(path, load_external_data=False).graph.initializer
+    return [path.parent / entry.value for w in weights for entry in w.external_data if entry.key == "location"]

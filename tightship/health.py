@@ -22,7 +22,7 @@ def examine() -> list[Check]:
     """Python, our packages, required libraries, disk, and every target."""
     from runtimes.probe import probe
     from runtimes.registry import TARGETS
-    from tightship.cli.main import shadowed
+    from tightship.shadow import shadowed
 
     wrong = shadowed()
     free = shutil.disk_usage(Path.cwd()).free / 1e9

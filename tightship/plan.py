@@ -1,5 +1,6 @@
 """The plan: every step of a run, in order, with the key under which its result is stored. Imports nothing heavy."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,10 +15,11 @@ from tightship.recipe import Recipe, TargetConfig
 from tightship.store import Store, code_digest, versions
 from zoo import registry
 from zoo.data import fingerprint
-from zoo.factories import source_file
+from zoo.factories import source_files
 
 TRAINING = ("torch", "torch-pruning", "numpy")
 COMPRESSING = ("artifacts", "zoo", "compress")
+TRAINED = ("start", "distil", "prune", "quantize")
 DATA, REFERENCE, MEASURE = "data", "reference", "measure"
 
 
@@ -126,9 +128,9 @@ def _model_config(model: ModelConfig) -> dict[str, Any]:
         if not model.weights.is_file():
             raise ModelError(f"there are no weights at {model.weights}; check the recipe's `weights`.")
         config["weights_sha256"] = sha256_file(model.weights)
-    source = source_file(model.factory) if model.factory else None
-    if source:
-        config["factory_sha256"] = sha256_file(source)
+    sources = source_files(model.factory) if model.factory else []
+    if sources:
+        config["factory_sha256"] = sha256_json([sha256_file(p) for p in sources])
     return config
 
 
@@ -193,11 +195,20 @@ def _check(artifact: ArtifactPlan) -> Step:
     )
 
 
+def training_threads() -> int:
+    """How many threads PyTorch trains with: another number sums in another order and gives other weights."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _keys(steps: list[Step], data: str, seed: int) -> dict[str, str]:
     keys: dict[str, str] = {}
     for step in steps:
         keys[step.name] = sha256_json({
             "kind": step.kind, "config": step.config, "needs": [keys[n] for n in step.needs], "data": data, "seed": seed,
             "code": code_digest(step.packages), "versions": versions(step.libraries),
+            "threads": training_threads() if step.kind in TRAINED else None,
         })  # fmt: skip
     return keys

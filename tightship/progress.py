@@ -52,7 +52,8 @@ class Shown:
             TextColumn("{task.fields[message]}"),
             TimeElapsedColumn(),
         )
-        self._bars = Bars(*columns, console=self._console, transient=True)
+        # redrawn seldom: the machine is being measured meanwhile
+        self._bars = Bars(*columns, console=self._console, transient=True, refresh_per_second=4)
         self._task = self._bars.add_task("", total=1.0, message="") if self._live else None
 
     def begin(self, name: str, index: int, total: int) -> None:

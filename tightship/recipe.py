@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from artifacts.errors import RecipeError, nearest
 from compress.configs import Config, DistilConfig, ModelConfig, PruneConfig, QuantizeConfig, TrainConfig
@@ -47,6 +47,8 @@ class DataConfig(Config):
 class GatesConfig(Config):
     """Limits that each shipped artifact must meet, as measured on the deployed file."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
     accuracy_drop: float | None = Field(None, ge=0)
     """Largest loss of the metric against the reference (0.01 is one point of accuracy)."""
     accuracy_min: float | None = None
@@ -63,6 +65,13 @@ class GatesConfig(Config):
     cold_start_ms: float | None = Field(None, gt=0)
     fallback_share: float | None = Field(None, ge=0, le=1)
     """Largest share of operators outside the accelerated kernels."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, limit: Any) -> Any:
+        if isinstance(limit, bool):
+            raise ValueError(f"a limit is a number, not {str(limit).lower()}")
+        return limit
 
     def limits(self) -> dict[str, float]:
         """The limits that are set."""
@@ -88,6 +97,8 @@ class TargetConfig(Config):
 
 class MeasureConfig(Config):
     """How much is measured."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     processes: Annotated[int, Field(ge=1, le=100)] = 3
     """Fresh processes per artifact; the interval is over these."""
@@ -150,7 +161,7 @@ def parse_recipe(value: Mapping[str, Any], folder: Path, where: str = "recipe") 
     }
     for key, kind in sections.items():
         if key in value:
-            value[key] = _parse(kind, _expand(value[key], folder, where), f"{where}: {key}")
+            value[key] = _parse(kind, _expand(value[key], folder, f"{where}: {key}"), f"{where}: {key}")
     value["compress"] = tuple(
         _stage(entry, folder, f"{where}: compress[{i}]") for i, entry in enumerate(_list(value, "compress", where))
     )

@@ -14,7 +14,7 @@ def regate(folder: Path, limits: list[str], artifact: str | None) -> list[tuple[
         RequestError: a limit is malformed or unknown, or the run has no such artifact.
     """
     evidence = read_evidence(folder / "evidence.json")
-    chosen = [evidence.artifact(artifact)] if artifact else _shipped(evidence)
+    chosen = [evidence.artifact(artifact)] if artifact else _deciding(evidence)
     wanted = dict(parse_limit(text) for text in limits)
     results = []
     for record in chosen:
@@ -38,10 +38,14 @@ def parse_limit(text: str) -> tuple[str, float]:
     return name, number
 
 
-def _shipped(evidence: Evidence) -> list[ArtifactRecord]:
-    if evidence.verdict.shipped:
-        return [evidence.artifact(name) for name in evidence.verdict.shipped]
-    return [a for a in evidence.artifacts if a.verdict == "fail"]
+def _deciding(evidence: Evidence) -> list[ArtifactRecord]:
+    """What ships, and what made the run fail: a target without anything that passed, or a parity that did not hold."""
+    shipped = [evidence.artifact(name) for name in evidence.verdict.shipped]
+    served = {a.target for a in shipped}
+    failed = [a for a in evidence.artifacts if not a.parity.passed or (a.verdict == "fail" and a.target not in served)]
+    if not shipped and not failed:
+        raise RequestError(f"run {evidence.name!r} judged nothing, so there is nothing to hold against a limit; list a target.")
+    return shipped + failed
 
 
 def _reference(evidence: Evidence) -> ArtifactRecord:

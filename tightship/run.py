@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from artifacts.errors import StageCrashed, TargetUnavailable, TightshipError
 from artifacts.evidence import Evidence, Machine, NotRun
@@ -35,6 +38,10 @@ STAGES: dict[str, Callable[[Job], Result]] = {
 }
 
 
+WRITTEN = ("artifacts", "selftest", "evidence.json", "report.html", "junit.xml", "summary.md")
+"""What a run writes into its folder, beside the bundles; each is written under a hidden name first."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """A finished run."""
@@ -58,9 +65,28 @@ def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progres
     not_run = unavailable(recipe, store, machine)
     plan = make_plan(recipe, machine.fingerprint(), frozenset(n.target for n in not_run))
     entries = execute(plan, store, progress)
-    lay_out(plan, entries, out)
-    evidence = assemble(plan, entries, machine, not_run, out, command)
-    return Ran(evidence, out, write_views(evidence, out))
+    with alone(out, store):
+        sweep(out)
+        lay_out(plan, entries, out)
+        evidence = assemble(plan, entries, machine, not_run, out, command)
+        return Ran(evidence, out, write_views(evidence, out))
+
+
+def alone(out: Path, store: Store) -> FileLock:
+    """Runs that write into one folder wait for each other."""
+    locks = store.root / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{sha256_json(str(out.resolve()))}.lock")
+
+
+def sweep(out: Path) -> None:
+    """Remove from a run's folder what a killed run left half-written, and bundles of an earlier run."""
+    half = [left for name in WRITTEN for left in out.glob(f".{name}.*")]
+    for path in (*half, out / "bundles"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def unavailable(recipe: Recipe, store: Store, machine: Machine) -> tuple[NotRun, ...]:

@@ -65,7 +65,7 @@ class Store:
             files = {name: sha256_file(path) for name, path in walk(folder) if name != META}
             whole = files == meta["files"] and sha256_json(_signed(meta)) == meta["seal"]
             fits = meta["inputs"] == dict(inputs)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             whole = fits = False
         if not (whole and fits):
             self._set_aside(folder)

@@ -53,6 +53,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}{where}: {error.problem}.") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"{path} is not YAML: {type(error).__name__}.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        # a value that is not of the kind it looks like or is tagged as, such as the date 2024-13-45
+        raise RecipeError(f"{path} holds a value that cannot be read: {error}.") from None
     if not isinstance(value, dict):
         raise RecipeError(f"{path} must hold a mapping with name, model, data, compress, targets and gates.")
     return value

@@ -81,7 +81,8 @@ def _split(spec: str, part: Any) -> Split:
         inputs, targets = part
         named = inputs if isinstance(inputs, Mapping) else {"input": inputs}
         return ArraySplit({k: np.asarray(v) for k, v in named.items()}, np.asarray(targets))
-    dataset = getattr(part, "dataset", part)
+    # a Subset has a `dataset` too: the whole one, which is not meant
+    dataset = part.dataset if hasattr(part, "collate_fn") else part
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise DataError(
             f"data factory {spec!r} returned a {type(part).__name__}; needed: arrays, a map-style data set or a DataLoader."

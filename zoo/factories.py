@@ -1,6 +1,7 @@
 """Find a user's own code: `"module:callable"`, looked up in installed packages first and in the working folder last."""
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,11 +34,26 @@ def resolve(spec: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def source_file(spec: str) -> Path | None:
-    """The file that holds a factory, without importing it; none where it cannot be told."""
-    module_name = spec.partition(":")[0]
-    candidate = Path.cwd() / Path(*module_name.split("."))
-    for path in (candidate.with_suffix(".py"), candidate / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+def source_files(spec: str) -> list[Path]:
+    """The source that a factory depends on, found without importing it, for the key of what is made from it.
+
+    Of an installed package that is the module's own file; in the working folder also the helpers beside it.
+    """
+    parts = spec.partition(":")[0].split(".")
+    installed = importlib.util.find_spec(parts[0]) if parts[0] else None
+    home = Path.cwd()
+    if installed and installed.origin and not Path(installed.origin).is_relative_to(home):
+        root = Path(installed.origin).parent
+        root = root.parent if installed.submodule_search_locations else root
+        return [p for p in _module_files(root, parts) if p.is_file()]
+    found = [p for p in _module_files(home, parts) if p.is_file()]
+    if not found:
+        return []
+    if len(parts) > 1 or found[0].name == "__init__.py":
+        return sorted((home / parts[0]).rglob("*.py"))
+    return sorted(home.glob("*.py"))
+
+
+def _module_files(root: Path, parts: list[str]) -> tuple[Path, Path]:
+    path = root.joinpath(*parts)
+    return path.with_suffix(".py"), path / "__init__.py"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts.errors import ModelError, nearest
+from artifacts.errors import ModelError, TightshipError, nearest
 from artifacts.specs import Signature
 from artifacts.types import ModelRef
 from zoo import registry
@@ -52,8 +52,10 @@ def build(ref: ModelRef) -> "nn.Module":
 
     try:
         module = _builder(ref)(**ref.options)
-    except TypeError as error:
-        raise ModelError(f"cannot build model {ref.zoo or ref.factory!r}: {error}.") from error
+    except TightshipError:
+        raise
+    except Exception as error:
+        raise ModelError(f"cannot build model {ref.zoo or ref.factory!r}: {type(error).__name__}: {error}.") from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"model {ref.zoo or ref.factory!r} is a {type(module).__name__}, not a torch.nn.Module.")
     return module
@@ -168,10 +170,13 @@ def _load_tensors_only(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ModelError(
-            f"{path} holds pickled code, which is never run; save `model.state_dict()` with torch.save or safetensors."
+            f"{path} holds pickled code, which is never run, or is damaged; "
+            "save `model.state_dict()` with torch.save or safetensors."
         ) from None
     except Exception as error:
-        raise ModelError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}.") from None
+        raise ModelError(
+            f"{path} cannot be read as weights: {(str(error).splitlines() or [type(error).__name__])[0]}."
+        ) from None
 
 
 def unwrap(value: Any, path: Path) -> "dict[str, Tensor]":
@@ -189,7 +194,6 @@ def unwrap(value: Any, path: Path) -> "dict[str, Tensor]":
 
 def strip(state: "dict[str, Tensor]") -> "dict[str, Tensor]":
     """Take off the prefixes that DataParallel, DDP and torch.compile put before every name."""
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+    prefix = next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None)
+    # they may stand one inside the other
+    return strip({key.removeprefix(prefix): value for key, value in state.items()}) if prefix and state else state

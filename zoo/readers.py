@@ -3,6 +3,8 @@
 import gzip
 import importlib.util
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +85,13 @@ def read_idx_file(path: Path) -> NDArray[np.uint8]:
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read IDX file {path}: {error}.") from None
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
         raise DataError(f"{path} is not an IDX file of unsigned bytes.")
     rank = raw[3]
+    if len(raw) < 4 + 4 * rank:
+        raise DataError(f"{path} is cut short: its header announces {rank} sizes.")
     shape = np.frombuffer(raw, ">u4", rank, 4)
     if len(raw) != 4 + 4 * rank + int(np.prod(shape, dtype=np.int64)):
         raise DataError(f"{path} is cut short or too long: its header says shape {tuple(map(int, shape))}.")
@@ -143,7 +147,7 @@ def read_npz(path: Path) -> TaskData:
     try:
         with np.load(path, allow_pickle=False) as file:
             parts = {key: file[key] for key in ("x_train", "y_train", "x_test", "y_test")}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} must be an NPZ with x_train, y_train, x_test and y_test: {error}.") from None
     train, test = (parts["x_train"], parts["y_train"]), (parts["x_test"], parts["y_test"])
     if train[0].dtype == np.uint8 and train[0].ndim == 4:

@@ -67,7 +67,9 @@ def insert_qdq(model: onnx.ModelProto, ranges: dict[str, Range], *, symmetric: b
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     data = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
-    logging.getLogger().setLevel(max(logging.getLogger().level, logging.ERROR))
+    root = logging.getLogger()  # the quantizer logs its advice there
+    level = root.level
+    root.setLevel(max(level, logging.ERROR))
     quantizer = QDQQuantizer(
         onnx.shape_inference.infer_shapes(model),
         per_channel=True,
@@ -81,7 +83,10 @@ def insert_qdq(model: onnx.ModelProto, ranges: dict[str, Range], *, symmetric: b
         # TensorRT refuses a DequantizeLinear on an int32 bias; ONNX Runtime wants it
         extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True, "QuantizeBias": not symmetric},
     )
-    quantizer.quantize_model()
+    try:
+        quantizer.quantize_model()
+    finally:
+        root.setLevel(level)
     made: onnx.ModelProto = quantizer.model.model
     made.producer_name = "tightship"
     if not any(n.op_type == "QuantizeLinear" for n in made.graph.node):

@@ -47,4 +47,4 @@ def bench(
             for r in rows
         ],
     )  # fmt: skip
-    typer.echo(f"{processes} processes per file, {threads} thread(s), batch 1 unless --inputs says otherwise.")
+    typer.echo(f"{processes} processes per file, {threads} thread(s), batch {rows[0]['batch']}.")

@@ -13,7 +13,7 @@ def gate(
     limit: Annotated[
         list[str] | None, typer.Option("--limit", help="NAME=VALUE, instead of the recipe's limits; may repeat.")
     ] = None,
-    artifact: Annotated[str | None, typer.Option(help="Judge this artifact; by default those that the run ships.")] = None,
+    artifact: Annotated[str | None, typer.Option(help="Judge this artifact; by default those that decided the run.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Hold a finished run against limits; exit code 1 if one is not met."""

@@ -1,12 +1,10 @@
 """The entry point: the verbs, the exit codes, and one sentence for every error."""
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import typer
 
-from artifacts.errors import RequestError, StageCrashed, TightshipError
+from artifacts.errors import StageCrashed, TightshipError
 from tightship.cli import bench, bundle, compare, doctor, gate, inspect, plan, report, run, schema, targets, zoo
 
 HELP = """Compress models tight, and ship them.
@@ -21,33 +19,22 @@ for verb in (
 ):  # fmt: skip
     app.command()(verb)
 
-GENERIC = ("compress", "export", "runtimes", "benchmarks", "zoo", "artifacts")
-"""Our packages whose names another distribution might bring too."""
 
+def _version(wanted: bool) -> None:
+    """Print the version, whether or not a verb follows."""
+    if wanted:
+        from importlib.metadata import version as installed
 
-def shadowed() -> list[str]:
-    """Which of our packages Python would take from somewhere else, as `name: place`."""
-    home = Path(__file__).resolve().parents[2]
-    wrong = []
-    for name in GENERIC:
-        spec = importlib.util.find_spec(name)
-        place = Path(spec.origin).resolve().parent if spec and spec.origin else None
-        if place != home / name:
-            wrong.append(f"{name}: {place or 'not found'}")
-    return wrong
+        typer.echo(installed("tightship"))
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
-    version: bool = typer.Option(False, "--version", help="Print the version and end."),
+    version: bool = typer.Option(False, "--version", is_eager=True, callback=_version, help="Print the version and end."),
 ) -> None:
     """Options before the verb."""
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(installed("tightship"))
-        raise typer.Exit
 
 
 def main() -> None:
@@ -56,12 +43,7 @@ def main() -> None:
     if debug:
         # accepted anywhere on the line
         sys.argv = [a for a in sys.argv if a != "--debug"]
-    wrong = shadowed()
     try:
-        if wrong:
-            raise RequestError(
-                f"another package stands in front of ours ({'; '.join(wrong)}); run tightship in a venv of its own."
-            )
         app()
     except TightshipError as error:
         _end(error, debug)

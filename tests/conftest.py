@@ -1,0 +1,106 @@
+"""What all tests share: real data that may be demanded, and one small run made through the real command line."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY = """\
+name: tiny
+seed: 0
+model: {zoo: resnet, depth: 8, width: 8}
+data: {zoo: digits}
+train: {epochs: 1}
+compress:
+  - prune: {macs: 0.7, steps: 1, finetune_epochs: 1}
+  - quantize: {scheme: int8, calibration_samples: 64, qat_epochs: 1}
+targets: [torch-cpu, onnxruntime-cpu]
+gates: {accuracy_drop: 1.0}
+measure: {processes: 2, blocks: 1, block_seconds: 0.02}
+"""
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """A finished run of the tiny recipe."""
+
+    recipe: Path
+    store: Path
+    out: Path
+    seconds: float
+    stdout: str
+    stderr: str
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests marked `data` where no data are named; where they are demanded, leave them to fail."""
+    if os.environ.get("TIGHTSHIP_DATA") or os.environ.get("TIGHTSHIP_REQUIRE_DATA") == "1":
+        return
+    reason = "needs real data: set TIGHTSHIP_DATA to the folder that holds the data sets"
+    for item in items:
+        if item.get_closest_marker("data"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test marked `data` if the folder with the data is not there."""
+    folder = os.environ.get("TIGHTSHIP_DATA")
+    named = bool(folder) or os.environ.get("TIGHTSHIP_REQUIRE_DATA") == "1"
+    if named and item.get_closest_marker("data") and not (folder and Path(folder).is_dir()):
+        pytest.fail(f"real data are demanded, but TIGHTSHIP_DATA is {folder!r}, which is no folder", pytrace=False)
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a child: one thread, so that results do not depend on the cores, and none of our own variables."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("TIGHTSHIP_STORE", "PYTHONPATH")}
+    return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
+
+
+@pytest.fixture(scope="session")
+def environment() -> Callable[..., dict[str, str]]:
+    """Makes the environment in which the tests start children."""
+    return child_environment
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """Runs the installed `tightship`, as a user would."""
+
+    def call(
+        *arguments: object, cwd: Path | None = None, timeout: float = 300, **more: str
+    ) -> "subprocess.CompletedProcess[str]":
+        program = Path(sys.executable).with_name("tightship")
+        command = [str(program), *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=cwd, env=child_environment(**more), timeout=timeout, capture_output=True, text=True, check=False
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> str:
+    """A recipe that touches every kind of stage and is done in half a minute."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, cli: Cli, tiny_recipe: str) -> TinyRun:
+    """The tiny recipe, run once; tests must not write into it."""
+    folder = tmp_path_factory.mktemp("tiny-run")
+    recipe, store, out = folder / "tiny.yaml", folder / "store", folder / "out"
+    recipe.write_text(tiny_recipe)
+    started = time.monotonic()
+    done = cli("run", recipe, "--store", store, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return TinyRun(recipe, store, out, time.monotonic() - started, done.stdout, done.stderr)
