@@ -90,7 +90,7 @@ def _columns() -> Sequence[_Column]:
         _Column("p99", _p99, spare=True),
         _Column("speed-up", _speedup),
         _Column("cold", lambda a: number(a.cold_start_ms), spare=True),
-        _Column("RSS MB", lambda a: number(a.peak_rss_mb), spare=True),
+        _Column("RSS", lambda a: number(a.peak_rss_mb), spare=True),
         _Column("kB", lambda a: number(a.bytes / 1000)),
         _Column("parity", lambda a: "ok" if a.parity.passed else "FAILED"),
     )
@@ -101,12 +101,13 @@ def _p99(a: ArtifactRecord) -> str:
 
 
 def _speedup(a: ArtifactRecord) -> str:
-    """The ratio with its verdict, short: `8.02x faster`."""
+    """The ratio where a difference was shown: `8.02x`, or `0.51x slower`."""
     if a.speedup is None:
         return MISSING
     if a.speedup.verdict == "no difference shown":
         return "none shown"
-    return f"{number(a.speedup.ratio)}x {a.speedup.verdict}"
+    slower = " slower" if a.speedup.verdict == "slower" else ""
+    return f"{number(a.speedup.ratio)}x{slower}"
 
 
 def _lines(evidence: Evidence) -> Iterator[str]:
