@@ -18,6 +18,7 @@ from artifacts.types import Arrays, ExportedFile, Range
 from compress.fold import fold
 from compress.loop import subset
 from compress.quantizers import Calibration
+from compress.quantizers.integer_pad import pad_in_integers
 from compress.quantizers.isa import has_vnni
 from compress.quantizers.streaming import Observer, minmax, percentile
 
@@ -56,6 +57,7 @@ def _quantize(
         how = f"{len(matched)} ranges learned in training"
     model = insert_qdq(onnx.load(file.path), ranges, symmetric=symmetric, reduce_range=reduce_range)
     onnx.save(model, folder / FILE)
+    onnx.checker.check_model(str(folder / FILE))
     return ExportedFile(file.format, folder, FILE, file.signature, "int8", (*file.notes, note, how))
 
 
@@ -88,6 +90,9 @@ def insert_qdq(model: onnx.ModelProto, ranges: dict[str, Range], *, symmetric: b
     finally:
         root.setLevel(level)
     made: onnx.ModelProto = quantizer.model.model
+    if not symmetric:  # TensorRT wants its pairs around every operator
+        pad_in_integers(made)
+    quantizer.model.topological_sort()  # the quantizer appends its nodes at the end; the specification wants order
     made.producer_name = "tightship"
     if not any(n.op_type == "QuantizeLinear" for n in made.graph.node):
         raise ModelError("nothing in the ONNX file could be quantized; leave out `quantize` for this model.")
