@@ -40,13 +40,35 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """One step of depth pruning: a block whose output has the shape of its input becomes the identity."""
+
+    block: str
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One step of factorization: a layer becomes two that multiply to a rank of at most `rank`."""
+
+    layer: str
+    rank: int
+    kind: str
+    """`linear`, or for convolutions `channel` (k x k to `rank` channels, then 1 x 1) or `spatial` (k x 1, then 1 x k)."""
+
+
+Edit = Cut | Drop | Factor
+"""A change of a network's structure, named by plain data, so that it can be made again on a fresh network."""
+
+
+@dataclass(frozen=True)
 class TorchModel:
     """A PyTorch network with all that is needed to build it again."""
 
     module: "torch.nn.Module"
     ref: ModelRef
     signature: Signature
-    cuts: tuple[Cut, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    """Changes of structure since the factory built it, in order."""
     masks: Mapping[str, "torch.Tensor"] = field(default_factory=dict)
     """Unstructured pruning: parameter name -> boolean mask of the weights that are kept."""
     ranges: Mapping[str, Range] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Store a compressed network without pickle: how to build it, the cuts made to it, and its tensors."""
+"""Store a compressed network without pickle: how to build it, the edits made to it, and its tensors."""
 
 import json
 from dataclasses import asdict
@@ -13,8 +13,8 @@ from torch import nn
 from artifacts.errors import IntegrityError
 from artifacts.files import write_json
 from artifacts.specs import Signature
-from artifacts.types import Arrays, Cut, ModelRef, TorchModel
-from compress.cuts import replay
+from artifacts.types import Arrays, ModelRef, TorchModel
+from compress.edits import edit_from_json, edit_to_json, replay
 from compress.fold import fold
 from zoo.models import build
 
@@ -31,14 +31,14 @@ def save(model: TorchModel, folder: Path) -> None:
     description = {
         "ref": asdict(model.ref),
         "signature": asdict(model.signature),
-        "cuts": [asdict(cut) for cut in model.cuts],
+        "edits": [edit_to_json(edit) for edit in model.edits],
         "ranges": {name: list(limits) for name, limits in model.ranges.items()},
     }
     write_json(folder / MODEL_FILE, description)
 
 
 def load(folder: Path) -> TorchModel:
-    """Build the network again: run its factory, replay the cuts, fold it if it was trained folded, load its tensors.
+    """Build the network again: run its factory, replay the edits, fold it if it was trained folded, load its tensors.
 
     Raises:
         IntegrityError: the folder holds no such model, or the tensors do not fit it.
@@ -48,12 +48,12 @@ def load(folder: Path) -> TorchModel:
         state = load_file(folder / WEIGHTS_FILE)
         ref = ModelRef(**description["ref"])
         signature = Signature.from_json(description["signature"])
-        cuts = tuple(Cut(c["layer"], c["outputs"], tuple(c["channels"])) for c in description["cuts"])
+        edits = tuple(edit_from_json(e) for e in description["edits"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder} holds no stored model: {error}.") from None
     ranges = {name: (float(low), float(high)) for name, (low, high) in description["ranges"].items()}
     module: nn.Module = build(ref).eval()
-    replay(module, cuts, zeros(signature, 1))
+    replay(module, edits, zeros(signature, 1))
     if ranges:
         module = fold(module, signature)
     masks = {k.removeprefix(MASK_PREFIX): v for k, v in state.items() if k.startswith(MASK_PREFIX)}
@@ -61,7 +61,7 @@ def load(folder: Path) -> TorchModel:
         module.load_state_dict({k: v for k, v in state.items() if not k.startswith(MASK_PREFIX)})
     except RuntimeError as error:
         raise IntegrityError(f"the tensors in {folder} do not fit the model: {str(error).splitlines()[-1].strip()}.") from None
-    return TorchModel(module, ref, signature, cuts, masks, ranges)
+    return TorchModel(module, ref, signature, edits, masks, ranges)
 
 
 def zeros(signature: Signature, batch: int) -> Arrays:

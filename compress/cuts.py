@@ -1,7 +1,6 @@
-"""Cut channels through torch-pruning's dependency graph, and replay cuts on a fresh network."""
+"""Cut channels through torch-pruning's dependency graph."""
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,19 +21,6 @@ def graph(module: nn.Module, example: Arrays) -> tp.DependencyGraph:
 def width(layer: Any) -> int:
     """How many output channels (or features) a layer has."""
     return int(getattr(layer, "out_channels", 0) or getattr(layer, "out_features", 0))
-
-
-def replay(module: nn.Module, cuts: Sequence[Cut], example: Arrays) -> None:
-    """Make the same cuts again, in place and in order.
-
-    Raises:
-        IntegrityError: a cut names a layer that the network does not have.
-    """
-    if not cuts:
-        return
-    dependencies = graph(module, example)
-    for cut in cuts:
-        make_cut(dependencies, module, cut)
 
 
 def make_cut(dependencies: tp.DependencyGraph, module: nn.Module, cut: Cut) -> None:

@@ -122,7 +122,7 @@ def train_quantized(
 
     state = work / "qat.state" if work else None
     masks = {name: mask for name, mask in model.masks.items() if name in dict(prepared.named_parameters())}
-    fit(prepared, loss, Training(split, config.training(), seed, state, progress, masks, on_epoch=freeze))
+    fit(prepared, loss, Training(split, config.training(config.qat_epochs), seed, state, progress, masks, on_epoch=freeze))
     trained = prepared.state_dict()
     folded.load_state_dict({name: trained[name] for name in folded.state_dict()})
     return replace(model, module=folded, ranges=learned(prepared))

@@ -5,6 +5,7 @@ observed here, learned ranges come with the model and are matched to the file's 
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,24 @@ def _quantize(
         matched = match(calibration, observer, split.batch(indices[:8])[0])
         ranges |= matched
         how = f"{len(matched)} ranges learned in training"
-    model = insert_qdq(onnx.load(file.path), ranges, symmetric=symmetric, reduce_range=reduce_range)
+    model = insert_qdq(
+        onnx.load(file.path), ranges, symmetric=symmetric, reduce_range=reduce_range, per_channel=config.per_channel
+    )
     onnx.save(model, folder / FILE)
     onnx.checker.check_model(str(folder / FILE))
     return ExportedFile(file.format, folder, FILE, file.signature, "int8", (*file.notes, note, how))
 
 
-def insert_qdq(model: onnx.ModelProto, ranges: dict[str, Range], *, symmetric: bool, reduce_range: bool) -> onnx.ModelProto:
-    """The model with QDQ pairs around every operator that ONNX Runtime has an integer kernel for."""
+def insert_qdq(
+    model: onnx.ModelProto,
+    ranges: dict[str, Range],
+    *,
+    symmetric: bool,
+    reduce_range: bool,
+    per_channel: bool = True,
+    exclude: Sequence[str] = (),
+) -> onnx.ModelProto:
+    """The model with QDQ pairs around every operator that ONNX Runtime has an integer kernel for, but for the nodes in `exclude`."""
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -74,13 +85,13 @@ def insert_qdq(model: onnx.ModelProto, ranges: dict[str, Range], *, symmetric: b
     root.setLevel(max(level, logging.ERROR))
     quantizer = QDQQuantizer(
         onnx.shape_inference.infer_shapes(model),
-        per_channel=True,
+        per_channel=per_channel,
         reduce_range=reduce_range,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=[],
-        nodes_to_exclude=[],
+        nodes_to_exclude=list(exclude),
         op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry}),
         # TensorRT refuses a DequantizeLinear on an int32 bias; ONNX Runtime wants it
         extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True, "QuantizeBias": not symmetric},

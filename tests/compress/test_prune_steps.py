@@ -7,13 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-import compress.prune
+import compress.pruning.steps
 from compress import checkpoint
 from compress.configs import PruneConfig, TrainConfig
 from compress.counting import count, prunable
 from compress.loop import Training, fit, task_loss
-from compress.prune import prune
-from compress.prune_unstructured import mask_to
+from compress.pruning.steps import prune
+from compress.pruning.unstructured import mask_to
 
 CHANNELS = PruneConfig(macs=0.5, steps=2, align=2, finetune_epochs=1, examples=192, criterion="taylor", augment=("crop",))
 WEIGHTS = PruneConfig(sparsity=0.8, steps=3, finetune_epochs=1, examples=192)
@@ -38,7 +38,7 @@ def killed_at(*shares):
 @pytest.fixture
 def kept_often(monkeypatch):
     """Fine-tuning keeps its state after every step."""
-    monkeypatch.setattr(compress.prune, "Training", partial(Training, every_seconds=0))
+    monkeypatch.setattr(compress.pruning.steps, "Training", partial(Training, every_seconds=0))
 
 
 @pytest.mark.usefixtures("kept_often")
@@ -54,7 +54,7 @@ def test_a_killed_run_ends_with_the_same_weights(digits, tiny, tmp_path, config,
         except Killed:
             deaths += 1
     assert deaths == len(shares)
-    assert made.model.cuts == undisturbed.model.cuts
+    assert made.model.edits == undisturbed.model.edits
     wanted = undisturbed.model.module.state_dict()
     assert all(torch.equal(v, wanted[k]) for k, v in made.model.module.state_dict().items())
     assert made.details == undisturbed.details

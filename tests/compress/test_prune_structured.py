@@ -13,9 +13,9 @@ from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import count, macs
 from compress.cuts import graph, silenced
-from compress.prune import prune
-from compress.prune_structured import Group, cut_to, cuttable, rank, widths, with_cuts
-from compress.schedules import progress_after
+from compress.pruning.schedules import progress_after
+from compress.pruning.steps import prune
+from compress.pruning.structured import Group, cut_to, cuttable, rank, widths, with_cuts
 
 CRITERIA = ["magnitude", "taylor", "bn-scale", "random"]
 
@@ -91,7 +91,7 @@ def test_padded_shortcuts_are_left_whole_with_a_reason_and_inner_layers_are_cut(
     old, new = widths(tiny_a.module), widths(made.module)
     assert {n for n in old if old[n] != new[n]} <= set(good)
     reference = tiny_a.module
-    for step in made.cuts:
+    for step in made.edits:
         dependencies = graph(copy.deepcopy(reference), example)
         root = dependencies.model.get_submodule(step.layer)
         remove = dependencies.get_pruner_of_module(root).prune_out_channels
@@ -121,7 +121,7 @@ def test_cuts_are_stored_without_pickle_and_replayed_to_the_same_network(digits,
         folder.mkdir()
         checkpoint.save(made, folder)
         again = checkpoint.load(folder)
-        assert again.cuts == made.cuts
+        assert again.edits == made.edits
         with torch.no_grad():
             assert torch.equal(again.module(examples), made.module(examples))
         assert sorted(p.name for p in folder.iterdir()) == ["model.json", "weights.safetensors"]

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from artifacts.types import Cut
-from compress.cuts import graph, replay, silenced, width
-from compress.prune_structured import cuttable, with_cuts
+from compress.cuts import graph, silenced, width
+from compress.edits import replay
+from compress.pruning.structured import cuttable, with_cuts
 
 EXAMPLE = {"x": np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)}
 
@@ -164,6 +165,6 @@ def test_cuts_in_several_steps_replay_on_a_fresh_network(wrap):
         for step in range(2):
             made = with_cuts(made, [Cut(layer, True, (step, 3)) for layer in sorted(expected)], EXAMPLE)
         fresh = copy.deepcopy(model.module)
-        replay(fresh, made.cuts, {"x": np.zeros((1, 3, 8, 8), np.float32)})
+        replay(fresh, made.edits, {"x": np.zeros((1, 3, 8, 8), np.float32)})
         assert outputs(fresh)[0].shape == (2, 5)
         assert torch.equal(outputs(fresh)[0], outputs(made.module)[0]), name

@@ -13,7 +13,7 @@ from compress.configs import QuantizeConfig
 from compress.fakequant import FakeQuantize, affine, weight_fake_quantize
 from compress.fold import fold
 from compress.loop import Training, subset
-from compress.prune_unstructured import mask_to
+from compress.pruning.unstructured import mask_to
 from compress.qat import observe, prepare, quantized_nodes, simulate, train_quantized
 
 CONFIG = QuantizeConfig(calibration_samples=64, qat_epochs=2, examples=256)

@@ -65,7 +65,7 @@ def distil(job: Job) -> Result:
 
 def prune_model(job: Job) -> Result:
     """Prune in steps, fine-tuning after each."""
-    from compress.prune import prune
+    from compress.pruning.steps import prune
 
     config = PruneConfig.model_validate(job.step.config)
     before = job.model(job.step.needs[1])

@@ -229,7 +229,7 @@ def with_cuts(model: TorchModel, cuts: list[Cut], example: Arrays) -> TorchModel
     dependencies = graph(module, example)
     for cut in cuts:
         make_cut(dependencies, module, cut)
-    return replace(model, module=module, cuts=(*model.cuts, *cuts))
+    return replace(model, module=module, edits=(*model.edits, *cuts))
 
 
 def widths(module: nn.Module) -> Mapping[str, int]:

@@ -12,9 +12,9 @@ from compress.configs import PruneConfig
 from compress.counting import count
 from compress.distil import distillation_loss
 from compress.loop import Progress, Training, fit, silent, subset
-from compress.prune_structured import cut_to, cuttable, rank, widths
-from compress.prune_unstructured import mask_to
-from compress.schedules import progress_after
+from compress.pruning.schedules import progress_after
+from compress.pruning.structured import cut_to, cuttable, rank, widths
+from compress.pruning.unstructured import mask_to
 
 RANKING_EXAMPLES = 256
 
@@ -77,7 +77,7 @@ def _finetune(
     """Fine-tune in place (the network is ours) and keep the finished step on disk."""
     # the cut itself is not kept: it is made again, the same, from the step before
     state = done.with_suffix(".state") if done else None
-    fit(model.module, loss, Training(split, config.finetune(), seed, state, progress, model.masks))
+    fit(model.module, loss, Training(split, config.training(config.finetune_epochs), seed, state, progress, model.masks))
     if done:
         with staged(done) as folder:
             checkpoint.save(model, folder)

@@ -1,0 +1,18 @@
+"""What a recipe may say of each stage; the config's type selects the method. Imports nothing heavy."""
+
+from compress.configs.base import Config, Fraction, ModelConfig
+from compress.configs.distil import DistilConfig
+from compress.configs.prune import PruneConfig
+from compress.configs.quantize import QuantizeConfig
+from compress.configs.train import FinetuneConfig, TrainConfig
+
+__all__ = [
+    "Config",
+    "DistilConfig",
+    "FinetuneConfig",
+    "Fraction",
+    "ModelConfig",
+    "PruneConfig",
+    "QuantizeConfig",
+    "TrainConfig",
+]

@@ -1,0 +1,70 @@
+"""Changes of a network's structure, made in place, and made again on a fresh network when a stored one is loaded."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from torch import nn
+
+from artifacts.errors import IntegrityError
+from artifacts.types import Arrays, Cut, Drop, Edit, Factor
+from compress.cuts import graph, make_cut
+
+KINDS: dict[str, type[Cut] | type[Drop] | type[Factor]] = {"cut": Cut, "drop": Drop, "factor": Factor}
+
+
+def replay(module: nn.Module, edits: Sequence[Edit], example: Arrays) -> None:
+    """Make the same edits again, in place and in order.
+
+    Raises:
+        IntegrityError: an edit names a layer that the network does not have.
+    """
+    dependencies = None
+    for edit in edits:
+        if isinstance(edit, Cut):
+            dependencies = dependencies or graph(module, example)
+            make_cut(dependencies, module, edit)
+            continue
+        dependencies = None  # the graph knows the network as it was
+        if isinstance(edit, Drop):
+            drop(module, edit)
+        else:
+            from compress.factorize import split
+
+            split(module, edit)
+
+
+def drop(module: nn.Module, edit: Drop) -> None:
+    """Put the identity where a block was, in place."""
+    put(module, edit.block, nn.Identity())
+
+
+def put(module: nn.Module, name: str, new: nn.Module) -> None:
+    """Replace the submodule at a dotted name.
+
+    Raises:
+        IntegrityError: there is no such submodule.
+    """
+    parent, _, leaf = name.rpartition(".")
+    try:
+        holder = module.get_submodule(parent)
+        holder.get_submodule(leaf)
+    except AttributeError:
+        raise IntegrityError(f"the stored edits name a layer {name!r} that this model does not have.") from None
+    setattr(holder, leaf, new)
+
+
+def edit_to_json(edit: Edit) -> dict[str, Any]:
+    """An edit as plain JSON."""
+    return {"kind": type(edit).__name__.lower(), **asdict(edit)}
+
+
+def edit_from_json(value: dict[str, Any]) -> Edit:
+    """The edit that `edit_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
+    kind = KINDS[value["kind"]]
+    made = {f.name: value[f.name] for f in fields(kind)}
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in made.items()})
