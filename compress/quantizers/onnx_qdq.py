@@ -73,7 +73,7 @@ def insert_qdq(
     per_channel: bool = True,
     exclude: Sequence[str] = (),
 ) -> onnx.ModelProto:
-    """The model with QDQ pairs around every operator that ONNX Runtime has an integer kernel for, but for the nodes in `exclude`."""
+    """The model with QDQ pairs around each operator that has an integer kernel, but for the nodes in `exclude`."""
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
