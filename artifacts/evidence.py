@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from artifacts.errors import RequestError
 from artifacts.files import write_json
+from artifacts.ladder import GuardRecord
 
 SCHEMA = 1
 """The version of the evidence file; a reader refuses a newer one."""
@@ -147,7 +148,8 @@ class ArtifactRecord:
     """Such as `onnxruntime-cpu/int8-qat`."""
     target: str
     precision: str
-    role: Literal["reference", "compressed"]
+    role: Literal["reference", "stock", "compressed"]
+    """`stock`: the reference in int8 as the target's own tools make it, a yardstick."""
     format: str
     main: str
     files: tuple[FileRecord, ...]
@@ -167,6 +169,10 @@ class ArtifactRecord:
     verdict: Literal["ship", "pass", "fail", "reference"]
     """`ship`: the best that passed on its target; `pass`: passed, but another is better; `reference`: not judged."""
     notes: tuple[str, ...] = ()
+    guard: GuardRecord | None = None
+    """Of a file that the accuracy guard made."""
+    versus_stock: SpeedupRecord | None = None
+    """Against the stock int8 file of the same target, where the recipe asks for one."""
 
 
 @dataclass(frozen=True)

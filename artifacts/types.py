@@ -61,6 +61,18 @@ Edit = Cut | Drop | Factor
 
 
 @dataclass(frozen=True)
+class Palette:
+    """That a weight holds few distinct values: the values themselves are in the weight."""
+
+    kind: str
+    """`kmeans`: shared values; `ternary`: -a, 0, a and `binary`: -a, a, with a scale `a` per output channel."""
+    bits: int
+    """Bits that hold one of the values."""
+    group_channels: int | None = None
+    """With `kmeans`: so many output channels share their values; none: the whole weight does."""
+
+
+@dataclass(frozen=True)
 class TorchModel:
     """A PyTorch network with all that is needed to build it again."""
 
@@ -73,6 +85,8 @@ class TorchModel:
     """Unstructured pruning: parameter name -> boolean mask of the weights that are kept."""
     ranges: Mapping[str, Range] = field(default_factory=dict)
     """Quantization-aware training: graph node -> learned activation range; the module is then a folded graph."""
+    palettes: Mapping[str, Palette] = field(default_factory=dict)
+    """Parameter name -> that its weight holds few distinct values, and how."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import nn
 from artifacts.errors import IntegrityError
 from artifacts.files import write_json
 from artifacts.specs import Signature
-from artifacts.types import Arrays, ModelRef, TorchModel
+from artifacts.types import Arrays, ModelRef, Palette, TorchModel
 from compress.edits import edit_from_json, edit_to_json, replay
 from compress.fold import fold
 from zoo.models import build
@@ -33,6 +33,7 @@ def save(model: TorchModel, folder: Path) -> None:
         "signature": asdict(model.signature),
         "edits": [edit_to_json(edit) for edit in model.edits],
         "ranges": {name: list(limits) for name, limits in model.ranges.items()},
+        "palettes": {name: asdict(palette) for name, palette in model.palettes.items()},
     }
     write_json(folder / MODEL_FILE, description)
 
@@ -49,6 +50,7 @@ def load(folder: Path) -> TorchModel:
         ref = ModelRef(**description["ref"])
         signature = Signature.from_json(description["signature"])
         edits = tuple(edit_from_json(e) for e in description["edits"])
+        palettes = {name: Palette(**p) for name, p in description.get("palettes", {}).items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder} holds no stored model: {error}.") from None
     ranges = {name: (float(low), float(high)) for name, (low, high) in description["ranges"].items()}
@@ -61,7 +63,7 @@ def load(folder: Path) -> TorchModel:
         module.load_state_dict({k: v for k, v in state.items() if not k.startswith(MASK_PREFIX)})
     except RuntimeError as error:
         raise IntegrityError(f"the tensors in {folder} do not fit the model: {str(error).splitlines()[-1].strip()}.") from None
-    return TorchModel(module, ref, signature, edits, masks, ranges)
+    return TorchModel(module, ref, signature, edits, masks, ranges, palettes)
 
 
 def zeros(signature: Signature, batch: int) -> Arrays:

@@ -1,6 +1,7 @@
 """What a network weighs, as measured on the network: parameters, multiply-accumulates, bytes, zeros."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -8,6 +9,9 @@ from torch.fx import GraphModule
 from torch.utils.flop_counter import FlopCounterMode
 
 from artifacts.types import Arrays
+
+Cost = Callable[[nn.Module], float]
+"""What a network costs, measured on the network itself: MACs, parameters, bytes, milliseconds."""
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear)
 
@@ -21,13 +25,27 @@ def count(module: nn.Module, example: Arrays) -> dict[str, float]:
     weights = prunable(module).values()
     total = sum(w.numel() for w in weights)
     zeros = sum(int((w == 0).sum()) for w in weights)
-    size = sum(t.numel() * t.element_size() for t in module.state_dict().values())
     return {
-        "parameters": float(sum(p.numel() for p in module.parameters())),
+        "parameters": float(parameters(module)),
         "macs": float(macs(module, example)),
-        "bytes": float(size),
+        "bytes": float(size(module)),
         "sparsity": zeros / total if total else 0.0,
     }
+
+
+def cost_of(metric: str, example: Arrays) -> Cost:
+    """The function that measures `macs` (of one example), `parameters` or `bytes` of a network."""
+    return {"macs": lambda module: macs(module, example), "parameters": parameters, "bytes": size}[metric]
+
+
+def parameters(module: nn.Module) -> int:
+    """Trainable numbers, those that layers share counted once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def size(module: nn.Module) -> int:
+    """Bytes of all parameters and buffers, in the precision they are held in."""
+    return sum(t.numel() * t.element_size() for t in module.state_dict().values())
 
 
 def macs(module: nn.Module, example: Arrays) -> int:
@@ -39,7 +57,9 @@ def macs(module: nn.Module, example: Arrays) -> int:
 
 
 def prunable(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights of convolution and linear layers, by parameter name."""
+    """The weights of convolution and linear layers, by parameter name; one that layers share comes once."""
     if isinstance(module, GraphModule):  # a folded graph has no layer objects left
         return {name: p for name, p in module.named_parameters() if p.ndim > 1}
-    return {f"{n}.weight" if n else "weight": m.weight for n, m in module.named_modules() if isinstance(m, LAYERS)}
+    layers = [(n, m) for n, m in module.named_modules() if isinstance(m, LAYERS)]
+    first = {m.weight: n for n, m in reversed(layers)}
+    return {f"{n}.weight" if n else "weight": m.weight for n, m in layers if first[m.weight] == n}

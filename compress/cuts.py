@@ -1,6 +1,7 @@
 """Cut channels through torch-pruning's dependency graph."""
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,27 +24,64 @@ def width(layer: Any) -> int:
     return int(getattr(layer, "out_channels", 0) or getattr(layer, "out_features", 0))
 
 
-def make_cut(dependencies: tp.DependencyGraph, module: nn.Module, cut: Cut) -> None:
-    """Remove channels at one layer and wherever they are coupled, in place."""
+def channel_group(dependencies: tp.DependencyGraph, module: nn.Module, cut: Cut) -> Any:
+    """All that leaves the network with the channels of `cut`: (layer, channels) pairs in torch-pruning's own type.
+
+    Raises:
+        IntegrityError: the network has no layer of that name.
+    """
     try:
         layer = module.get_submodule(cut.layer)
     except AttributeError:
         raise IntegrityError(f"the stored cuts name a layer {cut.layer!r} that this model does not have.") from None
     function = dependencies.get_pruner_of_module(layer)
     remove = function.prune_out_channels if cut.outputs else function.prune_in_channels
-    dependencies.get_pruning_group(layer, remove, list(cut.channels)).prune()
+    return dependencies.get_pruning_group(layer, remove, list(cut.channels))
+
+
+def make_cut(dependencies: tp.DependencyGraph, module: nn.Module, cut: Cut) -> None:
+    """Remove channels at one layer and wherever they are coupled, in place."""
+    channel_group(dependencies, module, cut).prune()
+
+
+def cut_masks(
+    module: nn.Module, masks: Mapping[str, torch.Tensor], cuts: Sequence[Cut], example: Arrays
+) -> dict[str, torch.Tensor]:
+    """The masks that a cut network has: those of `module`, from which the same channels have left.
+
+    The masks take the place of the weights in a copy, and are cut as weights are.
+    """
+    if not masks:
+        return {}
+    clone = copy.deepcopy(module).eval()
+    dependencies = graph(clone, example)
+    with torch.no_grad():
+        for name, mask in masks.items():
+            clone.get_parameter(name).copy_(mask)
+    for cut in cuts:
+        make_cut(dependencies, clone, cut)
+    return {name: clone.get_parameter(name).detach() != 0 for name in masks}
 
 
 def silenced(module: nn.Module, group: Any) -> nn.Module:
     """A copy whose layers ignore the channels that `group` would remove: what cutting must not change."""
     names = {m: n for n, m in module.named_modules()}
     clone = copy.deepcopy(module)
-    with torch.no_grad():
-        for dependency, channels in group:
-            layer = dependency.target.module
-            if not dependency.handler.__name__.startswith("prune_in") or layer not in names:
-                continue
-            weight = getattr(clone.get_submodule(names[layer]), "weight", None)
-            if weight is not None and weight.ndim > 1:
-                weight[:, channels] = 0
+    silence(clone, group, names)
     return clone
+
+
+@torch.no_grad()
+def silence(module: nn.Module, group: Any, names: Mapping[nn.Module, str] | None = None) -> None:
+    """Make the layers of `module` ignore the channels that `group` would remove, in place.
+
+    `names` holds the names of the layers that `group` was found on, where that is another copy of the network.
+    """
+    names = {m: n for n, m in module.named_modules()} if names is None else names
+    for dependency, channels in group:
+        layer = dependency.target.module
+        if not dependency.handler.__name__.startswith("prune_in") or layer not in names:
+            continue
+        weight = getattr(module.get_submodule(names[layer]), "weight", None)
+        if weight is not None and weight.ndim > 1:
+            weight[:, channels] = 0

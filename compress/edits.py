@@ -29,7 +29,7 @@ def replay(module: nn.Module, edits: Sequence[Edit], example: Arrays) -> None:
         if isinstance(edit, Drop):
             drop(module, edit)
         else:
-            from compress.factorize import split
+            from compress.lowrank import split
 
             split(module, edit)
 
@@ -56,7 +56,7 @@ def put(module: nn.Module, name: str, new: nn.Module) -> None:
 
 def edit_to_json(edit: Edit) -> dict[str, Any]:
     """An edit as plain JSON."""
-    return {"kind": type(edit).__name__.lower(), **asdict(edit)}
+    return {"edit": type(edit).__name__.lower(), **asdict(edit)}
 
 
 def edit_from_json(value: dict[str, Any]) -> Edit:
@@ -65,6 +65,9 @@ def edit_from_json(value: dict[str, Any]) -> Edit:
     Raises:
         KeyError, TypeError: it is none.
     """
-    kind = KINDS[value["kind"]]
-    made = {f.name: value[f.name] for f in fields(kind)}
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in made.items()})
+    kind = KINDS[value["edit"]]
+    made: dict[str, Any] = {f.name: value[f.name] for f in fields(kind)}
+    for name, item in made.items():
+        if isinstance(item, list):
+            made[name] = tuple(item)
+    return kind(**made)

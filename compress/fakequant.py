@@ -9,10 +9,13 @@ from torch import Tensor, nn
 from artifacts.types import Range
 
 
-def weight_fake_quantize(weight: Tensor, limit: int = 127) -> Tensor:
-    """Weights (out, ...) rounded to `scale · [-limit, limit]`, one scale per output channel."""
+def weight_fake_quantize(weight: Tensor, limit: int = 127, per_channel: bool = True) -> Tensor:
+    """Weights (out, ...) rounded to `scale · [-limit, limit]` (8 bits: 127, 4 bits: 7), one scale per output channel or one."""
+    if not per_channel:
+        largest = float(weight.detach().abs().max())
+        return torch.fake_quantize_per_tensor_affine(weight, max(largest, 1e-12) / limit, 0, -limit, limit)
     flat = weight.detach().abs().flatten(1).amax(1).clamp_min(1e-12)
-    zero_points = torch.zeros(len(flat), dtype=torch.int32)
+    zero_points = torch.zeros(len(flat), dtype=torch.int32, device=weight.device)
     return torch.fake_quantize_per_channel_affine(weight, flat / limit, zero_points, 0, -limit, limit)
 
 
@@ -38,7 +41,8 @@ class FakeQuantize(nn.Module):
         self.register_buffer("frozen", torch.tensor(False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape, on the grid."""
+        """The same shape, on the grid; in float32, since mixed precision's narrower floats would blur the range."""
+        x = x.float()
         if self.training and not bool(self.frozen):
             with torch.no_grad():
                 self.low.lerp_(x.amin(), 1 - self.momentum)

@@ -1,4 +1,4 @@
-"""A network as one flat graph with its batch norms folded into the layers before them.
+"""A network as one flat graph with its batch norms folded into the layers before them, padded shortcuts as convolutions.
 
 What is exported, quantized and trained with fake quantization is this graph, so that all three see the same tensors.
 """
@@ -12,6 +12,7 @@ from torch.fx import GraphModule, Node
 
 from artifacts.errors import ModelError
 from artifacts.specs import Signature
+from compress.shortcuts import as_convolutions
 
 BATCH = 2
 """Examples are traced two at a time: a batch of one would be taken for a constant."""
@@ -62,6 +63,7 @@ def fold(module: nn.Module, signature: Signature) -> GraphModule:
     for node in list(graph_module.graph.nodes):
         if _is(node, "batch_norm") and _foldable(node):
             _fold_one(graph_module, node)
+    as_convolutions(graph_module)
     graph_module.graph.eliminate_dead_code()
     graph_module.recompile()
     return _plain(graph_module)

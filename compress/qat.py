@@ -1,5 +1,6 @@
 """Quantization-aware training on the folded graph: what is trained is what will be deployed, operator for operator."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from compress.distil import distillation_loss
 from compress.fakequant import FakeQuantize, weight_fake_quantize
 from compress.fold import fold, is_layer, operator
 from compress.loop import Progress, Training, fit, silent, subset, tensors
+from compress.pruning.unstructured import masks_for
+from compress.quantizers.layers import check_layers, is_kept
+from compress.quantizers.rounding import limit_of
 
 QUANTIZED = frozenset({
     "conv1d", "conv2d", "conv3d", "linear", "matmul", "bmm", "add", "add_", "sub", "mul", "cat", "relu", "relu_",
@@ -26,6 +30,9 @@ QUANTIZED = frozenset({
 
 CLAMPS = frozenset({"relu", "relu_", "relu6", "hardtanh", "hardtanh_"})
 """Operators that an integer runtime fuses into the one before them."""
+
+DEFAULT = QuantizeConfig()
+"""Weights in 8 bits per channel, every layer."""
 
 FREEZE_AFTER = 0.5
 """Share of the training after which the ranges stand still."""
@@ -39,6 +46,19 @@ def quantized_nodes(graph: torch.fx.Graph) -> list[Node]:
         return len(users) == 1 and operator(users[0]) in CLAMPS and operator(node) not in CLAMPS
 
     return [n for n in graph.nodes if n.op == "placeholder" or (operator(n) in QUANTIZED and not fused(n))]
+
+
+def rounded_nodes(graph: torch.fx.Graph, keep_float: Iterable[str]) -> list[str]:
+    """The nodes whose results are still rounded when the layers in `keep_float` are not: their pairs come from neighbours."""
+    keep = tuple(keep_float)
+
+    def integer(node: Node) -> bool:
+        return operator(node) in QUANTIZED and operator(node) not in CLAMPS and not is_kept(node, keep)
+
+    def producer(node: Node) -> Node:
+        return producer(node.all_input_nodes[0]) if operator(node) in CLAMPS else node
+
+    return [n.name for n in quantized_nodes(graph) if integer(producer(n)) or any(map(integer, n.users))]
 
 
 class _Ranges(Interpreter):
@@ -66,16 +86,21 @@ def observe(module: GraphModule, split: Split, indices: NDArray[np.int64]) -> di
     return ranges.found
 
 
-def prepare(module: GraphModule, ranges: dict[str, Range]) -> GraphModule:
-    """A copy of a folded graph with fake quantization on weights and on the nodes that have a range."""
+def prepare(module: GraphModule, ranges: dict[str, Range], config: QuantizeConfig = DEFAULT) -> GraphModule:
+    """A copy of a folded graph with fake quantization on weights and on the nodes that have a range.
+
+    Of the config: `weight_bits`, `per_channel` and `keep_float` are used.
+    """
     import copy
 
     made = GraphModule(copy.deepcopy(module), copy.deepcopy(module.graph))
     graph = made.graph
     for node in list(graph.nodes):
-        if is_layer(node) and isinstance(node.args[1], Node) and node.args[1].op == "get_attr":
+        own = is_layer(node) and isinstance(node.args[1], Node) and node.args[1].op == "get_attr"
+        if own and not is_kept(node, config.keep_float):
             with graph.inserting_before(node):
-                weight = graph.call_function(weight_fake_quantize, (node.args[1],))
+                options = (limit_of(config.weight_bits), config.per_channel)
+                weight = graph.call_function(weight_fake_quantize, (node.args[1], *options))
             node.args = (node.args[0], weight, *node.args[2:])
         if node.name in ranges:
             made.add_submodule(f"fq_{node.name}", FakeQuantize(ranges[node.name]))
@@ -91,9 +116,9 @@ def learned(prepared: GraphModule) -> dict[str, Range]:
     return {n.removeprefix("fq_"): m.limits for n, m in prepared.named_modules() if isinstance(m, FakeQuantize)}
 
 
-def simulate(model: TorchModel) -> GraphModule:
-    """The fake-quantized network of a model that came out of `train_quantized`."""
-    return prepare(fold(model.module, model.signature), dict(model.ranges)).eval()
+def simulate(model: TorchModel, config: QuantizeConfig = DEFAULT) -> GraphModule:
+    """The fake-quantized network of a model that came out of `train_quantized` with this config."""
+    return prepare(fold(model.module, model.signature), dict(model.ranges), config).eval()
 
 
 def train_quantized(
@@ -110,10 +135,12 @@ def train_quantized(
     The float model teaches with `kd_weight`; ranges start from `calibration_samples` examples, follow the training, and
     stand still in its second half. `model` itself is left as it is.
     """
+    check_layers(model.module, config.keep_float)
     folded = fold(model.module, model.signature)
     ranges = observe(folded, split, subset(split, config.calibration_samples, seed))
-    prepared = prepare(folded, ranges)
-    loss = distillation_loss(folded, config.kd_weight, config.temperature)
+    ranges = {name: ranges[name] for name in rounded_nodes(folded.graph, config.keep_float) if name in ranges}
+    prepared = prepare(folded, ranges, config)
+    loss = distillation_loss(folded, config.kd_weight, config.temperature, config.label_smoothing)
 
     def freeze(module: nn.Module, share: float) -> None:
         for part in module.modules():
@@ -121,8 +148,8 @@ def train_quantized(
                 part.frozen.fill_(share >= FREEZE_AFTER)
 
     state = work / "qat.state" if work else None
-    masks = {name: mask for name, mask in model.masks.items() if name in dict(prepared.named_parameters())}
+    masks = masks_for(model.masks, model.module, prepared)
     fit(prepared, loss, Training(split, config.training(config.qat_epochs), seed, state, progress, masks, on_epoch=freeze))
     trained = prepared.state_dict()
     folded.load_state_dict({name: trained[name] for name in folded.state_dict()})
-    return replace(model, module=folded, ranges=learned(prepared))
+    return replace(model, module=folded, ranges=learned(prepared), masks=masks)

@@ -11,6 +11,7 @@ from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import example_tensors
+from compress.shortcuts import as_convolutions
 
 FILE = "model.pte"
 
@@ -32,7 +33,7 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            exported = torch.export.export(_evaluated(model), example)
+            exported = torch.export.export(_delegable(model, example), example)
             edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
             program = edge.to_executorch()
     except Exception as error:
@@ -42,9 +43,14 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     return ExportedFile("executorch", folder, FILE, signature, notes=("fixed batch of 1",))
 
 
-def _evaluated(model: TorchModel) -> torch.nn.Module:
+def _delegable(model: TorchModel, example: tuple[torch.Tensor, ...]) -> torch.nn.Module:
     # a graph converted by PT2E is already in inference form and refuses eval()
-    return model.module if isinstance(model.module, torch.fx.GraphModule) else copy.deepcopy(model.module).eval()
+    if isinstance(model.module, torch.fx.GraphModule):
+        return model.module
+    graph = torch.export.export(copy.deepcopy(model.module).eval(), example).module()
+    assert isinstance(graph, torch.fx.GraphModule)
+    as_convolutions(graph)
+    return graph
 
 
 def fixed(signature: Signature) -> Signature:

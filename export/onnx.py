@@ -1,5 +1,6 @@
 """ONNX files through torch.export: folded, with named dynamic dimensions, the opset read back, nothing machine-specific."""
 
+import copy
 import logging
 import warnings
 from pathlib import Path
@@ -43,11 +44,21 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     return ExportedFile("onnx", folder, FILE, model.signature, notes=(f"opset {opset}",))
 
 
+def export_stock(model: TorchModel, folder: Path) -> ExportedFile:
+    """What torch.onnx.export writes by itself: the yardstick that our files are measured against.
+
+    Raises:
+        ModelError: an operator has no ONNX form.
+    """
+    _program(copy.deepcopy(model.module).eval(), model).save(folder / FILE, external_data=False)
+    return ExportedFile("onnx", folder, FILE, model.signature, notes=("torch.onnx.export as it is",))
+
+
 def _weight_bytes(graph: torch.nn.Module) -> int:
     return sum(t.numel() * t.element_size() for t in graph.state_dict().values())
 
 
-def _program(graph: torch.fx.GraphModule, model: TorchModel) -> Any:
+def _program(graph: torch.nn.Module, model: TorchModel) -> Any:
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)

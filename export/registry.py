@@ -33,6 +33,8 @@ FORMATS: dict[str, Format] = {
         Format("torchscript-trace", "export.torchscript:trace", ("torch",)),
         Format("torchscript-script", "export.torchscript:script", ("torch",)),
         Format("onnx", "export.onnx:export", ("torch", "onnx", "onnxscript")),
+        Format("onnx-stock", "export.onnx:export_stock", ("torch", "onnx", "onnxscript")),
+        Format("onnx-packed", "export.packing:export", ("torch", "onnx", "onnxscript")),
         Format("executorch", "export.executorch:export", ("torch", "executorch")),
     )
 }

@@ -1,7 +1,8 @@
 """The one list of targets: runtime + device + the file it opens + the quantizer that it runs at full speed."""
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from artifacts.errors import RequestError, nearest
@@ -28,6 +29,14 @@ class Target:
     qat: bool = False
     """Whether its int8 file can carry the ranges learned in quantization-aware training."""
     device: Literal["cpu", "cuda"] = "cpu"
+    stock: tuple[str, str] | None = None
+    """Format and quantizer of the int8 file that the runtime's own tools make: what a user has without us."""
+    schemes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The quantizers of the schemes that it runs besides int8: scheme -> name in `compress.quantizers`."""
+
+    def lowering(self, scheme: str) -> str | None:
+        """The quantizer that makes a scheme's files for this target; none if it does not run the scheme."""
+        return self.quantizer if scheme == "int8" else self.schemes.get(scheme)
 
     def runtime(self) -> Runtime:
         """The runtime of this target."""
@@ -47,8 +56,23 @@ TARGETS: dict[str, Target] = {
             ("torchscript-trace", "torchscript-script"),
             "fx-int8",
             ("torch",),
+            schemes={"int8-dynamic": "fx-dynamic", "fp16": "torch-half", "bf16": "torch-half"},
         ),
-        Target("onnxruntime-cpu", "runtimes.onnxruntime:OnnxRuntimeCpu", ("onnx",), "onnx-qdq", ("onnxruntime",), qat=True),
+        Target(
+            "onnxruntime-cpu",
+            "runtimes.onnxruntime:OnnxRuntimeCpu",
+            ("onnx",),
+            "onnx-qdq",
+            ("onnxruntime",),
+            qat=True,
+            stock=("onnx-stock", "onnx-stock"),
+            schemes={
+                "int8-dynamic": "onnx-dynamic",
+                "int8-weights": "onnx-weights",
+                "int4-weights": "onnx-weights",
+                "fp16": "onnx-half",
+            },
+        ),
         Target(
             "onnxruntime-cuda",
             "runtimes.onnxruntime:OnnxRuntimeCuda",
@@ -86,9 +110,15 @@ TARGETS: dict[str, Target] = {
             "pt2e-xnnpack",
             ("executorch", "torchao"),
             "mobile",
+            stock=("executorch", "pt2e-stock"),
         ),
     )
 }
+
+
+def running(scheme: str) -> list[str]:
+    """The names of the targets that run a scheme."""
+    return [target.name for target in TARGETS.values() if target.lowering(scheme)]
 
 
 def find(name: str) -> Target:

@@ -19,10 +19,11 @@ from artifacts.evidence import (
     StageRecord,
 )
 from artifacts.files import sha256_file, sha256_json, staged, walk
+from artifacts.ladder import GuardRecord, LayerRecord, RungRecord
 from benchmarks.measure import Measured
 from benchmarks.statistics import curve, interval, quantile
 from runtimes.registry import find
-from tightship.gate import decide, judge
+from tightship.gate import decide, guard_gate, judge
 from tightship.plan import DATA, MEASURE, REFERENCE, ArtifactPlan, Plan
 from tightship.recipe import Recipe
 from tightship.store import Entry
@@ -122,7 +123,17 @@ def _artifact(
         throughput_batch=plan.recipe.measure.throughput_batch, cold_start_ms=cold.pop("total"), cold_start_parts_ms=cold,
         peak_rss_mb=max(raw.peak_rss_mb), placement=PlacementRecord(**checked.details["placement"]),
         speedup=_speedup(artifact, measured), gates=(), verdict="reference", notes=tuple(exported.details["notes"]),
+        guard=guard_record(exported.details.get("guard")), versus_stock=_versus_stock(artifact, measured),
     )  # fmt: skip
+
+
+def guard_record(value: Mapping[str, Any] | None) -> GuardRecord | None:
+    """What the accuracy guard's step stored, as evidence."""
+    if value is None:
+        return None
+    rungs = tuple(RungRecord(**rung) for rung in value["rungs"])
+    layers = tuple(LayerRecord(**layer) for layer in value["sensitivity"])
+    return GuardRecord(**{**value, "rungs": rungs, "sensitivity": layers})
 
 
 def _accuracy(artifact: ArtifactPlan, entries: Mapping[str, Entry], deployed: float, examples: int) -> AccuracyRecord:
@@ -158,13 +169,21 @@ def _speedup(artifact: ArtifactPlan, measured: Mapping[str, Measured]) -> Speedu
     return SpeedupRecord(REFERENCE_ID, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
 
 
+def _versus_stock(artifact: ArtifactPlan, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
+    stock = f"{artifact.target}/int8-stock"
+    if stock not in measured or artifact.id == stock:
+        return None
+    ratio = measured[artifact.id].speedup_over(measured[stock])
+    return SpeedupRecord(stock, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
+
+
 def _judged(record: ArtifactRecord, reference: ArtifactRecord, recipe: Recipe) -> ArtifactRecord:
     from dataclasses import replace
 
-    if record.role == "reference" or find(record.target).reference:
+    if record.role != "compressed" or find(record.target).reference:
         return record
     wanted = next(t for t in recipe.targets if t.name == record.target)
     limits = {**recipe.gates.limits(), **(wanted.gates.limits() if wanted.gates else {})}
-    gates = judge(record, reference, limits)
+    gates = judge(record, reference, limits) + guard_gate(record)
     passed = record.parity.passed and all(g.passed for g in gates)
     return replace(record, gates=gates, verdict="pass" if passed else "fail")

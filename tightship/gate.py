@@ -28,6 +28,11 @@ def _speedup(artifact: ArtifactRecord, reference: ArtifactRecord) -> float | Non
     return artifact.speedup.ci95[0] if artifact.speedup else None
 
 
+def _stock_latency(artifact: ArtifactRecord, reference: ArtifactRecord) -> float | None:
+    low = artifact.versus_stock.ci95[0] if artifact.versus_stock else 0.0
+    return 1 / low if low > 0 else None
+
+
 GATES: dict[str, Gate] = {
     "accuracy_drop": Gate(_drop, "at most"),
     "accuracy_min": Gate(lambda a, r: a.accuracy.deployed, "at least"),
@@ -37,6 +42,7 @@ GATES: dict[str, Gate] = {
     "size_mb": Gate(lambda a, r: a.bytes / 1e6, "at most", " MB"),
     "size_ratio": Gate(lambda a, r: a.bytes / r.bytes, "at most"),
     "speedup": Gate(_speedup, "at least", "x (lower end of the 95 % interval)"),
+    "stock_latency": Gate(_stock_latency, "at most", " of the stock file's (upper end of the 95 % interval)"),
     "peak_rss_mb": Gate(lambda a, r: a.peak_rss_mb, "at most", " MB"),
     "cold_start_ms": Gate(lambda a, r: a.cold_start_ms, "at most", " ms"),
     "fallback_share": Gate(lambda a, r: a.placement.fallback_share, "at most"),
@@ -60,6 +66,24 @@ def _one(name: str, limit: float, value: float | None) -> GateRecord:
     return GateRecord(name, limit, value, passed, f"{name} is {value:.4g}{gate.unit}, limit {gate.direction} {limit:g}")
 
 
+def guard_gate(artifact: ArtifactRecord) -> tuple[GateRecord, ...]:
+    """The accuracy guard's own gate: a rung met the budget on held-out examples, and its file keeps to it on the test set."""
+    guard = artifact.guard
+    if guard is None:
+        return ()
+    value = guard.float_test - artifact.accuracy.deployed
+    kept = value <= guard.budget + 1e-9
+    lost = f"lost {value:.4g} on the test set, limit at most {guard.budget:g}"
+    if guard.met:
+        return (GateRecord("guard", guard.budget, value, kept, f"{guard.chosen}: {lost}"),)
+    tried = sum(rung.metric is not None for rung in guard.rungs)
+    reason = (
+        f"none of {tried} rungs met {guard.budget:g} on {guard.held_out:,} held-out examples; "
+        f"the best, {guard.chosen!r}, {lost}; it is kept at {artifact.main}"
+    )
+    return (GateRecord("guard", guard.budget, value, False, reason),)
+
+
 def decide(
     artifacts: tuple[ArtifactRecord, ...], not_run: tuple[NotRun, ...], recipe: Recipe
 ) -> tuple[tuple[ArtifactRecord, ...], Verdict]:
@@ -79,8 +103,12 @@ def decide(
         elif any(a.target == name and a.verdict == "fail" for a in judged):
             reasons.append(f"no artifact for {name} passed: {_why(judged, name)}")
     for artifact in judged:
-        if not artifact.parity.passed:
+        if not artifact.parity.passed and artifact.role != "stock":
             reasons.append(f"{artifact.id} failed parity: {artifact.parity.first_bad}")
+        broken = [g for g in artifact.gates if g.name == "guard" and not g.passed]
+        if broken and any(a.target == artifact.target for a in shipped):
+            # a float file may ship in its place, but what was asked of the guard does not hold
+            reasons.append(f"{artifact.id} failed its guard: {broken[0].reason}")
     if not shipped and not reasons:
         reasons.append("no target can ship: list a target other than the PyTorch reference")
     passed = not reasons

@@ -5,21 +5,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from artifacts.errors import ModelError
+from artifacts.errors import ModelError, RecipeError, nearest
 from artifacts.files import sha256_file, sha256_json
-from compress.configs import DistilConfig, ModelConfig, QuantizeConfig
+from compress.configs import DistilConfig, FactorizeConfig, ModelConfig, PruneConfig, QuantizeConfig
+from compress.configs.train import FinetuneConfig
 from compress.quantizers import QUANTIZERS
+from compress.quantizers.isa import instructions
 from export.registry import FORMATS
-from runtimes.registry import Target, find
-from tightship.recipe import Recipe, TargetConfig
+from runtimes.registry import TARGETS, Target, find
+from tightship.lowering import wanted_precisions
+from tightship.recipe import Recipe, Stage, TargetConfig
 from tightship.store import Store, code_digest, versions
 from zoo import registry
 from zoo.data import fingerprint
 from zoo.factories import source_files
 
-TRAINING = ("torch", "torch-pruning", "numpy")
+TRAINING = ("torch", "torch-pruning", "numpy", "accelerate")
 COMPRESSING = ("artifacts", "zoo", "compress")
-TRAINED = ("start", "distil", "prune", "quantize")
+EVERYTHING = (*COMPRESSING, "export", "runtimes", "benchmarks")
+TRAINED = ("start", "distil", "prune", "factorize", "palettize", "quantize", "guard")
 DATA, REFERENCE, MEASURE = "data", "reference", "measure"
 
 
@@ -31,11 +35,13 @@ class ArtifactPlan:
     target: str
     format: str
     precision: str
-    """fp32, int8-ptq or int8-qat; `-script` marks a second format of the same precision."""
-    role: Literal["reference", "compressed"]
+    """fp32, int8-ptq, int8-qat or int8-guard; `-script` marks a second format of the same precision."""
+    role: Literal["reference", "stock", "compressed"]
     source: str
     """The step whose network it is made from."""
     quantizer: str | None
+    scheme: str | None = None
+    """The scheme of quantization, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -67,25 +73,24 @@ class Plan:
 
 def make_plan(recipe: Recipe, machine: str, skipped: frozenset[str] = frozenset()) -> Plan:
     """The steps of a recipe on a machine, without the targets in `skipped`."""
-    steps, float_model, trained = _compression(recipe)
+    steps, float_model, trained = _compression(recipe, machine)
     artifacts = plan_artifacts(recipe, float_model, trained, skipped)
     for artifact in artifacts:
         steps += [_export(artifact, recipe), _check(artifact)]
     libraries = tuple(dict.fromkeys(lib for a in artifacts for lib in find(a.target).libraries))
     measuring = {**recipe.measure.model_dump(), "machine": machine}
-    everything = (*COMPRESSING, "export", "runtimes", "benchmarks")
-    steps.append(Step(MEASURE, "measure", measuring, (DATA, *(f"export {a.id}" for a in artifacts)), libraries, everything))
+    steps.append(Step(MEASURE, "measure", measuring, (DATA, *(f"export {a.id}" for a in artifacts)), libraries, EVERYTHING))
     return Plan(recipe, tuple(steps), _keys(steps, fingerprint(recipe.data.ref()), recipe.seed), artifacts)
 
 
-def _compression(recipe: Recipe) -> tuple[list[Step], str, str | None]:
+def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | None]:
     """The steps that change the network; the names of the last float one and of the quantization-trained one."""
     steps = [Step(DATA, "data", recipe.data.model_dump(mode="json"), (), (), ("artifacts", "zoo"))]
     first = recipe.compress[0] if recipe.compress else None
-    teacher = first.config.teacher if first and isinstance(first.config, DistilConfig) else None
+    networks = first.config.networks if first and isinstance(first.config, DistilConfig) else ()
     current: str | None = REFERENCE
-    if teacher is not None:
-        steps.append(_start(REFERENCE, teacher, recipe))
+    if networks:
+        steps += [_start(teacher_step(at), teacher.network(), recipe) for at, teacher in enumerate(networks)]
         current = "model" if recipe.model.weights else None
         if current:
             steps.append(_start("model", recipe.model, recipe))
@@ -96,21 +101,61 @@ def _compression(recipe: Recipe) -> tuple[list[Step], str, str | None]:
     for stage in recipe.compress:
         counts[stage.kind] = counts.get(stage.kind, 0) + 1
         name = stage.kind if counts[stage.kind] == 1 else f"{stage.kind}-{counts[stage.kind]}"
-        config = {**stage.config.model_dump(mode="json", exclude={"teacher"})}
-        needs = tuple(
-            dict.fromkeys((DATA, *((current,) if current else ()), *((REFERENCE,) if stage.kind == "distil" else ())))
-        )
+        config = {**stage.config.model_dump(mode="json", exclude={"teacher", "teachers"})}
+        teachers = _teachers(stage.config) if isinstance(stage.config, DistilConfig) else []
+        if teachers:
+            config["taught_by"] = teachers
+        taught = tuple(teacher["step"] for teacher in teachers if "step" in teacher)
+        needs = tuple(dict.fromkeys((DATA, *((current,) if current else ()), *taught)))
         if isinstance(stage.config, QuantizeConfig):
-            if stage.config.qat_epochs:
+            # the accuracy guard trains by itself, and only if nothing cheaper holds
+            if stage.config.qat_epochs and stage.config.accuracy_drop is None:
                 steps.append(Step(name, "quantize", config, needs, TRAINING, COMPRESSING))
                 trained = name
             continue
         if current is None:
             config["model"] = _model_config(recipe.model)
-        steps.append(Step(name, stage.kind, config, needs, TRAINING, COMPRESSING))
+        libraries = (*TRAINING, "onnxruntime") if any("file" in teacher for teacher in teachers) else TRAINING
+        packages: tuple[str, ...] = COMPRESSING
+        measured_on = _measured_on(stage)
+        if measured_on is not None:
+            # what is measured on a machine holds for that machine
+            config |= {"machine": machine, "threads": recipe.measure.threads}
+            libraries, packages = (*libraries, *find(measured_on).libraries), EVERYTHING
+        steps.append(Step(name, stage.kind, config, needs, libraries, packages))
         current = name
     assert current is not None
     return steps, current, trained
+
+
+def _measured_on(stage: Stage) -> str | None:
+    """The target on which a stage measures while it works."""
+    if isinstance(stage.config, PruneConfig):
+        return stage.config.target
+    return stage.config.latency_target if isinstance(stage.config, FactorizeConfig) else None
+
+
+def teacher_step(at: int) -> str:
+    """The step that makes the teacher at this place; the first one is the reference of the run."""
+    return f"teacher-{at + 1}" if at else REFERENCE
+
+
+def _teachers(config: DistilConfig) -> list[dict[str, Any]]:
+    """Every teacher of a distillation: the step that made it, or the file that it is, and its weight."""
+    if not config.lineup:
+        return [{"step": REFERENCE, "weight": 1.0}]
+    made: list[dict[str, Any]] = []
+    for teacher in config.lineup:
+        if teacher.file is None:
+            at = sum("step" in known for known in made)
+            made.append({"step": teacher_step(at), "weight": teacher.weight})
+            continue
+        if not teacher.file.is_file():
+            beside = [p.name for p in teacher.file.parent.iterdir()] if teacher.file.parent.is_dir() else []
+            hint = f"; {nearest(teacher.file.name, beside)}" if beside else ""
+            raise ModelError(f"there is no teacher file at {teacher.file}{hint}.")
+        made.append({"file": str(teacher.file), "sha256": sha256_file(teacher.file), "weight": teacher.weight})
+    return made
 
 
 def _start(name: str, model: ModelConfig, recipe: Recipe) -> Step:
@@ -149,19 +194,45 @@ def _for_target(
     target: Target, wanted: TargetConfig, recipe: Recipe, float_model: str, trained: str | None
 ) -> list[ArtifactPlan]:
     made = []
-    if "fp32" in wanted.precisions:
+    precisions = wanted_precisions(target, wanted, recipe)
+    if "fp32" in precisions:
         for at, name in enumerate(target.formats):
             precision = "fp32" if at == 0 else f"fp32-{name.rpartition('-')[2]}"
-            made.append(_artifact(target, name, precision, float_model, None))
-    if "int8" in wanted.precisions and target.quantizer and recipe.stage("quantize"):
-        made.append(_artifact(target, target.formats[0], "int8-ptq", float_model, target.quantizer))
-        if trained and target.qat:
-            made.append(_artifact(target, target.formats[0], "int8-qat", trained, target.quantizer))
+            made.append(_artifact(target, _packed(name, target, recipe), precision, float_model, None))
+    for scheme in precisions:
+        if scheme == "fp32":
+            continue
+        int8 = "int8-guard" if _guarded(recipe) else "int8-ptq"
+        made.append(_artifact(target, target.formats[0], int8 if scheme == "int8" else scheme, float_model, scheme))
+        if scheme == "int8" and trained and target.qat:
+            made.append(_artifact(target, target.formats[0], "int8-qat", trained, scheme))
+    if wanted.stock:
+        made.append(_stock(target, recipe))
     return made
 
 
-def _artifact(target: Target, format_name: str, precision: str, source: str, quantizer: str | None) -> ArtifactPlan:
-    return ArtifactPlan(f"{target.name}/{precision}", target.name, format_name, precision, "compressed", source, quantizer)
+def _stock(target: Target, recipe: Recipe) -> ArtifactPlan:
+    """The reference in int8 as the runtime's own tools make it."""
+    if target.stock is None or recipe.stage("quantize") is None:
+        known = ", ".join(t.name for t in TARGETS.values() if t.stock)
+        raise RecipeError(
+            f"target {target.name!r} asks for a stock int8 file, which needs a `quantize` stage and one of {known}; "
+            "leave out `stock`."
+        )
+    format_name, quantizer = target.stock
+    name = f"{target.name}/int8-stock"
+    return ArtifactPlan(name, target.name, format_name, "int8-stock", "stock", REFERENCE, quantizer, "int8")
+
+
+def _packed(name: str, target: Target, recipe: Recipe) -> str:
+    """The format to write: ONNX Runtime unpacks palettes as it opens the file, which other readers of ONNX may not."""
+    return "onnx-packed" if name == "onnx" and target.name.startswith("onnxruntime") and recipe.stage("palettize") else name
+
+
+def _artifact(target: Target, format_name: str, precision: str, source: str, scheme: str | None) -> ArtifactPlan:
+    quantizer = target.lowering(scheme) if scheme else None
+    name = f"{target.name}/{precision}"
+    return ArtifactPlan(name, target.name, format_name, precision, "compressed", source, quantizer, scheme)
 
 
 def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
@@ -172,25 +243,39 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
         assert isinstance(quantize, QuantizeConfig)
         config |= {
             "quantizer": artifact.quantizer,
-            "samples": quantize.calibration_samples,
-            "calibrator": quantize.calibrator,
-            "percentile": quantize.percentile,
+            **quantize.model_dump(mode="json", exclude={*FinetuneConfig.model_fields, "qat_epochs"}),
+            "scheme": artifact.scheme,
         }
         libraries += QUANTIZERS[artifact.quantizer].libraries
+        if _guarded(recipe) and artifact.scheme == "int8" and artifact.role == "compressed":
+            return _guard(artifact, recipe, {**config, **quantize.model_dump(mode="json")}, libraries)
     packages = (*COMPRESSING, "export")
     return Step(f"export {artifact.id}", "export", config, (DATA, artifact.source), libraries, packages, artifact)
 
 
+def _guarded(recipe: Recipe) -> bool:
+    quantize = recipe.stage("quantize")
+    return isinstance(quantize, QuantizeConfig) and quantize.accuracy_drop is not None
+
+
+def _guard(artifact: ArtifactPlan, recipe: Recipe, config: dict[str, Any], libraries: tuple[str, ...]) -> Step:
+    """An export that is measured on its target, and made again by the next remedy until its accuracy holds."""
+    # the same int8 file scores differently on another instruction set
+    config |= {"target": artifact.target, "isa": instructions(), "threads": recipe.measure.threads}
+    libraries += (*TRAINING, *find(artifact.target).libraries)
+    packages = (*COMPRESSING, "export", "runtimes", "benchmarks")
+    return Step(f"export {artifact.id}", "guard", config, (DATA, artifact.source), libraries, packages, artifact)
+
+
 def _check(artifact: ArtifactPlan) -> Step:
     needs = (DATA, artifact.source, f"export {artifact.id}")
-    packages = (*COMPRESSING, "export", "runtimes", "benchmarks")
     return Step(
         f"check {artifact.id}",
         "check",
         {"target": artifact.target},
         needs,
         find(artifact.target).libraries,
-        packages,
+        EVERYTHING,
         artifact,
     )
 

@@ -9,18 +9,31 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from artifacts.errors import RecipeError, nearest
-from compress.configs import Config, DistilConfig, ModelConfig, PruneConfig, QuantizeConfig, TrainConfig
+from compress.configs import (
+    Config,
+    DistilConfig,
+    FactorizeConfig,
+    ModelConfig,
+    PalettizeConfig,
+    PruneConfig,
+    QuantizeConfig,
+    TeacherConfig,
+    TrainConfig,
+)
+from compress.configs.quantize import Scheme
 from runtimes.registry import find
 from tightship.yaml_reader import read_yaml
 from zoo.data import DataRef
 
-StageConfig = DistilConfig | PruneConfig | QuantizeConfig
-STAGES: dict[str, type[DistilConfig] | type[PruneConfig] | type[QuantizeConfig]] = {
+StageConfig = DistilConfig | PruneConfig | FactorizeConfig | PalettizeConfig | QuantizeConfig
+STAGES: dict[str, type[StageConfig]] = {
     "distil": DistilConfig,
     "prune": PruneConfig,
+    "factorize": FactorizeConfig,
+    "palettize": PalettizeConfig,
     "quantize": QuantizeConfig,
 }
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32"] | Scheme
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -61,6 +74,8 @@ class GatesConfig(Config):
     """Shipped bytes divided by the reference's."""
     speedup: float | None = Field(None, gt=0)
     """Least speed-up over the reference in PyTorch eager; the lower end of its 95 % interval decides."""
+    stock_latency: float | None = Field(None, gt=0)
+    """Largest share of the latency of the target's stock int8 file; the upper end of its 95 % interval decides."""
     peak_rss_mb: float | None = Field(None, gt=0)
     cold_start_ms: float | None = Field(None, gt=0)
     fallback_share: float | None = Field(None, ge=0, le=1)
@@ -84,7 +99,10 @@ class TargetConfig(Config):
     name: str
     optional: bool = False
     """If it cannot run here, say so in the report instead of failing."""
-    precisions: tuple[Precision, ...] = ("fp32", "int8")
+    precisions: tuple[Precision, ...] | None = None
+    """fp32 and schemes of quantization; by default fp32 and the scheme of the recipe's `quantize`."""
+    stock: bool = False
+    """Measure beside it the reference in int8 as the runtime's own tools make it: what a user has without compression."""
     gates: GatesConfig | None = None
     """Limits of this target; they replace the recipe's of the same name."""
 
@@ -111,7 +129,7 @@ class MeasureConfig(Config):
 class Stage(Config):
     """One entry of `compress`."""
 
-    kind: Literal["distil", "prune", "quantize"]
+    kind: Literal["distil", "prune", "factorize", "palettize", "quantize"]
     config: StageConfig
 
 
@@ -191,8 +209,15 @@ def _stage(entry: Any, folder: Path, where: str) -> Stage:
         raise RecipeError(f"{where}: unknown stage {kind!r}; {nearest(kind, STAGES)}.")
     options = _expand(options or {}, folder, where)
     if kind == "distil" and isinstance(options.get("teacher"), dict):
-        options["teacher"] = _parse(ModelConfig, _expand(options["teacher"], folder, where), f"{where}: distil.teacher")
+        options["teacher"] = _teacher(options["teacher"], folder, f"{where}: distil.teacher")
+    if kind == "distil" and isinstance(options.get("teachers"), list):
+        named = [(entry, f"{where}: distil.teachers[{i}]") for i, entry in enumerate(options["teachers"])]
+        options["teachers"] = tuple(_teacher(entry, folder, place) for entry, place in named)
     return Stage.model_construct(kind=kind, config=_parse(STAGES[kind], options, f"{where}: {kind}"))
+
+
+def _teacher(entry: Any, folder: Path, where: str) -> TeacherConfig:
+    return _parse(TeacherConfig, _expand(entry, folder, where), where)
 
 
 def _target(entry: Any, where: str) -> TargetConfig:
@@ -207,7 +232,7 @@ def _expand(value: Any, folder: Path, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RecipeError(f"{where} must be a mapping; got {value!r}.")
     made = dict(value)
-    for key in ("weights", "imagefolder", "idx", "npz"):
+    for key in ("weights", "file", "imagefolder", "idx", "npz"):
         if isinstance(made.get(key), str):
             made[key] = folder / _fill(made[key], where)
     return made

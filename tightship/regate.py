@@ -42,7 +42,8 @@ def _deciding(evidence: Evidence) -> list[ArtifactRecord]:
     """What ships, and what made the run fail: a target without anything that passed, or a parity that did not hold."""
     shipped = [evidence.artifact(name) for name in evidence.verdict.shipped]
     served = {a.target for a in shipped}
-    failed = [a for a in evidence.artifacts if not a.parity.passed or (a.verdict == "fail" and a.target not in served)]
+    ours = [a for a in evidence.artifacts if a.role != "stock"]
+    failed = [a for a in ours if not a.parity.passed or (a.verdict == "fail" and a.target not in served)]
     if not shipped and not failed:
         raise RequestError(f"run {evidence.name!r} judged nothing, so there is nothing to hold against a limit; list a target.")
     return shipped + failed

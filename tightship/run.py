@@ -22,7 +22,7 @@ from tightship.evidence import assemble, lay_out
 from tightship.plan import Plan, Step, make_plan
 from tightship.progress import Progress
 from tightship.recipe import Recipe
-from tightship.stages import deploying, training
+from tightship.stages import deploying, guarding, training
 from tightship.stages.job import Job, Shared
 from tightship.store import Entry, Result, Store, versions
 
@@ -31,8 +31,11 @@ STAGES: dict[str, Callable[[Job], Result]] = {
     "start": training.start,
     "distil": training.distil,
     "prune": training.prune_model,
+    "factorize": training.factorize_model,
+    "palettize": training.palettize_model,
     "quantize": training.quantize,
     "export": deploying.export,
+    "guard": guarding.guard,
     "check": deploying.check,
     "measure": deploying.measure_all,
 }
@@ -123,7 +126,7 @@ def availability(target: Target, store: Store, machine: Machine) -> Availability
 def execute(plan: Plan, store: Store, progress: Progress) -> dict[str, Entry]:
     """Run every step that is not in the store, in order."""
     entries: dict[str, Entry] = {}
-    shared = Shared(plan.recipe)
+    shared = Shared(plan.recipe, store.root)
     for index, step in enumerate(plan.steps):
         progress.begin(step.name, index, len(plan.steps))
         needed = {name: entries[name] for name in step.needs}

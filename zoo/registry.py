@@ -27,7 +27,10 @@ class Entry:
 
 MODELS = {
     e.name: e
-    for e in (Entry("resnet", "model", "zoo.resnet:resnet", None, "CIFAR-style ResNet; depth, width, shortcut A or B"),)
+    for e in (
+        Entry("resnet", "model", "zoo.resnet:resnet", None, "CIFAR-style ResNet; depth, width, shortcut A or B"),
+        Entry("mobilenet", "model", "zoo.mobilenet:mobilenet", None, "small MobileNetV2; width, activation, channel_spread"),
+    )
 }
 
 DATA = {

@@ -1,7 +1,9 @@
 """What a recipe may say of each stage; the config's type selects the method. Imports nothing heavy."""
 
 from compress.configs.base import Config, Fraction, ModelConfig
-from compress.configs.distil import DistilConfig
+from compress.configs.distil import DistilConfig, TeacherConfig
+from compress.configs.factorize import FactorizeConfig
+from compress.configs.palettize import PalettizeConfig
 from compress.configs.prune import PruneConfig
 from compress.configs.quantize import QuantizeConfig
 from compress.configs.train import FinetuneConfig, TrainConfig
@@ -9,10 +11,13 @@ from compress.configs.train import FinetuneConfig, TrainConfig
 __all__ = [
     "Config",
     "DistilConfig",
+    "FactorizeConfig",
     "FinetuneConfig",
     "Fraction",
     "ModelConfig",
+    "PalettizeConfig",
     "PruneConfig",
     "QuantizeConfig",
+    "TeacherConfig",
     "TrainConfig",
 ]

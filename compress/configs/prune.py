@@ -1,19 +1,33 @@
 """What a recipe may say of pruning."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from compress.configs.base import Fraction
 from compress.configs.train import FinetuneConfig
 
+Criterion = Literal["magnitude", "magnitude-l1", "random", "bn-scale", "taylor", "snip", "hessian", "fisher", "lamp"]
+
+GOALS = ("macs", "parameters", "bytes", "latency", "blocks", "sparsity", "n_of_m")
+
+ONLY_CHANNELS = {"bn-scale": "magnitude", "taylor": "snip"}
+"""Criteria that cannot rank single weights, and what to use there."""
+
 
 class PruneConfig(FinetuneConfig):
-    """Remove channels until the measured MACs are at most `macs` of the start, or zero weights up to `sparsity`."""
+    """Remove channels until what is measured is at most a share of the start, or zero weights up to `sparsity`."""
 
-    criterion: Literal["magnitude", "taylor", "bn-scale", "random"] = "magnitude"
+    criterion: Criterion = "magnitude"
+    """What a channel or a weight is ranked by."""
+    ranking: Literal["global", "local"] = "global"
+    """Over the whole network, or the same share in every group of channels (of weights: in every layer)."""
     macs: Fraction | None = None
     """Structured: the share of the incoming model's MACs to keep; channels are physically removed."""
+    parameters: Fraction | None = None
+    """Structured: the share of the incoming model's parameters to keep."""
+    bytes: Fraction | None = None
+    """Structured: the share of the incoming float model's bytes to keep."""
     latency: Fraction | None = None
     """Structured, blocks and channels: the share of the incoming model's latency to keep, as measured on `target`."""
     target: str | None = None
@@ -22,26 +36,79 @@ class PruneConfig(FinetuneConfig):
     """With `latency`: as what the network will be deployed there."""
     blocks: int | None = Field(None, ge=1)
     """Depth: how many of the blocks that can be removed are kept, ranked by the loss that their removal causes."""
+    finalists: int = Field(1, ge=1)
+    """With `latency` or `blocks`: how many choices are trained for a short while before one is taken."""
+    race_examples: int = Field(2048, ge=1)
+    """With `finalists`: how many examples each is trained on in the first round; half of them leave after each."""
     sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Unstructured: the share of convolution and linear weights to zero, ranked globally."""
+    """Unstructured: the share of convolution and linear weights to zero."""
+    n_of_m: Annotated[str, Field(pattern=r"^[1-9]\d*:[1-9]\d*$")] | None = None
+    """Unstructured, N:M such as `2:4`: of every M consecutive weights along the input channels at most N are kept."""
+    rewind: bool = False
+    """Lottery ticket: every step trains, prunes and rewinds to the weights at the start of this stage."""
+    regularise: Literal["group-lasso", "bn-scale"] | None = None
+    """A penalty that makes channels sparse, in a training of its own before the first cut."""
+    regularise_weight: float = Field(0.01, gt=0)
+    """What the penalty is multiplied with before it is added to the loss: the shorter the training, the more it takes."""
+    regularise_epochs: int = Field(5, ge=1)
     steps: int = Field(1, ge=1, le=50)
-    schedule: Literal["linear", "exponential", "cubic"] = "cubic"
-    """How the target grows over the steps (cubic: Zhu and Gupta 2017, arXiv:1710.01878)."""
+    schedule: Literal["one-shot", "linear", "exponential", "cubic"] = "cubic"
+    """How the target grows over the steps (one-shot: all in one step; cubic: Zhu and Gupta 2017, arXiv:1710.01878)."""
     align: int = Field(8, ge=1)
     """Kept widths are multiples of this, because vector kernels like them."""
     finetune_epochs: int = Field(1, ge=0)
     """Epochs of fine-tuning after each step."""
 
+    @field_validator("n_of_m", mode="before")
+    @classmethod
+    def _quoted(cls, value: Any) -> Any:
+        if isinstance(value, int):  # what YAML makes of 2:4
+            raise ValueError("put it in quotes, as in '2:4': without them YAML reads a time of day")
+        return value
+
     @model_validator(mode="after")
     def _one_goal(self) -> "PruneConfig":
-        goals = [name for name in ("macs", "latency", "blocks", "sparsity") if getattr(self, name) is not None]
+        goals = [name for name in GOALS if getattr(self, name) is not None]
         if len(goals) != 1:
             raise ValueError(
-                "give exactly one of 'macs' (removes channels), 'latency' (removes blocks and channels), "
-                "'blocks' (removes blocks) and 'sparsity' (zeroes weights)"
+                "give exactly one of 'macs', 'parameters', 'bytes' (each removes channels), 'latency' (removes blocks and "
+                "channels), 'blocks' (removes blocks), 'sparsity' and 'n_of_m' (each zeroes weights)"
             )
-        if self.sparsity is not None and self.criterion not in ("magnitude", "random"):
-            raise ValueError(f"criterion '{self.criterion}' ranks channels; with 'sparsity' use magnitude or random")
+        if self.zeroes_weights and self.criterion in ONLY_CHANNELS:
+            raise ValueError(
+                f"criterion '{self.criterion}' ranks channels; with '{goals[0]}' use {ONLY_CHANNELS[self.criterion]}"
+            )
+        if not self.zeroes_weights and self.criterion == "snip":
+            raise ValueError(f"criterion 'snip' ranks single weights; with '{goals[0]}' use taylor")
         if (self.latency is None) != (self.target is None):
             raise ValueError("'latency' and 'target' belong together: latency is measured on a named target")
+        return self._methods()
+
+    def _methods(self) -> "PruneConfig":
+        """Refuse options that the goal has no use for."""
+        if self.schedule == "one-shot" and self.steps != 1:
+            raise ValueError(f"schedule one-shot takes one step, not {self.steps}: leave out 'steps', or use cubic")
+        if self.n_of_m is not None:
+            n, m = (int(part) for part in self.n_of_m.split(":"))
+            if n >= m:
+                raise ValueError(f"n_of_m '{self.n_of_m}' prunes nothing: N must be smaller than M, as in 2:4")
+            if self.ranking == "local":
+                raise ValueError("n_of_m ranks within every M weights: leave out 'ranking'")
+        if self.rewind and not (self.zeroes_weights and self.finetune_epochs):
+            raise ValueError(
+                "'rewind' trains between steps and keeps masks: it needs 'sparsity' or 'n_of_m', and finetune_epochs"
+            )
+        if self.regularise and self.channel_goal is None:
+            raise ValueError("'regularise' prepares channels for being cut: it needs 'macs', 'parameters' or 'bytes'")
         return self
+
+    @property
+    def channel_goal(self) -> tuple[str, float] | None:
+        """What channels are removed for, and the share of it to keep."""
+        given = [(name, getattr(self, name)) for name in ("macs", "parameters", "bytes")]
+        return next(((name, share) for name, share in given if share is not None), None)
+
+    @property
+    def zeroes_weights(self) -> bool:
+        """Whether weights are set to zero and masked, and all shapes stay."""
+        return self.sparsity is not None or self.n_of_m is not None

@@ -2,17 +2,19 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compress.configs.train import FinetuneConfig, TrainConfig
 
+Scheme = Literal["int8", "int8-dynamic", "int8-weights", "int4-weights", "fp16", "bf16"]
+
 
 class QuantizeConfig(FinetuneConfig):
-    """Ask for int8; each target lowers it in its own way. With `qat_epochs` a trained variant is made beside the PTQ one."""
+    """Ask for a scheme; each target lowers it in its own way. `qat_epochs` makes a trained variant beside the PTQ one."""
 
-    scheme: Literal["int8"] = "int8"
+    scheme: Scheme = "int8"
     calibration_samples: int = Field(256, ge=1)
-    calibrator: Literal["minmax", "percentile"] = "minmax"
+    calibrator: Literal["minmax", "percentile", "entropy", "mse"] = "minmax"
     percentile: float = Field(99.99, gt=50, le=100)
     per_channel: bool = True
     """One scale per output channel of a weight; off: one per tensor."""
@@ -20,11 +22,25 @@ class QuantizeConfig(FinetuneConfig):
     """Layers (dotted module names) that stay in float."""
     weight_bits: Literal[4, 8] = 8
     """How many bits weights are rounded to; 4-bit values are stored and run as int8 where a target has no int4 kernels."""
+    block_size: Literal[16, 32, 64, 128, 256] = 32
+    """With `int8-weights` and `int4-weights`: so many inputs of a linear layer share a scale."""
     accuracy_drop: float | None = Field(None, gt=0)
     """The accuracy guard: climb the ladder of remedies until the deployed metric is within this of the float file's."""
     qat_epochs: int = Field(0, ge=0)
     learning_rate: float = Field(3e-4, gt=0)
     """Of AdamW: folded weights differ in scale from channel to channel, which plain SGD does not forgive."""
+
+    @model_validator(mode="after")
+    def _fits_the_scheme(self) -> "QuantizeConfig":
+        if self.scheme != "int8":
+            for name, idle in (("qat_epochs", 0), ("weight_bits", 8), ("accuracy_drop", None)):
+                if getattr(self, name) != idle:
+                    raise ValueError(f"'{name}' belongs to scheme int8, not to {self.scheme}: take it out")
+        if self.block_size != 32 and self.scheme not in ("int8-weights", "int4-weights"):
+            raise ValueError(
+                f"'block_size' belongs to schemes int8-weights and int4-weights, not to {self.scheme}: take it out"
+            )
+        return self
 
     def training(self, epochs: int) -> TrainConfig:
         """The quantization-aware training."""

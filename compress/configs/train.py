@@ -1,56 +1,87 @@
 """How networks are trained, and fine-tuned after they were compressed."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compress.configs.base import Config
 
 Augment = Literal["flip", "crop"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Schedule = Literal["one-cycle", "cosine", "step", "constant"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+WARMUP = {"one-cycle": 0.25}
+"""Schedules that warm up unless told otherwise."""
 
 
-class TrainConfig(Config):
+class LoopConfig(Config):
+    """What the training of a network and the fine-tuning after a compression step have in common."""
+
+    batch_size: int = Field(64, ge=1)
+    """Examples per forward and backward pass, over all processes."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients are averaged into one update."""
+    warmup: float | None = Field(None, ge=0, lt=1)
+    """Share of the training over which the rate rises linearly; by default 0.25 for one-cycle and none for the others."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    clip_norm: float | None = Field(None, gt=0)
+    """Largest L2 norm of all gradients together; longer ones are scaled down to it."""
+    augment: tuple[Augment, ...] = ()
+    """Random horizontal flips and random crops after padding by an eighth; for images only."""
+    mixup: float = Field(0.0, ge=0)
+    """Blend pairs of examples, with shares from Beta(mixup, mixup) (Zhang et al. 2018, arXiv:1710.09412); 0 is off."""
+    cutmix: float = Field(0.0, ge=0)
+    """Paste a box of another image, its area from Beta(cutmix, cutmix) (Yun et al. 2019, arXiv:1905.04899); 0 is off."""
+    examples: int | None = Field(None, ge=1)
+    """Train on this many examples, drawn once with the recipe's seed; all of them by default."""
+    precision: Precision = "fp32"
+    """Of the forward and backward pass (automatic mixed precision); weights and their updates stay fp32."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of weights and buffers, which is what is kept; 0 keeps the last weights."""
+    holdout: float = Field(0.0, ge=0, lt=1)
+    """Share of the training examples that are held out and scored after each epoch; the best state is what is kept."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many epochs without a better score on the held-out examples."""
+
+    @model_validator(mode="after")
+    def _patience_needs_a_score(self) -> Self:
+        if self.patience is not None and not self.holdout:
+            raise ValueError("'patience' waits for a better score on held-out examples: set 'holdout' too, such as 0.1")
+        return self
+
+
+class TrainConfig(LoopConfig):
     """How a network is trained, or fine-tuned."""
 
+    schedule: Schedule = "one-cycle"
+    """How the learning rate goes; step follows `milestones` and `gamma`."""
     epochs: int = Field(20, ge=0)
-    batch_size: int = Field(64, ge=1)
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(0.05, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
-    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    augment: tuple[Augment, ...] = ()
-    """Random horizontal flips and random crops after padding by an eighth; for images only."""
-    examples: int | None = Field(None, ge=1)
-    """Train on this many examples, drawn once with the recipe's seed; all of them by default."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Of the forward and backward pass (automatic mixed precision); weights and their updates stay fp32."""
-    ema: float = Field(0.0, ge=0, lt=1)
-    """Decay of an exponential moving average of weights and buffers, which is what is kept; 0 keeps the last weights."""
+    milestones: tuple[Share, ...] = (0.5, 0.75)
+    """With schedule step: the shares of the training after which the rate is multiplied by `gamma`."""
+    gamma: float = Field(0.1, gt=0, le=1)
+
+    @property
+    def warmup_share(self) -> float:
+        """The share of the steps over which the rate rises, the schedule's own by default."""
+        return WARMUP.get(self.schedule, 0.0) if self.warmup is None else self.warmup
 
 
-class FinetuneConfig(Config):
+class FinetuneConfig(LoopConfig):
     """The options of the training that follows a compression step; the float model as it came in teaches."""
 
     learning_rate: float = Field(0.02, gt=0)
-    batch_size: int = Field(64, ge=1)
+    rate_schedule: Schedule = "one-cycle"
+    """How the learning rate of the fine-tuning goes."""
     kd_weight: float = Field(0.7, ge=0, le=1)
     """During fine-tuning the model as it came in teaches with this weight."""
     temperature: float = Field(4.0, gt=0)
-    augment: tuple[Augment, ...] = ()
-    examples: int | None = Field(None, ge=1)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    ema: float = Field(0.0, ge=0, lt=1)
 
     def training(self, epochs: int) -> TrainConfig:
         """`epochs` epochs with these options."""
-        return TrainConfig(
-            epochs=epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            augment=self.augment,
-            examples=self.examples,
-            precision=self.precision,
-            ema=self.ema,
-        )
+        shared = {name: getattr(self, name) for name in LoopConfig.model_fields}
+        return TrainConfig(epochs=epochs, learning_rate=self.learning_rate, schedule=self.rate_schedule, **shared)

@@ -1,32 +1,25 @@
-"""Structured pruning: channels leave the network, with their batch-norm entries and all that consumed them.
-
-Groups of coupled channels come from torch-pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900). Every group
-is cut on a copy first and held against the same network with those channels silenced; groups that would change
-what the network computes (reshapes, padded shortcuts, fused projections) are left whole and named.
-"""
+"""Structured pruning: channels leave the network, with their batch-norm entries and all that consumed them."""
 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-import torch_pruning as tp
 from numpy.typing import NDArray
 from torch import nn
 
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, Split, TorchModel
 from compress.configs import PruneConfig
-from compress.counting import macs
-from compress.cuts import graph, make_cut, silenced, width
-from compress.loop import task_loss, tensors
-from zoo.models import named_outputs
+from compress.counting import Cost, cost_of
+from compress.cuts import cut_masks, graph, make_cut, width
+from compress.pruning.criteria import CRITERIA
+from compress.pruning.groups import check_cuts, cuttable
 
-MIXES_CHANNELS = (nn.LayerNorm, nn.GroupNorm)
-"""Layers whose statistics change with the channels that are there; what they scale must still be followed rightly."""
+__all__ = ["Group", "check_cuts", "cut_to", "cuts_below", "cuttable", "rank", "widths", "with_cuts"]
+
+UNITS = {"macs": "MACs", "parameters": "parameters", "bytes": "bytes", "latency": "ms"}
 
 
 @dataclass(frozen=True)
@@ -39,126 +32,38 @@ class Group:
     """(channels,): larger matters more."""
 
 
-def importance(criterion: str) -> Any:
-    """torch-pruning's scorer of this name: L2 magnitude, first-order Taylor, batch-norm scale, or random."""
-    made = {
-        "magnitude": tp.importance.GroupMagnitudeImportance,
-        "taylor": tp.importance.GroupTaylorImportance,
-        "bn-scale": tp.importance.BNScaleImportance,
-        "random": tp.importance.RandomImportance,
-    }
-    return made[criterion]()
-
-
-def cuttable(model: TorchModel, example: Arrays) -> tuple[list[str], dict[str, str]]:
-    """Layers whose output channels can be cut, and those that cannot, with the reason.
-
-    Raises:
-        ModelError: the network cannot be traced.
-    """
-    module = model.module
-    outputs = {n for n, m in module.named_modules() if _is_output(model, m)}
-    names = {m: n for n, m in module.named_modules()}
-    try:
-        groups = list(graph(module, example).get_all_groups(root_module_types=[nn.Conv2d, nn.Conv1d, nn.Linear]))
-    except Exception as error:
-        raise ModelError(f"the model cannot be traced for pruning: {type(error).__name__}: {error}.") from error
-    good, refused = [], {}
-    for group in groups:
-        layer = names[group[0].dep.target.module]
-        members = {
-            names[d.target.module] for d, _ in group if d.target.module in names and d.handler.__name__.startswith("prune_out")
-        }
-        reason = "it makes the model's output" if members & outputs else _objection(module, layer, example)
-        if reason:
-            refused[layer] = reason
-        else:
-            good.append(layer)
-    return good, refused
-
-
-def _is_output(model: TorchModel, layer: nn.Module) -> bool:
-    """Whether a layer's result is the network's result: the last linear or convolution layer."""
-    layers = [m for m in model.module.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Conv1d)]
-    return bool(layers) and layer is layers[-1]
-
-
-def _objection(module: nn.Module, layer: str, example: Arrays) -> str | None:
-    """Why cutting channels of `layer` would break the network, found by doing it on copies: the first, then every second."""
-    total = width(module.get_submodule(layer))
-    if total < 2:
-        return "it has a single channel"
-    for channels in ((0,), tuple(range(1, total, 2))):
-        reason = _trial(copy.deepcopy(module).eval(), Cut(layer, True, channels), example)
-        if reason:
-            return reason
-    return None
-
-
-def _trial(trial: nn.Module, cut: Cut, example: Arrays) -> str | None:
-    """Cut `trial`, which is ours to spoil, and hold it against itself with those channels silenced."""
-    inputs = tuple(torch.from_numpy(a) for a in example.values())
-    try:
-        dependencies = graph(trial, example)
-        root = trial.get_submodule(cut.layer)
-        remove = dependencies.get_pruner_of_module(root).prune_out_channels
-        reference = silenced(trial, dependencies.get_pruning_group(root, remove, list(cut.channels)))
-        left = width(root) - len(cut.channels)
-        make_cut(dependencies, trial, cut)
-        if width(root) != left:
-            return "its channels are tied to each other (split and joined again), so each cut takes others with it"
-        with torch.no_grad():
-            trial(*inputs)
-            for network in (reference, trial):
-                _without_statistics(network)
-            expected, found = named_outputs(reference(*inputs)), named_outputs(trial(*inputs))
-    except Exception as error:
-        return f"cutting it fails: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    for name, wanted in expected.items():
-        if wanted.shape != found[name].shape:
-            return f"cutting it changes the output's shape from {tuple(wanted.shape)} to {tuple(found[name].shape)}"
-        spread = float(wanted.double().std(correction=0))
-        if not torch.allclose(wanted.double(), found[name].double(), rtol=1e-3, atol=1e-4 * spread + 1e-7):
-            return "channels are moved on their way (padding, reshape or split), so cutting it computes something else"
-    return None
-
-
-def _without_statistics(network: nn.Module) -> None:
-    """Leave of each norm over channels only its scale and offset, which do not depend on what other channels hold."""
-
-    def scaled(norm: Any, x: torch.Tensor) -> torch.Tensor:
-        if norm.weight is None:
-            return x
-        shape = (-1, *[1] * (x.ndim - 2)) if isinstance(norm, nn.GroupNorm) else norm.weight.shape
-        made: torch.Tensor = x * norm.weight.view(shape) + (0 if norm.bias is None else norm.bias.view(shape))
-        return made
-
-    for module in network.modules():
-        if isinstance(module, MIXES_CHANNELS):
-            module.forward = partial(scaled, module)  # type: ignore[method-assign]
-
-
 def rank(
     model: TorchModel, layers: list[str], config: PruneConfig, split: Split, indices: NDArray[np.int64], seed: int
 ) -> list[Group]:
-    """Score every channel of every group with the config's criterion."""
+    """Score every channel of every group with the config's criterion; a group that it cannot rank is left out.
+
+    With `ranking: local` a score is the channel's place in its own group, (0..1], so that one threshold takes the same
+    share from every group.
+    """
     module = copy.deepcopy(model.module).eval()
     example = split.batch(indices[:2])[0]
+    criterion = CRITERIA[config.criterion]
+    if criterion.channels is None:
+        raise ValueError(f"criterion {config.criterion!r} ranks single weights, not channels")
     torch.manual_seed(seed)
-    if config.criterion == "taylor":
-        loss = task_loss()
-        for start in range(0, len(indices), 64):
-            inputs, targets = tensors(split, indices[start : start + 64])
-            loss(module, inputs, targets).backward()  # type: ignore[no-untyped-call]
-    dependencies, scorer, groups = graph(module, example), importance(config.criterion), []
+    if criterion.prepare:
+        criterion.prepare(module, split, indices)
+    dependencies, scorer, groups = graph(module, example), criterion.channels(), []
     for name in layers:
         layer = module.get_submodule(name)
         remove = dependencies.get_pruner_of_module(layer).prune_out_channels
-        group = dependencies.get_pruning_group(layer, remove, list(range(width(layer))))
-        scores = scorer(group)
-        if scores is not None:
-            groups.append(Group(name, scores.detach().double().numpy()))
+        found = scorer(dependencies.get_pruning_group(layer, remove, list(range(width(layer)))))
+        if found is not None:
+            scores = np.nan_to_num(found.detach().double().numpy())  # a group of zeros has no mean to be divided by
+            groups.append(Group(name, _places(scores) if config.ranking == "local" else scores))
     return groups
+
+
+def _places(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each score's place among them, as a share: 1 for the largest."""
+    places = np.empty(len(scores))
+    places[np.argsort(scores, kind="stable")] = (np.arange(len(scores)) + 1) / len(scores)
+    return places
 
 
 def cuts_below(groups: list[Group], threshold: float, align: int) -> list[Cut]:
@@ -174,34 +79,51 @@ def cuts_below(groups: list[Group], threshold: float, align: int) -> list[Cut]:
     return cuts
 
 
-def cut_to(model: TorchModel, groups: list[Group], goal: float, align: int, example: Arrays) -> TorchModel:
-    """Remove the channels that matter least, over all groups, until the measured MACs are at most `goal`.
+def cut_to(
+    model: TorchModel,
+    groups: list[Group],
+    goal: float,
+    align: int,
+    example: Arrays,
+    cost: Cost | None = None,
+    metric: str = "macs",
+) -> TorchModel:
+    """Remove the channels that matter least, over all groups, until the measured cost is at most `goal`.
 
+    `cost` measures a network in eval mode, in the units of `goal`; by default it is what `metric` names (`macs`,
+    `parameters`, `bytes`). It must not grow as channels leave, or the search may end above the least cut that is enough.
     Aligned widths move in steps, and a wide group may overshoot: what it cut too much is then given back where it fits.
+    The result is held against `model` with the same channels silenced.
 
     Raises:
-        ModelError: the MACs cannot be brought that low.
+        ModelError: the cost cannot be brought that low, or the cut network does not compute what it should.
     """
     thresholds = np.append(np.unique(np.concatenate([g.scores for g in groups]) if groups else np.zeros(0)), np.inf)
+    measure = cost or cost_of(metric, example)
 
-    def cost(cuts: list[Cut]) -> float:
-        return macs(with_cuts(model, cuts, example).module, example)
+    def fits(cuts: list[Cut]) -> bool:
+        return measure(with_cuts(model, cuts, example).module) <= goal
 
     low, high = 0, len(thresholds) - 1
-    smallest = cost(cuts_below(groups, thresholds[high], align))
-    if smallest > goal:
+    if not fits(cuts_below(groups, thresholds[high], align)):
+        smallest = measure(with_cuts(model, cuts_below(groups, thresholds[high], align), example).module)
         raise ModelError(
-            f"pruning cannot reach {goal:,.0f} MACs: with every group at its smallest width {smallest:,.0f} are left; "
-            f"raise 'macs' or lower 'align' ({align})."
+            f"pruning cannot reach {_number(goal)} {UNITS.get(metric, metric)}: with every group at its smallest width "
+            f"{_number(smallest)} are left; raise '{metric}' or lower 'align' ({align})."
         )
     while low < high:
         middle = (low + high) // 2
-        if cost(cuts_below(groups, thresholds[middle], align)) <= goal:
+        if fits(cuts_below(groups, thresholds[middle], align)):
             high = middle
         else:
             low = middle + 1
-    cuts = _give_back(cuts_below(groups, thresholds[high], align), groups, align, lambda c: cost(c) <= goal)
-    return with_cuts(model, cuts, example)
+    made = with_cuts(model, _give_back(cuts_below(groups, thresholds[high], align), groups, align, fits), example)
+    check_cuts(model.module, made.module, [e for e in made.edits[len(model.edits) :] if isinstance(e, Cut)], example)
+    return made
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _give_back(cuts: list[Cut], groups: list[Group], align: int, fits: Callable[[list[Cut]], bool]) -> list[Cut]:
@@ -224,12 +146,13 @@ def _give_back(cuts: list[Cut], groups: list[Group], align: int, fits: Callable[
 
 
 def with_cuts(model: TorchModel, cuts: list[Cut], example: Arrays) -> TorchModel:
-    """A copy of the network with these cuts made and recorded; what was there is left as it is."""
+    """A copy of the network with these cuts made and recorded, its masks cut along; what was there is left as it is."""
     module = copy.deepcopy(model.module).eval()
     dependencies = graph(module, example)
     for cut in cuts:
         make_cut(dependencies, module, cut)
-    return replace(model, module=module, edits=(*model.edits, *cuts))
+    masks = cut_masks(model.module, model.masks, cuts, example)
+    return replace(model, module=module, edits=(*model.edits, *cuts), masks=masks)
 
 
 def widths(module: nn.Module) -> Mapping[str, int]:

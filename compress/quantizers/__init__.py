@@ -1,4 +1,4 @@
-"""How int8 is made: one file per quantizer, and the one list of them."""
+"""How files become smaller numbers: one file per quantizer, and the one list of them."""
 
 import importlib
 from collections.abc import Callable
@@ -43,6 +43,13 @@ QUANTIZERS: dict[str, Quantizer] = {
         Quantizer("onnx-qdq", "file", "compress.quantizers.onnx_qdq:quantize_asymmetric", ("onnx", "onnxruntime")),
         Quantizer("onnx-qdq-symmetric", "file", "compress.quantizers.onnx_qdq:quantize_symmetric", ("onnx", "onnxruntime")),
         Quantizer("fx-int8", "module", "compress.quantizers.fx_int8:quantize", ("torch",)),
+        Quantizer("fx-dynamic", "module", "compress.quantizers.torch_dynamic:quantize", ("torch",)),
+        Quantizer("torch-half", "module", "compress.quantizers.half:quantize_module", ("torch",)),
+        Quantizer("onnx-dynamic", "file", "compress.quantizers.onnx_dynamic:quantize", ("onnx", "onnxruntime")),
+        Quantizer("onnx-weights", "file", "compress.quantizers.onnx_weights:quantize", ("onnx", "onnxruntime")),
+        Quantizer("onnx-half", "file", "compress.quantizers.half:quantize_onnx", ("onnx", "onnxruntime")),
+        Quantizer("onnx-stock", "file", "compress.quantizers.onnx_stock:quantize", ("onnx", "onnxruntime")),
+        Quantizer("pt2e-stock", "module", "compress.quantizers.pt2e_xnnpack:quantize_stock", ("torchao", "executorch")),
         Quantizer("pt2e-xnnpack", "module", "compress.quantizers.pt2e_xnnpack:quantize", ("torchao", "executorch")),
     )
 }

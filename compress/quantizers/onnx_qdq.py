@@ -19,9 +19,12 @@ from artifacts.types import Arrays, ExportedFile, Range
 from compress.fold import fold
 from compress.loop import subset
 from compress.quantizers import Calibration
+from compress.quantizers.calibrators import calibrate
 from compress.quantizers.integer_pad import pad_in_integers
 from compress.quantizers.isa import has_vnni
-from compress.quantizers.streaming import Observer, minmax, percentile
+from compress.quantizers.layers import nodes_of
+from compress.quantizers.rounding import limit_of
+from compress.quantizers.streaming import Observer
 
 FILE = "model.onnx"
 
@@ -47,18 +50,28 @@ def _quantize(
     config, split = calibration.config, calibration.split
     indices = subset(split, config.calibration_samples, calibration.seed)
     observer = Observer(file.path)
-    if config.calibrator == "percentile":
-        ranges = percentile(observer, split, indices, config.percentile)
-    else:
-        ranges = minmax(observer, split, indices)
+    ranges = calibrate(observer, split, indices, config, symmetric=symmetric)
     how = f"{len(indices)} calibration samples, {config.calibrator}"
     if calibration.model.ranges:
         matched = match(calibration, observer, split.batch(indices[:8])[0])
         ranges |= matched
         how = f"{len(matched)} ranges learned in training"
+    plain = onnx.load(file.path)
+    kept = nodes_of(plain, calibration.model, config.keep_float)
     model = insert_qdq(
-        onnx.load(file.path), ranges, symmetric=symmetric, reduce_range=reduce_range, per_channel=config.per_channel
+        plain,
+        ranges,
+        symmetric=symmetric,
+        reduce_range=reduce_range and config.weight_bits == 8,
+        per_channel=config.per_channel,
+        exclude=kept,
+        weight_bits=config.weight_bits,
     )
+    if config.weight_bits == 4:
+        # ONNX Runtime 1.31 runs a convolution in float if its weight is stored as INT4
+        note = f"{note.split(',')[0]}, weights in 4 bits (-7..7) stored and run as int8"
+    if kept:
+        how += f", {len(kept)} operators kept in float"
     onnx.save(model, folder / FILE)
     onnx.checker.check_model(str(folder / FILE))
     return ExportedFile(file.format, folder, FILE, file.signature, "int8", (*file.notes, note, how))
@@ -72,6 +85,7 @@ def insert_qdq(
     reduce_range: bool,
     per_channel: bool = True,
     exclude: Sequence[str] = (),
+    weight_bits: int = 8,
 ) -> onnx.ModelProto:
     """The model with QDQ pairs around each operator that has an integer kernel, but for the nodes in `exclude`."""
     from onnxruntime.quantization import CalibrationMethod, QuantType
@@ -94,7 +108,12 @@ def insert_qdq(
         nodes_to_exclude=list(exclude),
         op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry}),
         # TensorRT refuses a DequantizeLinear on an int32 bias; ONNX Runtime wants it
-        extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True, "QuantizeBias": not symmetric},
+        extra_options={
+            "ActivationSymmetric": symmetric,
+            "WeightSymmetric": True,
+            "QuantizeBias": not symmetric,
+            "TensorQuantOverrides": narrow(model, limit_of(weight_bits), per_channel, exclude) if weight_bits < 8 else {},
+        },
     )
     try:
         quantizer.quantize_model()
@@ -108,6 +127,27 @@ def insert_qdq(
     if not any(n.op_type == "QuantizeLinear" for n in made.graph.node):
         raise ModelError("nothing in the ONNX file could be quantized; leave out `quantize` for this model.")
     return made
+
+
+def narrow(model: onnx.ModelProto, limit: int, per_channel: bool, exclude: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Scales that round every constant weight of a layer to -limit..limit, in the form that the quantizer takes."""
+    from onnxruntime.quantization import QuantType
+
+    constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer if len(i.dims) > 1}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.name in exclude or node.input[1] not in constants:
+            continue
+        weight = constants[node.input[1]]
+        turned = node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
+        axis = 0 if node.op_type == "Conv" or turned else weight.ndim - 1
+        others = tuple(i for i in range(weight.ndim) if i != axis) if per_channel else None
+        largest = np.maximum(np.atleast_1d(np.abs(weight).max(axis=others)), 1e-12)
+        place = {"axis": axis} if per_channel else {}
+        found[node.input[1]] = [
+            {**place, "quant_type": QuantType.QInt8, "scale": np.float32(m / limit), "zero_point": np.int8(0)} for m in largest
+        ]
+    return found
 
 
 class _Values(Interpreter):

@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from artifacts.errors import ModelError
 from artifacts.types import Arrays, Range, Split
+from compress.quantizers.histograms import Histogram
 
-BINS = 2048
 BATCH = 32
 
 
@@ -38,7 +39,7 @@ class Observer:
 
         data, self.names = observed_model(path)
         options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
         self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._inputs = {i.name for i in self._session.get_inputs()}
@@ -55,30 +56,41 @@ def batches(split: Split, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]
 
 
 def minmax(observer: Observer, split: Split, indices: NDArray[np.int64]) -> dict[str, Range]:
-    """The smallest and largest value of every float tensor."""
+    """The smallest and largest value of every float tensor.
+
+    Raises:
+        ModelError: a tensor took a value that is infinite or not a number.
+    """
     found: dict[str, Range] = {}
     for part in batches(split, indices):
         for name, value in observer.values(split.batch(part)[0]).items():
             if np.issubdtype(value.dtype, np.floating) and value.size:
+                smallest, largest = float(value.min()), float(value.max())
+                if not (np.isfinite(smallest) and np.isfinite(largest)):
+                    raise _not_finite(name, smallest, largest)
                 low, high = found.get(name, (np.inf, -np.inf))
-                found[name] = (min(low, float(value.min())), max(high, float(value.max())))
+                found[name] = (min(low, smallest), max(high, largest))
     return found
 
 
-def percentile(observer: Observer, split: Split, indices: NDArray[np.int64], share: float) -> dict[str, Range]:
-    """The range that holds `share` percent of the values at either end, from histograms over the min-max range."""
-    ends = minmax(observer, split, indices)
-    counts = {name: np.zeros(BINS, np.int64) for name in ends}
+def _not_finite(name: str, low: float, high: float) -> ModelError:
+    return ModelError(
+        f"in calibration tensor {name!r} reached from {low:g} to {high:g}; mend the model or its training data first."
+    )
+
+
+def histograms(observer: Observer, split: Split, indices: NDArray[np.int64]) -> dict[str, Histogram]:
+    """The histogram of every float tensor, in one pass.
+
+    Raises:
+        ModelError: a tensor took a value that is infinite or not a number.
+    """
+    found: dict[str, Histogram] = {}
     for part in batches(split, indices):
         for name, value in observer.values(split.batch(part)[0]).items():
-            if name in ends:
-                counts[name] += np.histogram(value, bins=BINS, range=ends[name])[0]
-    return {name: _trimmed(counts[name], ends[name], share / 100) for name in ends}
-
-
-def _trimmed(counts: NDArray[np.int64], ends: Range, share: float) -> Range:
-    edges = np.linspace(ends[0], ends[1], BINS + 1)
-    below = np.cumsum(counts) / max(1, counts.sum())
-    last = int(np.searchsorted(below, share))
-    first = int(np.searchsorted(below, 1 - share, side="right"))
-    return float(edges[min(first, BINS - 1)]), float(edges[min(last + 1, BINS)])
+            if np.issubdtype(value.dtype, np.floating) and value.size:
+                smallest, largest = float(value.min()), float(value.max())
+                if not (np.isfinite(smallest) and np.isfinite(largest)):
+                    raise _not_finite(name, smallest, largest)
+                found.setdefault(name, Histogram()).add(value, smallest, largest)
+    return found

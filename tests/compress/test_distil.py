@@ -1,5 +1,7 @@
 """Distillation: the formula by hand, and a teacher that nothing changes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -118,3 +120,26 @@ def test_without_weight_no_teacher_is_run(digits, tiny):
         Training(digits.train, TrainConfig(epochs=1, examples=64), 0),
     )
     assert Spy.modes == ()
+
+
+@pytest.mark.parametrize("kd_weight", [0.0, 0.4])
+def test_smoothed_labels_are_those_of_the_tasks_own_term(pair, kd_weight):
+    targets = torch.tensor([0, 1, 2, 3, 0, 1])
+    loss = distillation_loss(Fixed(pair[1]), kd_weight, 4.0, 0.2)
+    task = torch.nn.functional.cross_entropy(pair[0], targets, label_smoothing=0.2).item()
+    expected = kd_weight * by_hand(*pair, 4.0) + (1 - kd_weight) * task
+    assert loss(Fixed(pair[0]), {"x": torch.zeros(6, 1)}, targets).item() == pytest.approx(expected, rel=1e-4)
+
+
+SOURCES = sorted((Path(__file__).resolve().parents[2] / "compress").rglob("*.py"))
+
+
+def test_every_fine_tuning_hands_on_all_that_its_recipe_says_of_the_loss():
+    calls = [
+        (path.name, line.strip())
+        for path in SOURCES
+        for line in path.read_text().splitlines()
+        if "distillation_loss(" in line and "config.kd_weight" in line
+    ]
+    assert {name for name, _ in calls} >= {"steps.py", "qat.py"}
+    assert all("config.temperature" in line and "config.label_smoothing" in line for _, line in calls), calls

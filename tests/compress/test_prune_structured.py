@@ -163,3 +163,26 @@ def test_schedules_take_their_published_values_and_end_at_one(schedule, values):
     assert [progress_after(i, 4, schedule) for i in range(1, 5)] == pytest.approx(values)
     assert progress_after(7, 7, schedule) == 1.0
     assert progress_after(1, 1, schedule) == 1.0
+
+
+def test_groups_that_the_criterion_cannot_rank_are_named(digits, wrap):
+    module = nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10)
+    )
+    model = wrap(module, (1, 8, 8))
+    config = PruneConfig(parameters=0.8, align=1, criterion="bn-scale", finetune_epochs=0)
+    made = prune(model, config, digits.train, seed=0)
+    assert made.details["not_cut"]["0"] == "criterion 'bn-scale' cannot rank it: no batch norm follows it"
+    assert made.details["widths"]["0"] == 8
+    assert made.details["widths"]["2"] < 8
+
+
+@pytest.mark.parametrize("goal", ["parameters", "bytes"])
+def test_parameters_and_bytes_are_goals_too(digits, tiny, goal):
+    config = PruneConfig(**{goal: 0.5}, align=1, steps=2, criterion="lamp", finetune_epochs=0)
+    made = prune(tiny, config, digits.train, seed=0)
+    example = digits.train.batch(np.arange(2))[0]
+    found = [step[goal] / count(tiny.module, example)[goal] for step in made.details["steps"]]
+    assert 0.48 < found[1] <= 0.5
+    assert 0.53 < found[0] <= 1 - 0.5 * 0.875
+    assert count(made.model.module, example)[goal] == made.details["steps"][-1][goal]

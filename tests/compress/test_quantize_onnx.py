@@ -1,9 +1,7 @@
 """int8 for ONNX: where the pairs stand, which ranges they hold, and what calibration may and may not do."""
 
 import logging
-import weakref
 from collections import Counter
-from functools import partial
 
 import numpy as np
 import onnx
@@ -16,10 +14,9 @@ from artifacts.errors import ModelError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
 from compress.configs import QuantizeConfig
-from compress.loop import predict, subset
+from compress.loop import predict
 from compress.qat import learned, prepare, simulate, train_quantized
 from compress.quantizers import QUANTIZERS, Calibration, onnx_qdq
-from compress.quantizers.streaming import BATCH, Observer, minmax, percentile
 from export.onnx import export
 from runtimes.onnxruntime import OrtSession
 from zoo.splits import ArraySplit
@@ -133,68 +130,6 @@ def test_weights_keep_to_7_bits_without_vnni(digits, tiny, tmp_path, monkeypatch
     assert weights
     assert max(int(np.abs(w).max()) for w in weights) <= 64
     assert any("no VNNI" in note for note in file.notes)
-
-
-def test_percentiles_narrow_the_ranges(digits, tiny, tmp_path):
-    observer = Observer(export(tiny, tmp_path).path)
-    indices = subset(digits.train, 128, 0)
-    wide, narrow = minmax(observer, digits.train, indices), percentile(observer, digits.train, indices, 99.0)
-    assert set(wide) == set(narrow)
-    step = {k: (high - low) / 2048 for k, (low, high) in wide.items()}
-    assert all(narrow[k][0] >= wide[k][0] - step[k] and narrow[k][1] <= wide[k][1] + step[k] for k in wide)
-    assert sum(narrow[k][1] < 0.95 * wide[k][1] for k in wide) > len(wide) / 2
-    everything = percentile(observer, digits.train, indices, 100.0)
-    assert all(np.allclose(everything[k], wide[k], atol=2 * step[k]) for k in wide)
-
-
-class Watched(ArraySplit):
-    """A split that notes which examples were asked for, and how many at a time."""
-
-    asked: tuple = ()
-
-    def batch(self, indices):
-        Watched.asked += (tuple(map(int, indices)),)
-        return super().batch(indices)
-
-
-@pytest.mark.parametrize("calibrator", ["minmax", "percentile"])
-def test_calibration_reads_a_fixed_subset_in_bounded_batches(digits, tiny, tmp_path, calibrator):
-    split = Watched(digits.train.inputs, digits.train.targets, digits.train.preprocessing)
-    config = QuantizeConfig(calibration_samples=100, calibrator=calibrator)
-    seen, written = [], []
-    for name in ("one", "two"):
-        Watched.asked = ()
-        plain = export(tiny, folder(tmp_path, f"{name}-float"))
-        file = onnx_qdq.quantize_asymmetric(plain, folder(tmp_path, name), Calibration(split, config, 3, tiny))
-        seen.append(Watched.asked)
-        written.append(file.path.read_bytes())
-    assert seen[0] == seen[1]
-    assert max(map(len, seen[0])) <= BATCH
-    assert len({i for part in seen[0] for i in part}) == 100
-    assert written[0] == written[1], "the same calibration must write the same bytes"
-
-
-class Counting:
-    """An observer that counts how many of the tensors it handed out are still held."""
-
-    def __init__(self, inner):
-        self.inner, self.handed, self.peak = inner, [], 0
-
-    def values(self, inputs):
-        self.peak = max(self.peak, sum(ref() is not None for ref in self.handed))
-        made = self.inner.values(inputs)
-        self.handed += [weakref.ref(v) for v in made.values()]
-        return made
-
-
-@pytest.mark.parametrize("calibrator", [minmax, partial(percentile, share=99.9)])
-def test_the_memory_of_calibration_does_not_grow_with_the_samples(digits, tiny, tmp_path, calibrator):
-    inner = Observer(export(tiny, tmp_path).path)
-    for count in (64, 1024):
-        observer = Counting(inner)
-        calibrator(observer, digits.train, subset(digits.train, count, 0))
-        assert len(observer.handed) >= count // BATCH * len(inner.names)
-        assert observer.peak <= len(inner.names) + 1, "more than one batch of tensors is held"
 
 
 def test_calibrating_changes_neither_statistics_nor_mode_nor_the_log_level(digits, tiny, tmp_path):

@@ -12,6 +12,10 @@ STAGES = {
     "prune": "prune: {macs: 0.5}",
     "prune-channels": "prune: {macs: 0.5}",
     "prune-weights": "prune: {sparsity: 0.5}",
+    "prune-n-of-m": "prune: {n_of_m: '2:4'}",
+    "prune-blocks": "prune: {blocks: 2}",
+    "factorize": "factorize: {rank_share: 0.5}",
+    "palettize": "palettize: {bits: 4}",
     "quantize": "quantize: {}",
 }
 TEACHER = "distil: {epochs: 1, teacher: {zoo: resnet, depth: 14}}"
@@ -51,6 +55,9 @@ def test_a_wrong_order_is_refused_with_a_good_stage_between(recipe_from, first, 
         ("distil", "prune", "quantize"),
         ("prune", "distil", "quantize"),
         ("prune-channels", "prune-channels", "prune-weights", "prune-weights", "quantize"),
+        ("prune-blocks", "prune-weights", "prune-channels", "prune-n-of-m", "quantize"),
+        ("distil", "prune", "factorize", "prune-weights", "quantize"),
+        ("factorize", "prune-channels", "distil", "prune-weights", "palettize"),
     ],
 )
 def test_a_chain_that_can_work_passes(recipe_from, stages):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from artifacts.errors import RequestError
+from artifacts.evidence import SpeedupRecord
 from tightship.gate import GATES, decide, judge
 from tightship.recipe import parse_recipe
 from tightship.regate import parse_limit
@@ -19,6 +20,7 @@ VALUES = {
     "size_mb": 1.0,
     "size_ratio": 0.5,
     "speedup": 1.5,
+    "stock_latency": 0.5,
     "peak_rss_mb": 100.0,
     "cold_start_ms": 50.0,
     "fallback_share": 0.1,
@@ -31,6 +33,8 @@ def pair(artifact):
     """An artifact with the values above, and the reference they are held against."""
     made = artifact()
     made = replace(made, accuracy=replace(made.accuracy, deployed=0.85))
+    stock = SpeedupRecord("onnxruntime-cpu/int8-stock", 2.1, (2.0, 2.2), "faster")
+    made = replace(made, versus_stock=stock)
     return made, artifact("torch-cpu/reference", bytes=2_000_000)
 
 

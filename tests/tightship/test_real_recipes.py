@@ -63,3 +63,16 @@ def test_fashion_mnist_goes_from_idx_files_to_judged_artifacts(cli, tmp_path):
     assert {"onnxruntime-cpu/fp32", "onnxruntime-cpu/int8-ptq", "onnxruntime-cpu/int8-qat"} <= set(deployed)
     assert min(deployed.values()) > 0.5
     assert all(a["parity"]["passed"] for a in evidence["artifacts"])
+
+
+def test_training_at_4_bits_wins_back_half_of_what_rounding_lost(cli, tmp_path):
+    def as_it_is(recipe):
+        recipe["gates"] = {"accuracy_drop": 0.5}
+
+    evidence = run(cli, tmp_path, "cifar10-resnet20-4bit", as_it_is)
+    found = {a["id"]: a["accuracy"]["deployed"] for a in evidence["artifacts"]}
+    plain = found["onnxruntime-cpu/fp32"]
+    lost = plain - found["onnxruntime-cpu/int8-ptq"]
+    assert lost > 0.01
+    assert plain - found["onnxruntime-cpu/int8-qat"] <= 0.5 * lost
+    assert all(a["parity"]["passed"] for a in evidence["artifacts"])

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from artifacts.errors import TargetUnavailable
 from artifacts.evidence import AccuracyRecord, ArtifactRecord, Evidence, StageRecord
 from tightship.report import figures, markdown
+from tightship.report.ladder import ladders
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,6 +36,7 @@ def render(evidence: Evidence) -> str:
             headline=markdown.headline(evidence),
             failed_checks=sum(len(markdown.failures(a)) for a in evidence.artifacts),
             gates=_gates(evidence),
+            ladders=ladders(evidence),
             figures=_figures(evidence),
             drop_heading="Drop, points" if all(markdown.is_share(a.accuracy) for a in evidence.artifacts) else "Drop",
             drawn=len(figures.drawn(evidence.artifacts)),
@@ -82,6 +84,7 @@ def _environment() -> "Environment":
         "bytes_against_reference": markdown.bytes_against_reference,
         "bytes_share": _bytes_share,
         "speedup": markdown.speedup,
+        "stock_share": markdown.stock_share,
         "verdict_order": markdown.VERDICT_ORDER.index,
     }
     return made

@@ -131,6 +131,22 @@ def speedup(record: ArtifactRecord) -> str:
     return f"{found.verdict} than {clean(found.baseline)}: ratio {figures}"
 
 
+def stock_share(record: ArtifactRecord) -> str | None:
+    """The share of the stock int8 file's latency that this one takes, with its interval; None where none was measured."""
+    found = record.versus_stock
+    if found is None:
+        return None
+    low, high = found.ci95
+    share = f"{number(1 / found.ratio)} {interval((1 / high, 1 / low if low > 0 else 1e12))}"
+    state = "" if found.verdict == "faster" else f" ({found.verdict})"
+    return f"{share} of the latency of {clean(found.baseline)}{state}"
+
+
+def stock_lines(evidence: Evidence) -> list[str]:
+    """One sentence for each artifact that was measured beside a stock int8 file."""
+    return [f"{clean(a.id)} takes {share}" for a in evidence.artifacts if (share := stock_share(a))]
+
+
 def reference_of(evidence: Evidence, record: ArtifactRecord) -> ArtifactRecord | None:
     """The reference artifact that this one is compared with: its speed-up's baseline if that is one, else the first."""
     references = [a for a in evidence.artifacts if a.role == "reference"]
@@ -186,6 +202,8 @@ def headline(evidence: Evidence) -> str:
 
 def summary(evidence: Evidence) -> str:
     """The run as Markdown for a CI job's summary page."""
+    from tightship.report.ladder import as_markdown
+
     best = best_of(evidence)
     facts = _deciding(evidence, best) if best is not None else ()
     parts = [
@@ -194,6 +212,8 @@ def summary(evidence: Evidence) -> str:
     ]
     if evidence.artifacts:
         parts.append(_table(ordered(evidence.artifacts)))
+    parts += _section("Against the stock int8 files", stock_lines(evidence))
+    parts += as_markdown(evidence, _text)
     failed = [f"{a.id}: {name}: {reason}" for a in ordered(evidence.artifacts) for name, reason in failures(a)]
     parts += _section("Failed gates", failed)
     parts += _section("Not run", [f"{n.target}: {n.reason}" for n in evidence.not_run])

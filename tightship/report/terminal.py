@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from artifacts.evidence import ArtifactRecord, Evidence
+from tightship.report.ladder import HEADS, Ladder, ladders
 from tightship.report.markdown import (
     MISSING,
     best_of,
@@ -16,6 +17,7 @@ from tightship.report.markdown import (
     number,
     ordered,
     score,
+    stock_lines,
 )
 
 if TYPE_CHECKING:
@@ -43,8 +45,27 @@ def print_table(evidence: Evidence, console: "Console | None" = None) -> None:
     _print_line(f"[bold]{_markup(evidence.name)}[/bold]", out)
     if evidence.artifacts:
         out.print(_table(evidence, out))
+    for line in stock_lines(evidence):
+        _print_line(_markup(line), out)
+    for ladder in ladders(evidence):
+        _print_ladder(ladder, out)
     for line in _lines(evidence):
         _print_line(line, out)
+
+
+def _print_ladder(ladder: Ladder, out: "Console") -> None:
+    """The accuracy guard's rungs, in the order in which they were tried."""
+    from rich.table import Table
+    from rich.text import Text
+
+    _print_line(f"\n[bold]accuracy guard[/bold] {_markup(ladder.title)}", out)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for head in HEADS:
+        table.add_column(head, justify="left" if head in ("rung", "result") else "right", overflow="fold")
+    for row in ladder.rows:
+        table.add_row(*(Text(_encodable(clean(cell), out)) for cell in row), style="bold" if "chosen" in row[-1] else "")
+    out.print(table)
+    _print_line(f"[dim]{_markup(ladder.sensitivity)}[/dim]\n" if ladder.sensitivity else "", out)
 
 
 def _print_line(line: str, out: "Console") -> None:

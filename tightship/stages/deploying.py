@@ -9,14 +9,15 @@ import numpy as np
 
 from artifacts.arrays import load_arrays, save_arrays
 from artifacts.specs import Signature
-from artifacts.types import Arrays, Engine, ExportedFile
+from artifacts.types import Arrays, Engine, ExportedFile, TorchModel
 from benchmarks.child import Child
 from benchmarks.measure import MeasurePlan, measure
-from benchmarks.parity import CONVERSION, QUANTIZED, SIMULATED, Case, Tolerance, judge
+from benchmarks.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, judge
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
 from runtimes.registry import find
+from tightship.plan import ArtifactPlan
 from tightship.stages.job import Job
 from tightship.store import Entry, Result
 
@@ -36,10 +37,12 @@ def export(job: Job) -> Result:
         return _exported(write(model, folder))
     config = job.recipe.stage("quantize")
     assert isinstance(config, QuantizeConfig)
+    config = config.model_copy(update={"scheme": artifact.scheme})
     quantizer = QUANTIZERS[artifact.quantizer]
     calibration = Calibration(job.data.train, config, job.recipe.seed, model)
     if quantizer.works_on == "module":
-        return _exported(replace(write(replace(model, module=quantizer.load()(calibration)), folder), precision="int8"))
+        file = write(replace(model, module=quantizer.load()(calibration)), folder)
+        return _exported(replace(file, precision=artifact.scheme or "int8"))
     plain = job.work / "float"
     plain.mkdir(exist_ok=True)
     return _exported(quantizer.load()(write(model, plain), folder, calibration))
@@ -93,6 +96,14 @@ def check(job: Job) -> Result:
     return Result(f"{job.data.metric} {deployed:.4f} deployed, {state}", {"accuracy": deployed}, details)
 
 
+def made_from(job: Job, artifact: ArtifactPlan) -> TorchModel:
+    """The network that an artifact was made from: the accuracy guard keeps one of its own where it trained."""
+    from compress import checkpoint
+
+    own = job.inputs[f"export {artifact.id}"].folder / "model"
+    return checkpoint.load(own) if own.is_dir() else job.model(artifact.source)
+
+
 class _Runner:
     """Runs arrays through a child, by way of files."""
 
@@ -118,15 +129,9 @@ def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, dynamic: boo
     """Real examples at several batch sizes, and made-up ones, against the module that the file was made from."""
     import torch
 
-    from compress.qat import simulate
-
     artifact = job.step.artifact
     assert artifact is not None
-    model = job.model(artifact.source)
-    module = simulate(model) if model.ranges else model.module.eval()
-    tolerance, against = CONVERSION, "float"
-    if artifact.quantizer:
-        tolerance, against = (SIMULATED, "simulated") if model.ranges else (QUANTIZED, "float")
+    module, tolerance, against = _yardstick(job, artifact)
 
     def reference(arrays: Arrays) -> Arrays:
         from zoo.models import named_outputs
@@ -145,6 +150,27 @@ def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, dynamic: boo
     name = "blends of real examples" if artifact.quantizer else "uniform noise"
     cases.append(Case(name, False, reference(made_up), run(made_up, 16 if dynamic else 1)))
     return cases, tolerance, against
+
+
+def _yardstick(job: Job, artifact: ArtifactPlan) -> tuple[Any, Tolerance, str]:
+    """The module that a file must compute, how closely, and what to call it."""
+    from compress.qat import simulate
+    from compress.quantizers.rounding import rounded, rounds_weights
+
+    model = made_from(job, artifact)
+    if artifact.scheme is None:
+        return model.module.eval(), CONVERSION, "float"
+    config = job.recipe.stage("quantize")
+    assert isinstance(config, QuantizeConfig)
+    config = config.model_copy(update={"scheme": artifact.scheme})
+    if model.ranges:
+        return simulate(model, config), SIMULATED, "simulated"
+    tolerance = SCHEMES.get(artifact.scheme, QUANTIZED)
+    # equalised or corrected weights are not those of the model before they are rounded
+    remedied = job.inputs[f"export {artifact.id}"].result.details.get("remedied", False)
+    if rounds_weights(config) and not remedied:
+        return rounded(model, config), tolerance, "rounded weights"
+    return model.module.eval(), tolerance, "float"
 
 
 def _noise(real: Arrays) -> Arrays:
@@ -173,7 +199,7 @@ def _locate(job: Job, engine: Engine, inputs: Arrays) -> str | None:
 
     artifact = job.step.artifact
     assert artifact is not None
-    if artifact.format != "onnx" or artifact.quantizer:
+    if artifact.format not in ("onnx", "onnx-packed") or artifact.quantizer:
         return None
     return first_departure(job.model(artifact.source), engine.path, {k: v[:4] for k, v in inputs.items()})
 

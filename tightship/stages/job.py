@@ -47,6 +47,8 @@ class Shared:
     """What the steps of one run share."""
 
     recipe: Recipe
+    store: Path
+    """Where the store is: steps remember there what they measured beside their result."""
 
     @cached_property
     def data(self) -> TaskData:

@@ -2,11 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from compress.configs import DistilConfig, ModelConfig, PruneConfig, QuantizeConfig, TrainConfig
+from compress.configs import (
+    DistilConfig,
+    FactorizeConfig,
+    ModelConfig,
+    PalettizeConfig,
+    PruneConfig,
+    QuantizeConfig,
+    TrainConfig,
+)
+from runtimes.registry import find
 from tightship.plan import DATA, REFERENCE
 from tightship.stages.job import Job
 from tightship.store import Result
@@ -43,35 +53,98 @@ def start(job: Job) -> Result:
 
 
 def distil(job: Job) -> Result:
-    """Train the model from a teacher; a model without weights starts fresh."""
-    from compress.distil import distillation_loss
-    from compress.loop import Training, fit
+    """Train the model from its teachers; a model without weights starts fresh."""
+    from compress.distil import lesson
+    from compress.loop import Training, fit, subset, tensors
 
     options = dict(job.step.config)
-    fresh = options.pop("model", None)
+    fresh, taught_by = options.pop("model", None), options.pop("taught_by")
     config = DistilConfig.model_validate(options)
     before = next((name for name in job.step.needs if name not in (DATA, REFERENCE)), REFERENCE)
     model = _build(job, fresh) if fresh else job.model(before)
-    teacher = job.model(REFERENCE)
-    loss = distillation_loss(teacher.module, config.kd_weight, config.temperature, config.label_smoothing)
-    training = Training(job.data.train, config, job.recipe.seed + 1, job.work / "state", job.progress, model.masks)
-    fit(model.module, loss, training)
-    return _store(
-        job,
-        model,
-        f"distilled {config.epochs} epochs (temperature {config.temperature:g}, kd_weight {config.kd_weight:g})",
-    )
+    teachers = [_teacher(job, teacher) for teacher in taught_by]
+    seed, state = job.recipe.seed + 1, job.work / "state"
+    example, _ = tensors(job.data.train, subset(job.data.train, 2, seed))
+    with lesson(model.module, teachers, config, example, seed) as (loss, extra):
+        training = Training(job.data.train, config, seed, state, job.progress, model.masks, extra=extra)
+        fit(model.module, loss, training)
+    how = f"temperature {config.temperature:g}, kd_weight {config.kd_weight:g}"
+    if config.method != "logits":
+        how += f", {config.method} of {len(config.layers)} layers"
+    if len(teachers) > 1:
+        how += f", {len(teachers)} teachers"
+    return _store(job, model, f"distilled {config.epochs} epochs ({how})")
+
+
+def _teacher(job: Job, named: Mapping[str, Any]) -> Any:
+    from compress.distil import Network, Teacher, open_file
+
+    run = open_file(Path(named["file"])) if "file" in named else Network(job.model(named["step"]).module)
+    return Teacher(run, float(named["weight"]))
 
 
 def prune_model(job: Job) -> Result:
     """Prune in steps, fine-tuning after each."""
     from compress.pruning.steps import prune
 
-    config = PruneConfig.model_validate(job.step.config)
+    options = dict(job.step.config)
+    machine, threads = options.pop("machine", ""), options.pop("threads", 1)
+    config = PruneConfig.model_validate(options)
     before = job.model(job.step.needs[1])
+    if config.latency is not None or config.blocks is not None:
+        return _prune_blocks(job, before, config, machine, threads)
     pruned = prune(before, config, job.data.train, seed=job.recipe.seed + 2, work=job.work, progress=job.progress)
-    kind = "channels removed" if config.macs is not None else "weights zeroed"
+    kind = "weights zeroed" if config.zeroes_weights else "channels removed"
     return _store(job, pruned.model, f"{kind} by {config.criterion} in {config.steps} steps", pruned.details)
+
+
+def factorize_model(job: Job) -> Result:
+    """Split layers into pairs of lower rank, then fine-tune."""
+    from compress.factorize import factorize
+
+    options = dict(job.step.config)
+    machine, threads = options.pop("machine", ""), options.pop("threads", 1)
+    config = FactorizeConfig.model_validate(options)
+    before = job.model(job.step.needs[1])
+    measured = None
+    if config.latency_target is not None:
+        precision = "int8" if job.recipe.stage("quantize") and find(config.latency_target).quantizer else "fp32"
+        latency = _latency(job, before, config.latency_target, precision, machine, threads)
+        measured = latency.of
+    made = factorize(
+        before, config, job.data.train, seed=job.recipe.seed + 4, work=job.work, progress=job.progress, measured=measured
+    )
+    return _store(job, made.model, f"{len(made.details['layers'])} layers split into pairs of lower rank", made.details)
+
+
+def palettize_model(job: Job) -> Result:
+    """Give weights few values each, training them so."""
+    from compress.palettes import palettize
+
+    config = PalettizeConfig.model_validate(job.step.config)
+    before = job.model(job.step.needs[1])
+    made = palettize(before, config, job.data.train, seed=job.recipe.seed + 5, work=job.work, progress=job.progress)
+    kind = f"palettes of {2**config.width}" if config.kind == "kmeans" else config.kind
+    return _store(job, made.model, f"weights of {len(made.model.palettes)} layers {kind}", made.details)
+
+
+def _prune_blocks(job: Job, before: Any, config: PruneConfig, machine: str, threads: int) -> Result:
+    from compress.pruning.latency import prune_blocks
+
+    relative, split, seed = None, job.data.train, job.recipe.seed + 2
+    if config.target is not None:
+        relative = _latency(job, before, config.target, config.latency_precision, machine, threads)
+    pruned = prune_blocks(before, config, split, seed=seed, relative=relative, work=job.work, progress=job.progress)
+    kept = len(pruned.details["kept_blocks"])
+    return _store(job, pruned.model, f"{kept} blocks kept that could have left", pruned.details)
+
+
+def _latency(job: Job, start: Any, target: str, precision: str, machine: str, threads: int) -> Any:
+    """What measures networks beside `start` on a target."""
+    from tightship.costs import DeployedLatency
+
+    memory, work = job.shared.store / "costs", job.work / "costs"
+    return DeployedLatency(start, find(target), precision, job.data.train, machine, threads, memory, work)
 
 
 def quantize(job: Job) -> Result:
@@ -81,7 +154,7 @@ def quantize(job: Job) -> Result:
     config = QuantizeConfig.model_validate(job.step.config)
     before = job.model(job.step.needs[1])
     trained = train_quantized(before, config, job.data.train, seed=job.recipe.seed + 3, work=job.work, progress=job.progress)
-    simulated = _accuracy(job, simulate(trained))
+    simulated = _accuracy(job, simulate(trained, config))
     details = {"ranges": len(trained.ranges)}
     done = f"int8 QAT {config.qat_epochs} epochs, {len(trained.ranges)} ranges learned"
     # what the float weights alone would score is never deployed; the simulated figure is the stage's own

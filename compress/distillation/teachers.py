@@ -1,0 +1,172 @@
+"""Teachers: networks that nothing changes, and exported files run by their own runtime."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from artifacts.errors import ModelError, nearest
+from compress.training.batches import Inputs, first_output, widened
+
+SUFFIXES = {".onnx": "ONNX", ".pt": "TorchScript", ".ts": "TorchScript", ".torchscript": "TorchScript"}
+
+
+class Runner(Protocol):
+    """Gives the first output (N, ...) for a batch, without gradients."""
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """What the teacher says of one batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """One teacher and what its word is worth beside the others'."""
+
+    run: Runner
+    weight: float = 1.0
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    """A copy for teaching: eval mode, no gradients; the caller's network is left as it is."""
+    teacher = copy.deepcopy(module).eval()
+    for parameter in teacher.parameters():
+        parameter.requires_grad_(False)
+    return teacher
+
+
+class Network:
+    """A network as a teacher: a frozen copy, kept out of every other module so that nothing puts it in train mode."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = frozen(module)
+
+    @torch.no_grad()
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """The first output, computed where the inputs are."""
+        self.module.to(next(iter(inputs.values())).device)
+        return first_output(self.module, inputs)
+
+
+def open_file(path: Path) -> Runner:
+    """An exported file as a teacher: ONNX run by onnxruntime on the CPU, or TorchScript.
+
+    Raises:
+        ModelError: there is no such file, or nothing here can open it.
+    """
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES] if path.parent.is_dir() else []
+        hint = f"; {nearest(path.name, beside)}" if beside else ""
+        raise ModelError(f"there is no teacher file at {path}{hint}.")
+    kind = SUFFIXES.get(path.suffix)
+    if kind is None:
+        raise ModelError(f"the teacher file {path.name} is neither ONNX nor TorchScript; known: {', '.join(SUFFIXES)}.")
+    try:
+        return _Onnx(path) if kind == "ONNX" else _Scripted(path)
+    except Exception as error:
+        raise ModelError(f"the teacher file {path} cannot be opened as {kind}: {str(error).strip().splitlines()[0]}.") from None
+
+
+class _Scripted:
+    """A TorchScript file on the CPU; its weights are not copied, since nothing else holds them."""
+
+    def __init__(self, path: Path) -> None:
+        self.module: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        self.module.eval()
+
+    @torch.no_grad()
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """The first output on the device of the inputs."""
+        found = first_output(self.module, {name: x.cpu() for name, x in inputs.items()})
+        return found.to(next(iter(inputs.values())).device)
+
+
+class _Onnx:
+    """An ONNX file in onnxruntime; inputs are matched by name, or by order where the file calls them otherwise."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # idle threads that spin would take the processor from the training step
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.path, self.specs = path, self.session.get_inputs()
+        first = self.specs[0].shape[0] if self.specs and self.specs[0].shape else None
+        self.batch: int | None = first if isinstance(first, int) else None
+        self.output: str = self.session.get_outputs()[0].name
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """The first output on the device of the inputs."""
+        if len(inputs) != len(self.specs):
+            raise ModelError(f"the teacher file {self.path.name} takes {len(self.specs)} inputs; the task has {len(inputs)}.")
+        by_order = dict(zip((s.name for s in self.specs), inputs, strict=True))
+        arrays = {}
+        for spec in self.specs:
+            tensor = inputs[spec.name if spec.name in inputs else by_order[spec.name]]
+            arrays[spec.name] = tensor.detach().cpu().numpy().astype(_dtype(spec.type), copy=False)
+        parts = [self._run(part) for part in _parts(arrays, self.batch)]
+        count = len(next(iter(inputs.values())))
+        return widened(torch.from_numpy(np.concatenate(parts)[:count]).to(next(iter(inputs.values())).device))
+
+    def _run(self, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        try:
+            outputs: list[NDArray[Any]] = self.session.run([self.output], arrays)
+        except Exception as error:
+            raise ModelError(f"the teacher file {self.path.name} refuses the task's inputs: {error}.") from None
+        return outputs[0]
+
+
+def _dtype(name: str) -> str:
+    """NumPy's name of `tensor(float)` and its like."""
+    inner = name.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(inner, inner)
+
+
+def _parts(arrays: dict[str, NDArray[Any]], size: int | None) -> Iterator[dict[str, NDArray[Any]]]:
+    """The batch in pieces of the size that the file was exported for, the last one filled up with its last example."""
+    count = len(next(iter(arrays.values())))
+    if size is None:
+        yield arrays
+        return
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
+        yield {name: array[rows] for name, array in arrays.items()}
+
+
+def as_teachers(teacher: nn.Module | Sequence[Teacher]) -> list[Teacher]:
+    """One network, or several teachers with their weights normalised to a sum of one.
+
+    Raises:
+        ModelError: there is no teacher.
+    """
+    if isinstance(teacher, nn.Module):
+        return [Teacher(Network(teacher))]
+    if not teacher:
+        raise ModelError("distillation needs a teacher; none was given.")
+    total = sum(t.weight for t in teacher)
+    return [Teacher(t.run, t.weight / total) for t in teacher]
+
+
+def check_outputs(student: nn.Module, teachers: Sequence[Teacher], example: Inputs, apply: Callable[..., Tensor]) -> None:
+    """Refuse teachers whose first output has another shape than the student's.
+
+    Raises:
+        ModelError: names both shapes.
+    """
+    wanted = tuple(apply(student, example).shape[1:])
+    for number, teacher in enumerate(teachers, 1):
+        found = tuple(teacher.run(example).shape[1:])
+        if found != wanted:
+            which = f"teacher {number}" if len(teachers) > 1 else "the teacher"
+            raise ModelError(
+                f"{which} gives outputs of shape {found} per example and the student {wanted}; "
+                "take a teacher of the same task and classes."
+            )

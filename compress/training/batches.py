@@ -1,0 +1,83 @@
+"""From a split to tensors, and from a network to its first output."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from artifacts.errors import DataError
+from artifacts.types import Split
+
+Inputs = dict[str, Tensor]
+LOW_PRECISION = (torch.bfloat16, torch.float16)
+
+
+class Mixed(NamedTuple):
+    """The targets of a batch whose examples are mixtures of two: `share` of the first, the rest of the second."""
+
+    first: Tensor
+    second: Tensor
+    share: Tensor
+    """A scalar, 0..1."""
+
+
+Targets = Tensor | Mixed
+"""Class numbers (N,) or real values (N, ...), or class numbers of two mixed batches."""
+
+
+def subset(split: Split, count: int | None, seed: int) -> NDArray[np.int64]:
+    """`count` example indices, a fixed draw; all of them, in order, by default."""
+    if count is None or count >= len(split):
+        return np.arange(len(split))
+    return np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
+
+
+def tensors(split: Split, indices: NDArray[np.int64]) -> tuple[Inputs, Tensor]:
+    """One batch of a split as tensors."""
+    inputs, targets = split.batch(indices)
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}, torch.from_numpy(np.asarray(targets))
+
+
+def first_output(module: nn.Module, inputs: Inputs) -> Tensor:
+    """The first output of a network; in float32 if mixed precision made it narrower, so that losses are exact."""
+    outputs = module(*inputs.values())
+    if not isinstance(outputs, Tensor):
+        outputs = next(iter(outputs.values() if isinstance(outputs, Mapping) else outputs))
+    return widened(outputs)
+
+
+def widened(outputs: Tensor) -> Tensor:
+    """The tensor in float32 if it is narrower."""
+    return outputs.float() if outputs.dtype in LOW_PRECISION else outputs
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a network's tensors are; the CPU if it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+@torch.no_grad()
+def predict(module: nn.Module, split: Split, batch_size: int = 256, indices: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """The first output of a network in eval mode over a split (or the examples at `indices`), (N, ...).
+
+    The network's mode is restored.
+
+    Raises:
+        DataError: there are no examples.
+    """
+    chosen = np.arange(len(split)) if indices is None else indices
+    if not len(chosen):
+        raise DataError("the split is empty.")
+    training, device = module.training, device_of(module)
+    module.eval()
+    parts = []
+    for start in range(0, len(chosen), batch_size):
+        inputs, _ = tensors(split, chosen[start : start + batch_size])
+        parts.append(first_output(module, {name: x.to(device) for name, x in inputs.items()}).cpu().numpy())
+    module.train(training)
+    return np.concatenate(parts)

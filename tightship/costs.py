@@ -1,0 +1,97 @@
+"""What networks cost where they will run: exported, quantized and timed there, beside the network that they came from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifacts.files import sha256_json, write_atomic
+from artifacts.types import Engine, Split, TorchModel
+from benchmarks.measure import MeasurePlan, measure
+from compress.configs import QuantizeConfig
+from compress.edits import edit_to_json
+from compress.quantizers import QUANTIZERS, Calibration
+from export.registry import FORMATS
+from runtimes.registry import Target
+from tightship.store import code_digest, versions
+
+PACKAGES = ("artifacts", "zoo", "compress", "export", "runtimes", "benchmarks")
+AT_ONCE = 6
+"""Engines that are open at the same time, each in a process of its own."""
+CALIBRATION = QuantizeConfig(calibration_samples=4)
+"""Ranges do not change how long an integer kernel takes."""
+
+
+@dataclass(frozen=True)
+class DeployedLatency:
+    """Latencies as shares of `start`'s, on a target and in a precision; remembered in `memory` by structure, not weights."""
+
+    start: TorchModel
+    target: Target
+    precision: str
+    split: Split
+    machine: str
+    """The fingerprint of this machine."""
+    threads: int
+    memory: Path
+    work: Path
+
+    def __call__(self, models: Sequence[TorchModel]) -> list[float]:
+        """One share for each network; several are timed interleaved with `start`, a single one in more processes."""
+        keys = [self._key(m) for m in models]
+        missing = {key: m for key, m in zip(keys, models, strict=True) if not self._file(key).is_file()}
+        waiting = list(missing.items())
+        for begin in range(0, len(waiting), AT_ONCE):
+            self._time(dict(waiting[begin : begin + AT_ONCE]), processes=3 if len(models) == 1 else 2)
+        return [float(json.loads(self._file(key).read_text())["share"]) for key in keys]
+
+    def of(self, model: TorchModel) -> float:
+        """The share of one network."""
+        return self([model])[0]
+
+    def _file(self, key: str) -> Path:
+        return self.memory / f"{key}.json"
+
+    def _key(self, model: TorchModel) -> str:
+        def structure(m: TorchModel) -> Any:
+            return [m.ref.zoo, m.ref.factory, dict(m.ref.options), [edit_to_json(e) for e in m.edits]]
+
+        return sha256_json({
+            "model": structure(model), "start": structure(self.start), "target": self.target.name,
+            "precision": self.precision, "machine": self.machine, "threads": self.threads,
+            "code": code_digest(PACKAGES), "versions": versions(self.target.libraries),
+        })  # fmt: skip
+
+    def _time(self, models: dict[str, TorchModel], processes: int) -> None:
+        engines = {"start": self._engine("start", self.start)}
+        engines |= {key: self._engine(key, model) for key, model in models.items()}
+        example = self.split.batch(np.arange(1))[0]
+        plan = MeasurePlan(processes, blocks=8, block_seconds=0.1, threads=self.threads, throughput_batch=1)
+        found = measure(engines, example, plan, self.work / "timing")
+        for key in models:
+            # paired by round, so that a machine that slows down slows both
+            shares = [m / s for m, s in zip(found[key].medians, found["start"].medians, strict=True)]
+            ms = {"ms": float(np.median(found[key].medians)), "start_ms": float(np.median(found["start"].medians))}
+            self.memory.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._file(key), json.dumps({"share": float(np.median(shares)), **ms}))
+
+    def _engine(self, name: str, model: TorchModel) -> Engine:
+        folder = self.work / "engines" / name[:16]
+        made = folder / "engine"
+        made.mkdir(parents=True, exist_ok=True)
+        return self.target.runtime().build(self._exported(model, folder), made)
+
+    def _exported(self, model: TorchModel, folder: Path) -> Any:
+        write = FORMATS[self.target.formats[0]].load()
+        for name in ("plain", "final"):
+            (folder / name).mkdir(exist_ok=True)
+        if self.precision == "fp32":
+            return write(model, folder / "final")
+        assert self.target.quantizer is not None
+        quantizer, calibration = QUANTIZERS[self.target.quantizer], Calibration(self.split, CALIBRATION, 0, model)
+        if quantizer.works_on == "module":
+            return write(replace(model, module=quantizer.load()(calibration)), folder / "final")
+        return quantizer.load()(write(model, folder / "plain"), folder / "final", calibration)
