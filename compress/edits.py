@@ -29,7 +29,7 @@ def replay(module: nn.Module, edits: Sequence[Edit], example: Arrays) -> None:
         if isinstance(edit, Drop):
             drop(module, edit)
         else:
-            from compress.lowrank import split
+            from compress.factorization.pairs import split
 
             split(module, edit)
 

@@ -24,8 +24,9 @@ from benchmarks.measure import Measured
 from benchmarks.statistics import curve, interval, quantile
 from runtimes.registry import find
 from tightship.gate import decide, guard_gate, judge
-from tightship.plan import DATA, MEASURE, REFERENCE, ArtifactPlan, Plan
+from tightship.plan import Plan
 from tightship.recipe import Recipe
+from tightship.steps import DATA, MEASURE, REFERENCE, ArtifactPlan
 from tightship.store import Entry
 
 REFERENCE_ID = "torch-cpu/reference"

@@ -1,9 +1,10 @@
 """Which files a target gets: fp32, and the schemes of quantization that it is asked for and can run."""
 
-from artifacts.errors import RequestError
+from artifacts.errors import RecipeError, RequestError
 from compress.configs import QuantizeConfig
-from runtimes.registry import Target, running
+from runtimes.registry import TARGETS, Target, find, running
 from tightship.recipe import Recipe, TargetConfig
+from tightship.steps import REFERENCE, ArtifactPlan
 
 
 def wanted_precisions(target: Target, wanted: TargetConfig, recipe: Recipe) -> tuple[str, ...]:
@@ -33,3 +34,65 @@ def wanted_precisions(target: Target, wanted: TargetConfig, recipe: Recipe) -> t
         if quantize is None:
             raise RequestError(f"target {target.name} asks for {scheme}, but `compress` has no `quantize`; add one.")
     return precisions
+
+
+def plan_artifacts(
+    recipe: Recipe, float_model: str, trained: str | None, skipped: frozenset[str] = frozenset()
+) -> tuple[ArtifactPlan, ...]:
+    """Every file that the recipe's targets call for, the reference in PyTorch eager first."""
+    made = [ArtifactPlan("torch-cpu/reference", "torch-cpu", "module", "fp32", "reference", REFERENCE, None)]
+    for wanted in recipe.targets:
+        if wanted.name not in skipped:
+            made += _for_target(find(wanted.name), wanted, recipe, float_model, trained)
+    return tuple(made)
+
+
+def _for_target(
+    target: Target, wanted: TargetConfig, recipe: Recipe, float_model: str, trained: str | None
+) -> list[ArtifactPlan]:
+    made = []
+    precisions = wanted_precisions(target, wanted, recipe)
+    if "fp32" in precisions:
+        for at, name in enumerate(target.formats):
+            precision = "fp32" if at == 0 else f"fp32-{name.rpartition('-')[2]}"
+            made.append(_artifact(target, _packed(name, target, recipe), precision, float_model, None))
+    for scheme in precisions:
+        if scheme == "fp32":
+            continue
+        int8 = "int8-guard" if guarded(recipe) else "int8-ptq"
+        made.append(_artifact(target, target.formats[0], int8 if scheme == "int8" else scheme, float_model, scheme))
+        if scheme == "int8" and trained and target.qat:
+            made.append(_artifact(target, target.formats[0], "int8-qat", trained, scheme))
+    if wanted.stock:
+        made.append(_stock(target, recipe))
+    return made
+
+
+def _stock(target: Target, recipe: Recipe) -> ArtifactPlan:
+    """The reference in int8 as the runtime's own tools make it."""
+    if target.stock is None or recipe.stage("quantize") is None:
+        known = ", ".join(t.name for t in TARGETS.values() if t.stock)
+        raise RecipeError(
+            f"target {target.name!r} asks for a stock int8 file, which needs a `quantize` stage and one of {known}; "
+            "leave out `stock`."
+        )
+    format_name, quantizer = target.stock
+    name = f"{target.name}/int8-stock"
+    return ArtifactPlan(name, target.name, format_name, "int8-stock", "stock", REFERENCE, quantizer, "int8")
+
+
+def _packed(name: str, target: Target, recipe: Recipe) -> str:
+    """The format to write: ONNX Runtime unpacks palettes as it opens the file, which other readers of ONNX may not."""
+    return "onnx-packed" if name == "onnx" and target.name.startswith("onnxruntime") and recipe.stage("palettize") else name
+
+
+def _artifact(target: Target, format_name: str, precision: str, source: str, scheme: str | None) -> ArtifactPlan:
+    quantizer = target.lowering(scheme) if scheme else None
+    name = f"{target.name}/{precision}"
+    return ArtifactPlan(name, target.name, format_name, precision, "compressed", source, quantizer, scheme)
+
+
+def guarded(recipe: Recipe) -> bool:
+    """Whether the accuracy guard makes the int8 files."""
+    quantize = recipe.stage("quantize")
+    return isinstance(quantize, QuantizeConfig) and quantize.accuracy_drop is not None

@@ -3,58 +3,23 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from artifacts.errors import ModelError, RecipeError, nearest
+from artifacts.errors import ModelError, nearest
 from artifacts.files import sha256_file, sha256_json
 from compress.configs import DistilConfig, FactorizeConfig, ModelConfig, PruneConfig, QuantizeConfig
 from compress.configs.train import FinetuneConfig
 from compress.quantizers import QUANTIZERS
 from compress.quantizers.isa import instructions
 from export.registry import FORMATS
-from runtimes.registry import TARGETS, Target, find
-from tightship.lowering import wanted_precisions
-from tightship.recipe import Recipe, Stage, TargetConfig
+from runtimes.registry import find
+from tightship.lowering import guarded, plan_artifacts
+from tightship.recipe import Recipe, Stage
+from tightship.steps import COMPRESSING, DATA, EVERYTHING, MEASURE, REFERENCE, TRAINED, TRAINING, ArtifactPlan, Step
 from tightship.store import Store, code_digest, versions
 from zoo import registry
 from zoo.data import fingerprint
 from zoo.factories import source_files
-
-TRAINING = ("torch", "torch-pruning", "numpy", "accelerate")
-COMPRESSING = ("artifacts", "zoo", "compress")
-EVERYTHING = (*COMPRESSING, "export", "runtimes", "benchmarks")
-TRAINED = ("start", "distil", "prune", "factorize", "palettize", "quantize", "guard")
-DATA, REFERENCE, MEASURE = "data", "reference", "measure"
-
-
-@dataclass(frozen=True)
-class ArtifactPlan:
-    """One file that will be made for one target."""
-
-    id: str
-    target: str
-    format: str
-    precision: str
-    """fp32, int8-ptq, int8-qat or int8-guard; `-script` marks a second format of the same precision."""
-    role: Literal["reference", "stock", "compressed"]
-    source: str
-    """The step whose network it is made from."""
-    quantizer: str | None
-    scheme: str | None = None
-    """The scheme of quantization, where there is one."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage of the run."""
-
-    name: str
-    kind: str
-    config: Mapping[str, Any]
-    needs: tuple[str, ...]
-    libraries: tuple[str, ...]
-    packages: tuple[str, ...]
-    artifact: ArtifactPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -179,62 +144,6 @@ def _model_config(model: ModelConfig) -> dict[str, Any]:
     return config
 
 
-def plan_artifacts(
-    recipe: Recipe, float_model: str, trained: str | None, skipped: frozenset[str] = frozenset()
-) -> tuple[ArtifactPlan, ...]:
-    """Every file that the recipe's targets call for, the reference in PyTorch eager first."""
-    made = [ArtifactPlan("torch-cpu/reference", "torch-cpu", "module", "fp32", "reference", REFERENCE, None)]
-    for wanted in recipe.targets:
-        if wanted.name not in skipped:
-            made += _for_target(find(wanted.name), wanted, recipe, float_model, trained)
-    return tuple(made)
-
-
-def _for_target(
-    target: Target, wanted: TargetConfig, recipe: Recipe, float_model: str, trained: str | None
-) -> list[ArtifactPlan]:
-    made = []
-    precisions = wanted_precisions(target, wanted, recipe)
-    if "fp32" in precisions:
-        for at, name in enumerate(target.formats):
-            precision = "fp32" if at == 0 else f"fp32-{name.rpartition('-')[2]}"
-            made.append(_artifact(target, _packed(name, target, recipe), precision, float_model, None))
-    for scheme in precisions:
-        if scheme == "fp32":
-            continue
-        int8 = "int8-guard" if _guarded(recipe) else "int8-ptq"
-        made.append(_artifact(target, target.formats[0], int8 if scheme == "int8" else scheme, float_model, scheme))
-        if scheme == "int8" and trained and target.qat:
-            made.append(_artifact(target, target.formats[0], "int8-qat", trained, scheme))
-    if wanted.stock:
-        made.append(_stock(target, recipe))
-    return made
-
-
-def _stock(target: Target, recipe: Recipe) -> ArtifactPlan:
-    """The reference in int8 as the runtime's own tools make it."""
-    if target.stock is None or recipe.stage("quantize") is None:
-        known = ", ".join(t.name for t in TARGETS.values() if t.stock)
-        raise RecipeError(
-            f"target {target.name!r} asks for a stock int8 file, which needs a `quantize` stage and one of {known}; "
-            "leave out `stock`."
-        )
-    format_name, quantizer = target.stock
-    name = f"{target.name}/int8-stock"
-    return ArtifactPlan(name, target.name, format_name, "int8-stock", "stock", REFERENCE, quantizer, "int8")
-
-
-def _packed(name: str, target: Target, recipe: Recipe) -> str:
-    """The format to write: ONNX Runtime unpacks palettes as it opens the file, which other readers of ONNX may not."""
-    return "onnx-packed" if name == "onnx" and target.name.startswith("onnxruntime") and recipe.stage("palettize") else name
-
-
-def _artifact(target: Target, format_name: str, precision: str, source: str, scheme: str | None) -> ArtifactPlan:
-    quantizer = target.lowering(scheme) if scheme else None
-    name = f"{target.name}/{precision}"
-    return ArtifactPlan(name, target.name, format_name, precision, "compressed", source, quantizer, scheme)
-
-
 def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
     config: dict[str, Any] = {"format": artifact.format, "precision": artifact.precision}
     libraries = FORMATS[artifact.format].libraries
@@ -247,15 +156,10 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
             "scheme": artifact.scheme,
         }
         libraries += QUANTIZERS[artifact.quantizer].libraries
-        if _guarded(recipe) and artifact.scheme == "int8" and artifact.role == "compressed":
+        if guarded(recipe) and artifact.scheme == "int8" and artifact.role == "compressed":
             return _guard(artifact, recipe, {**config, **quantize.model_dump(mode="json")}, libraries)
     packages = (*COMPRESSING, "export")
     return Step(f"export {artifact.id}", "export", config, (DATA, artifact.source), libraries, packages, artifact)
-
-
-def _guarded(recipe: Recipe) -> bool:
-    quantize = recipe.stage("quantize")
-    return isinstance(quantize, QuantizeConfig) and quantize.accuracy_drop is not None
 
 
 def _guard(artifact: ArtifactPlan, recipe: Recipe, config: dict[str, Any], libraries: tuple[str, ...]) -> Step:

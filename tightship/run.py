@@ -19,11 +19,12 @@ from runtimes.probe import probe
 from runtimes.registry import Target, find
 from tightship.chain import check_chain
 from tightship.evidence import assemble, lay_out
-from tightship.plan import Plan, Step, make_plan
+from tightship.plan import Plan, make_plan
 from tightship.progress import Progress
 from tightship.recipe import Recipe
 from tightship.stages import deploying, guarding, training
 from tightship.stages.job import Job, Shared
+from tightship.steps import Step
 from tightship.store import Entry, Result, Store, versions
 
 STAGES: dict[str, Callable[[Job], Result]] = {

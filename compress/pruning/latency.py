@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from artifacts.errors import ModelError
 from artifacts.files import staged, write_json
 from artifacts.types import Arrays, Split, TorchModel
@@ -137,14 +139,22 @@ class _Search:
 
     def race(self, split: Split) -> State | None:
         """The best of several choices after short trainings; none if not one of them is within the limit as measured."""
-        self.progress(0.3, "choosing what to race")
-        states = finalists(self.table, self.damage, self.kinds, self.limit, self.config.finalists - 1)
-        self.progress(0.35, "choosing blocks and widths")
-        chosen = choose(self.table, self.damage, self.limit)
-        states = list(dict.fromkeys([*([chosen] if chosen else []), *states]))
-        shares = self._measured(states)
-        fitting = [s for s, share in zip(states, shares, strict=True) if share <= self.limit]
-        self.details["tries"] = [self._described(s, share) for s, share in zip(states, shares, strict=True)]
+        limit, fitting, tries = self.limit, list[State](), list[dict[str, Any]]()
+        for _ in range(TRIES):
+            self.progress(0.3, "choosing what to race")
+            states = finalists(self.table, self.damage, self.kinds, limit, self.config.finalists - 1)
+            self.progress(0.35, "choosing blocks and widths")
+            chosen = choose(self.table, self.damage, limit)
+            states = list(dict.fromkeys([*([chosen] if chosen else []), *states]))
+            if not states:
+                break
+            shares = self._measured(states)
+            tries += [self._described(s, share) for s, share in zip(states, shares, strict=True)]
+            fitting = [s for s, share in zip(states, shares, strict=True) if share <= self.limit]
+            if len(fitting) >= len(states) / 2:
+                break
+            limit *= MARGIN * self.limit / float(np.median(shares))
+        self.details["tries"] = tries
         if not fitting:
             return None
         state, self.details["race"] = race(fitting, self.damage, self.config, split, self.example, self.seed, self.progress)
@@ -163,7 +173,8 @@ class _Search:
             if share <= self.limit:
                 self.details["tries"] = tries
                 return state
-            limit *= MARGIN * self.limit / share
+            # a choice that saved more than it had to would be made again
+            limit = MARGIN * min(limit * self.limit / share, self.table.left(state))
         least = f"; the least that was measured is {min(t['measured'] for t in tries):.3f}" if tries else ""
         goal = f"{self.config.latency} of the latency on {self.config.target}"
         raise ModelError(f"pruning cannot reach {goal}{least}; raise 'latency'.")

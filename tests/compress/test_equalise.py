@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from artifacts.errors import ModelError
-from compress.bias_correction import correct
-from compress.equalise import equalise, layer_name, layers, pairs, parameter
 from compress.fakequant import weight_fake_quantize
 from compress.fold import fold
-from compress.refold import refold
+from compress.guarding.bias_correction import correct
+from compress.guarding.equalise import equalise, layer_name, layers, pairs, parameter
+from compress.guarding.refold import refold
 from zoo.mobilenet import mobilenet
 
 

@@ -8,17 +8,17 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-import compress.factorize
+import compress.factorization.factorize
 from artifacts.errors import IntegrityError, ModelError
 from artifacts.types import Factor
 from compress import checkpoint
 from compress.configs import FactorizeConfig, PruneConfig
 from compress.counting import macs
-from compress.factorize import factorize
+from compress.factorization.factorize import factorize
+from compress.factorization.pairs import matrix, pair_of, split
+from compress.factorization.ranks import survey
 from compress.loop import Training
-from compress.lowrank import matrix, pair_of, split
 from compress.pruning.steps import prune
-from compress.ranks import survey
 
 QUICK = {"finetune_epochs": 1, "examples": 128, "align": 2}
 LAYERS = [
@@ -116,7 +116,7 @@ class Awkward(nn.Module):
 
 
 def test_what_cannot_be_split_is_left_whole_with_the_reason(digits, wrap):
-    from compress.factorize import _split_layers
+    from compress.factorization.factorize import _split_layers
 
     model = wrap(Awkward(), (8, 6, 6))
     example = {"x": np.random.default_rng(0).normal(size=(2, 8, 6, 6)).astype(np.float32)}
@@ -173,7 +173,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("share", [0.05, 0.6])
 def test_a_killed_run_ends_with_the_same_weights(digits, tiny, tmp_path, monkeypatch, share):
-    monkeypatch.setattr(compress.factorize, "Training", partial(Training, every_seconds=0))
+    monkeypatch.setattr(compress.factorization.factorize, "Training", partial(Training, every_seconds=0))
     config = FactorizeConfig(energy=0.7, **QUICK)
     undisturbed = factorize(tiny, config, digits.train, seed=0)
 

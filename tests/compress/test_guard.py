@@ -5,8 +5,8 @@ import pytest
 
 from artifacts.errors import DataError, ModelError
 from compress.configs import QuantizeConfig
-from compress.guard import Attempt, Ladder, Rung
-from compress.sensitivity import LayerSensitivity, rank, sqnr
+from compress.guarding.ladder import Attempt, Ladder, Rung
+from compress.guarding.sensitivity import LayerSensitivity, rank, sqnr
 
 LAYERS = ["a", "b", "c", "d", "e", "f"]
 FREE = ["minmax", "percentile 99.99", "percentile 99.9", "entropy", "mse"]

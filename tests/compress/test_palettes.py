@@ -8,14 +8,14 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-import compress.palettes
+import compress.palettization.palettes
 from artifacts.errors import ModelError
 from artifacts.types import Palette
 from compress import checkpoint
 from compress.configs import PalettizeConfig
 from compress.loop import Training, predict
-from compress.lowbit import LowBit, binary, ternary
-from compress.palettes import Shared, assign, choose, distinct, kmeans, palettize
+from compress.palettization.lowbit import LowBit, binary, ternary
+from compress.palettization.palettes import Shared, assign, choose, distinct, kmeans, palettize
 from compress.pruning.unstructured import mask_to
 from zoo.metrics import score
 
@@ -131,7 +131,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("config", [PalettizeConfig(bits=3, **QUICK), PalettizeConfig(kind="binary", **QUICK)])
 def test_a_killed_run_ends_with_the_same_weights(digits, tiny, tmp_path, monkeypatch, config):
-    monkeypatch.setattr(compress.palettes, "Training", partial(Training, every_seconds=0))
+    monkeypatch.setattr(compress.palettization.palettes, "Training", partial(Training, every_seconds=0))
     undisturbed = palettize(tiny, config, digits.train, seed=0)
 
     def progress(done, message):

@@ -13,8 +13,8 @@ from torch import nn
 import export.onnx as plain
 import export.packing as packing
 from artifacts.types import Palette
-from compress.lowbit import binary, ternary
-from compress.palettes import Shared
+from compress.palettization.lowbit import binary, ternary
+from compress.palettization.palettes import Shared
 from export.indices import Writer, encode, row_scale
 
 KINDS = {f"{bits} bit": Palette("kmeans", bits) for bits in range(1, 9)} | {

@@ -6,7 +6,7 @@ import pytest
 
 from artifacts.errors import RecipeError
 from artifacts.evidence import read_evidence
-from tightship.plan import plan_artifacts
+from tightship.lowering import plan_artifacts
 from tightship.recipe import parse_recipe
 
 RECIPE = """

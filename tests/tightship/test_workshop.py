@@ -9,7 +9,7 @@ import torch
 from artifacts.types import ModelRef, TorchModel
 from compress import checkpoint
 from compress.configs import QuantizeConfig, TrainConfig
-from compress.guard import Rung
+from compress.guarding.ladder import Rung
 from compress.loop import Training, fit, task_loss
 from compress.qat import simulate
 from runtimes.registry import find

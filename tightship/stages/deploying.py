@@ -17,8 +17,8 @@ from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
 from runtimes.registry import find
-from tightship.plan import ArtifactPlan
 from tightship.stages.job import Job
+from tightship.steps import ArtifactPlan
 from tightship.store import Entry, Result
 
 SELFTEST_EXAMPLES = 8

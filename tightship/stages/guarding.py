@@ -10,8 +10,8 @@ from typing import Any
 
 from artifacts.files import sha256_json, staged, write_json
 from compress.configs import QuantizeConfig
-from compress.guard import Attempt, Climbed, Ladder, Rung
-from compress.sensitivity import LayerSensitivity
+from compress.guarding.ladder import Attempt, Climbed, Ladder, Rung
+from compress.guarding.sensitivity import LayerSensitivity
 from runtimes.registry import Target, find
 from tightship.stages.job import Job
 from tightship.stages.workshop import Workshop

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tightship.plan import Step
 from tightship.recipe import Recipe
+from tightship.steps import Step
 from tightship.store import Entry
 from zoo.data import load_data
 from zoo.splits import TaskData

@@ -17,8 +17,8 @@ from compress.configs import (
     TrainConfig,
 )
 from runtimes.registry import find
-from tightship.plan import DATA, REFERENCE
 from tightship.stages.job import Job
+from tightship.steps import DATA, REFERENCE
 from tightship.store import Result
 
 
@@ -100,7 +100,7 @@ def prune_model(job: Job) -> Result:
 
 def factorize_model(job: Job) -> Result:
     """Split layers into pairs of lower rank, then fine-tune."""
-    from compress.factorize import factorize
+    from compress.factorization.factorize import factorize
 
     options = dict(job.step.config)
     machine, threads = options.pop("machine", ""), options.pop("threads", 1)
@@ -119,7 +119,7 @@ def factorize_model(job: Job) -> Result:
 
 def palettize_model(job: Job) -> Result:
     """Give weights few values each, training them so."""
-    from compress.palettes import palettize
+    from compress.palettization.palettes import palettize
 
     config = PalettizeConfig.model_validate(job.step.config)
     before = job.model(job.step.needs[1])

@@ -15,10 +15,10 @@ from artifacts.errors import ModelError
 from artifacts.types import Arrays, ExportedFile, Split, TorchModel
 from benchmarks.child import Child
 from compress.fold import fold, operator
-from compress.guard import Rung, remedied
+from compress.guarding.ladder import Rung, remedied
+from compress.guarding.sensitivity import LayerSensitivity, layer_names, rank
 from compress.loop import predict, subset
 from compress.quantizers import QUANTIZERS, Calibration
-from compress.sensitivity import LayerSensitivity, layer_names, rank
 from export.registry import FORMATS
 from runtimes.registry import Target
 from zoo.metrics import score

@@ -13,12 +13,12 @@ import torch
 
 from artifacts.errors import ModelError, RequestError
 from artifacts.types import Split, TorchModel
-from compress.bias_correction import correct
 from compress.configs import QuantizeConfig
-from compress.equalise import equalise
 from compress.fold import fold
+from compress.guarding.bias_correction import correct
+from compress.guarding.equalise import equalise
+from compress.guarding.refold import refold
 from compress.loop import subset, tensors
-from compress.refold import refold
 
 Remedy = Literal["equalise", "correct"]
 

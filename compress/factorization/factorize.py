@@ -20,9 +20,9 @@ from compress.configs import FactorizeConfig
 from compress.counting import count
 from compress.distil import distillation_loss
 from compress.edits import put
+from compress.factorization.pairs import pair_of
+from compress.factorization.ranks import Candidate, run, survey
 from compress.loop import Progress, Training, fit, silent, subset
-from compress.lowrank import pair_of
-from compress.ranks import Candidate, run, survey
 
 CLOSE = 1e-3
 """Largest difference, in units of the output's spread, between a pair and the layer with its weight cut to that rank."""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from compress.equalise import layers, parameter
 from compress.fakequant import weight_fake_quantize
 from compress.fold import operator
+from compress.guarding.equalise import layers, parameter
 
 
 @torch.no_grad()

@@ -20,9 +20,9 @@ from artifacts.types import Arrays, Palette, Split, TorchModel
 from compress.configs import PalettizeConfig
 from compress.counting import LAYERS, prunable
 from compress.distil import distillation_loss
+from compress.factorization.ranks import called, owners_of
 from compress.loop import Progress, Training, fit, silent, subset
-from compress.lowbit import LowBit, straight_through
-from compress.ranks import called, owners_of
+from compress.palettization.lowbit import LowBit, straight_through
 
 ROUNDS = 40
 """Rounds of k-means at the start."""

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from artifacts.errors import ModelError
-from compress.equalise import layer_name, layers, parameter
 from compress.fold import operator
+from compress.guarding.equalise import layer_name, layers, parameter
 from zoo.models import named_outputs
 
 NORMS = nn.modules.batchnorm._BatchNorm

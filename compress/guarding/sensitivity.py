@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.types import TorchModel
-from compress.equalise import layer_name, layers
 from compress.fold import fold
+from compress.guarding.equalise import layer_name, layers
 
 MOST_DB = 200.0
 """What two equal outputs are said to be apart: evidence holds no infinity."""

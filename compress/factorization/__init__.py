@@ -1,0 +1,1 @@
+"""Low rank: layers become pairs of thinner ones."""

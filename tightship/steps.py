@@ -1,0 +1,41 @@
+"""What a plan is made of: steps, and the files that some of them make. Imports nothing heavy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+TRAINING = ("torch", "torch-pruning", "numpy", "accelerate")
+COMPRESSING = ("artifacts", "zoo", "compress")
+EVERYTHING = (*COMPRESSING, "export", "runtimes", "benchmarks")
+TRAINED = ("start", "distil", "prune", "factorize", "palettize", "quantize", "guard")
+DATA, REFERENCE, MEASURE = "data", "reference", "measure"
+
+
+@dataclass(frozen=True)
+class ArtifactPlan:
+    """One file that will be made for one target."""
+
+    id: str
+    target: str
+    format: str
+    precision: str
+    """fp32, int8-ptq, int8-qat or int8-guard; `-script` marks a second format of the same precision."""
+    role: Literal["reference", "stock", "compressed"]
+    source: str
+    """The step whose network it is made from."""
+    quantizer: str | None
+    scheme: str | None = None
+    """The scheme of quantization, where there is one."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the run."""
+
+    name: str
+    kind: str
+    config: Mapping[str, Any]
+    needs: tuple[str, ...]
+    libraries: tuple[str, ...]
+    packages: tuple[str, ...]
+    artifact: ArtifactPlan | None = None
