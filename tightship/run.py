@@ -22,7 +22,7 @@ from tightship.evidence import assemble, lay_out
 from tightship.plan import Plan, make_plan
 from tightship.progress import Progress
 from tightship.recipe import Recipe
-from tightship.stages import deploying, guarding, training
+from tightship.stages import deploying, training
 from tightship.stages.job import Job, Shared
 from tightship.steps import Step
 from tightship.store import Entry, Result, Store, versions
@@ -36,7 +36,7 @@ STAGES: dict[str, Callable[[Job], Result]] = {
     "palettize": training.palettize_model,
     "quantize": training.quantize,
     "export": deploying.export,
-    "guard": guarding.guard,
+    "guard": deploying.export_guarded,
     "check": deploying.check,
     "measure": deploying.measure_all,
 }
