@@ -3,7 +3,8 @@
 from artifacts.errors import RecipeError, RequestError
 from compress.configs import QuantizeConfig
 from runtimes.registry import TARGETS, Target, find, running
-from tightship.recipe import Recipe, TargetConfig
+from tightship.recipe import Recipe
+from tightship.sections import TargetConfig
 from tightship.steps import REFERENCE, ArtifactPlan
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tightship.recipe import STAGES, Recipe, TargetConfig
+from tightship.recipe import STAGES, Recipe
+from tightship.sections import TargetConfig
 
 
 def recipe_schema() -> dict[str, Any]:

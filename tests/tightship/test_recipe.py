@@ -169,7 +169,7 @@ def test_a_recipe_that_is_missing_or_no_text_is_refused(tmp_path, refusal):
 
 def test_every_limit_has_a_gate_and_every_gate_a_limit():
     from tightship.gate import GATES
-    from tightship.recipe import GatesConfig
+    from tightship.sections import GatesConfig
 
     assert set(GATES) == set(GatesConfig.model_fields)
     assert math.isfinite(GatesConfig(speedup=1.5).limits()["speedup"])

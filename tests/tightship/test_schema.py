@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tightship.recipe import GatesConfig
+from tightship.sections import GatesConfig
 from tightship.yaml_reader import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
