@@ -24,14 +24,14 @@ def removable(module: nn.Module, example: Arrays) -> tuple[list[str], dict[str, 
     """
     seen = calls(module, example)
     alike = [name for name, shapes in seen.items() if len(shapes) == 1 and _same(*shapes[0])]
-    candidates = [n for n in alike if _has_layers(module.get_submodule(n)) and not _is_leaf(module.get_submodule(n))]
+    candidates = [n for n in alike if _has_layers(module.get_submodule(n)) and not _is_one_layer(module.get_submodule(n))]
     chosen = [n for n in candidates if not _is_shell(module, n, candidates)]
     chosen = [n for n in chosen if not any(n.startswith(f"{other}.") for other in chosen)]
     parents = {n.rpartition(".")[0] for n in chosen}
     refused = {}
     for name, shapes in seen.items():
         beside = name.rpartition(".")[0] in parents and name not in chosen
-        if beside and _has_layers(module.get_submodule(name)) and not _is_leaf(module.get_submodule(name)):
+        if beside and _has_layers(module.get_submodule(name)) and not _is_one_layer(module.get_submodule(name)):
             refused[name] = _objection(shapes)
     return chosen, refused
 
@@ -82,8 +82,9 @@ def _has_layers(module: nn.Module) -> bool:
     return any(isinstance(m, (*LAYERS, nn.MultiheadAttention)) for m in module.modules())
 
 
-def _is_leaf(module: nn.Module) -> bool:
-    return not list(module.children())
+def _is_one_layer(module: nn.Module) -> bool:
+    """Whether it is a layer, or layers with nothing between them, such as a pair of lower rank."""
+    return not list(module.children()) or all(isinstance(m, (*LAYERS, nn.Sequential)) for m in module.modules())
 
 
 def _is_shell(module: nn.Module, name: str, candidates: Sequence[str]) -> bool:

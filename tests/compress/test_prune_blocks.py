@@ -52,6 +52,15 @@ class TestRemovable:
         assert set(refused) == {"layer2.0", "layer3.0"}
         assert "turns (8, 8, 8) into (16, 4, 4)" in refused["layer2.0"]
 
+    def test_a_pair_of_lower_rank_is_no_block(self, deep, digits, example):
+        from compress.configs import FactorizeConfig
+        from compress.factorization.factorize import factorize
+
+        config = FactorizeConfig(rank_share=0.4, finetune_epochs=0)
+        split = factorize(deep, config, digits.train, seed=0).model
+        assert any(isinstance(m, nn.Sequential) and len(m) == 2 for m in split.module.layer3[1].children())
+        assert removable(split.module, example)[0] == removable(deep.module, example)[0]
+
     def test_blocks_of_a_transformer(self, example):
         class Net(nn.Module):
             def __init__(self):

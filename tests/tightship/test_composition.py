@@ -23,7 +23,7 @@ from zoo.readers import read_digits
 QUICK = {"finetune_epochs": 1, "examples": 256, "learning_rate": 0.01}
 METHODS = {
     "distil": {"distil": {"epochs": 1, "examples": 256, "learning_rate": 0.01}},
-    "channels": {"prune": {"macs": 0.7, **QUICK}},
+    "channels": {"prune": {"macs": 0.8, "align": 2, **QUICK}},
     "blocks": {"prune": {"blocks": 3, **QUICK}},
     "weights": {"prune": {"sparsity": 0.5, **QUICK}},
     "2:4": {"prune": {"n_of_m": "2:4", **QUICK}},
@@ -91,7 +91,9 @@ def holds(methods, store, folder):
             assert entry.result.metrics["bytes"] == sum(f.stat().st_size for f in files if f.is_file())
         if step.kind == "check":
             assert entry.result.details["parity"]["passed"], f"{step.name}: {entry.result.details['parity']['first_bad']}"
-            assert entry.result.metrics["accuracy"] > 0.5
+            if step.artifact.precision == "fp32":  # what is stated of the network holds of the file, but for a rounded tie
+                stated = entries[step.artifact.source].result.metrics["accuracy"]
+                assert entry.result.metrics["accuracy"] == pytest.approx(stated, abs=0.01)
     if {"weights", "2:4"} & set(methods):
         last = [s for s in plan.steps if s.kind in ("distil", "prune", "factorize", "palettize")][-1]
         assert entries[last.name].result.metrics["sparsity"] > 0.3
