@@ -1,5 +1,6 @@
 """Activation ranges of an ONNX file, read batch by batch: memory does not grow with the number of samples."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,24 @@ def batches(split: Split, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]
     return [indices[i : i + BATCH] for i in range(0, len(indices), BATCH)]
 
 
+def _seen(observer: Observer, split: Split, indices: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[Any], float, float]]:
+    """Every float tensor of every batch, with its smallest and largest value.
+
+    Raises:
+        ModelError: a tensor took a value that is infinite or not a number.
+    """
+    for part in batches(split, indices):
+        for name, value in observer.values(split.batch(part)[0]).items():
+            if np.issubdtype(value.dtype, np.floating) and value.size:
+                low, high = float(value.min()), float(value.max())
+                if not (np.isfinite(low) and np.isfinite(high)):
+                    raise ModelError(
+                        f"in calibration tensor {name!r} reached from {low:g} to {high:g}; "
+                        "mend the model or its training data first."
+                    )
+                yield name, value, low, high
+
+
 def minmax(observer: Observer, split: Split, indices: NDArray[np.int64]) -> dict[str, Range]:
     """The smallest and largest value of every float tensor.
 
@@ -62,21 +81,10 @@ def minmax(observer: Observer, split: Split, indices: NDArray[np.int64]) -> dict
         ModelError: a tensor took a value that is infinite or not a number.
     """
     found: dict[str, Range] = {}
-    for part in batches(split, indices):
-        for name, value in observer.values(split.batch(part)[0]).items():
-            if np.issubdtype(value.dtype, np.floating) and value.size:
-                smallest, largest = float(value.min()), float(value.max())
-                if not (np.isfinite(smallest) and np.isfinite(largest)):
-                    raise _not_finite(name, smallest, largest)
-                low, high = found.get(name, (np.inf, -np.inf))
-                found[name] = (min(low, smallest), max(high, largest))
+    for name, _, smallest, largest in _seen(observer, split, indices):
+        low, high = found.get(name, (np.inf, -np.inf))
+        found[name] = (min(low, smallest), max(high, largest))
     return found
-
-
-def _not_finite(name: str, low: float, high: float) -> ModelError:
-    return ModelError(
-        f"in calibration tensor {name!r} reached from {low:g} to {high:g}; mend the model or its training data first."
-    )
 
 
 def histograms(observer: Observer, split: Split, indices: NDArray[np.int64]) -> dict[str, Histogram]:
@@ -86,11 +94,6 @@ def histograms(observer: Observer, split: Split, indices: NDArray[np.int64]) -> 
         ModelError: a tensor took a value that is infinite or not a number.
     """
     found: dict[str, Histogram] = {}
-    for part in batches(split, indices):
-        for name, value in observer.values(split.batch(part)[0]).items():
-            if np.issubdtype(value.dtype, np.floating) and value.size:
-                smallest, largest = float(value.min()), float(value.max())
-                if not (np.isfinite(smallest) and np.isfinite(largest)):
-                    raise _not_finite(name, smallest, largest)
-                found.setdefault(name, Histogram()).add(value, smallest, largest)
+    for name, value, smallest, largest in _seen(observer, split, indices):
+        found.setdefault(name, Histogram()).add(value, smallest, largest)
     return found
