@@ -109,3 +109,17 @@ def test_quantized_files_are_given_room_but_not_another_function():
     assert verdict(REFERENCE + np.float32(0.01) * noise, QUANTIZED).passed
     assert not verdict(noise, QUANTIZED).passed
     assert not verdict(-REFERENCE, QUANTIZED).passed
+
+
+def test_one_tie_in_a_small_case_is_one_of_all_examples():
+    few, found = REFERENCE[:7], REFERENCE[:7].copy()
+    found[0] = found[0][::-1]
+    tolerance = Tolerance(None, 1.0, 0.97)
+    cases = [
+        Case("many", True, {"output": REFERENCE}, {"output": REFERENCE}),
+        Case("few", True, {"output": few}, {"output": found}),
+    ]
+    record = judge(cases, tolerance, "float", True)
+    assert record.argmax_agreement == pytest.approx(46 / 47)
+    assert record.passed
+    assert not judge(cases[1:], tolerance, "float", True).passed
