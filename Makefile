@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# a file's tests share what they set up, so they stay in one process; each has one thread, and the cores are shared
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: venv demo test lint types arrows slow bench gpu clean help
 
@@ -28,8 +30,8 @@ demo: venv
 	$(BIN)/tightship run recipes/digits.yaml
 
 test: venv
-	@echo "== running the tests"
-	$(BIN)/python -m pytest -q
+	@echo "== running the tests, a process for each core"
+	$(PARALLEL)
 
 lint: venv
 	$(BIN)/ruff check .
@@ -42,7 +44,7 @@ arrows: venv
 	$(BIN)/lint-imports
 
 slow: venv
-	$(BIN)/python -m pytest -q -m "slow and not gpu" --durations=15
+	$(PARALLEL) -m "slow and not gpu" --durations=15
 
 bench: venv
 	$(BIN)/python -m pytest -q -m "not gpu" -rP benchmarks/suites

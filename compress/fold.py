@@ -52,11 +52,7 @@ def fold(module: nn.Module, signature: Signature) -> GraphModule:
             warnings.simplefilter("ignore")
             exported = torch.export.export(module.eval(), example_tensors(signature), dynamic_shapes=shapes)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise ModelError(
-            f"torch.export cannot trace the model: {type(error).__name__}: {first}; "
-            "remove control flow that depends on data, and shapes that fix the batch."
-        ) from error
+        raise ModelError(f"torch.export cannot trace the model: {_cause(error)}.") from error
     finally:
         module.train(training)
     graph_module = _plain(exported.module())
@@ -67,6 +63,19 @@ def fold(module: nn.Module, signature: Signature) -> GraphModule:
     graph_module.graph.eliminate_dead_code()
     graph_module.recompile()
     return _plain(graph_module)
+
+
+def _cause(error: Exception) -> str:
+    """What stopped torch.export, with the way out."""
+    text = str(error).strip()
+    first = (text.splitlines() or [""])[0]
+    if "fake tensor in the exported program constant" in text:
+        return "forward writes into a tensor through `.data`; do it before the export, or in place under torch.no_grad()"
+    if "Constraints violated" in text:
+        dims = first.partition("(")[2].partition(")")[0] or "of the inputs"
+        return f"the model ties the dynamic dimensions {dims} to others or to a number; give equal dimensions one name"
+    way_out = "remove control flow that depends on data, and shapes that fix the batch"
+    return f"{type(error).__name__}: {first}; {way_out}"
 
 
 def _plain(module: nn.Module) -> GraphModule:

@@ -17,6 +17,8 @@ OPSET = 18
 FILE = "model.onnx"
 SINGLE_FILE_LIMIT = 1_500_000_000
 """Bytes of weights above which they go into a sidecar: protobuf ends at 2 GiB."""
+SHARED_FROM = 1024
+"""Bytes from which equal weights are kept once; below, names are worth more."""
 
 
 def export(model: TorchModel, folder: Path) -> ExportedFile:
@@ -34,6 +36,7 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
         raise ModelError(f"the ONNX exporter wrote opset {opset} where {OPSET} was asked for; the file was refused.")
     strip(proto)
     pool_globally(proto, folder)
+    share_equal_weights(proto)
     proto.producer_name = "tightship"
     proto.producer_version = ""
     onnx.save(proto, folder / FILE)
@@ -101,6 +104,21 @@ def pool_globally(proto: onnx.ModelProto, folder: Path) -> None:
     used = {name for node in proto.graph.node for name in node.input}
     for initializer in [i for i in proto.graph.initializer if i.name not in used]:
         proto.graph.initializer.remove(initializer)
+
+
+def share_equal_weights(proto: onnx.ModelProto) -> None:
+    """Keep one of each set of equal large weights: folding writes a weight that layers share once for each of them."""
+    kept: dict[tuple[Any, ...], str] = {}
+    other: dict[str, str] = {}
+    for weight in list(proto.graph.initializer):
+        if len(weight.raw_data) < SHARED_FROM:
+            continue
+        name = kept.setdefault((weight.data_type, tuple(weight.dims), weight.raw_data), weight.name)
+        if name != weight.name:
+            other[weight.name] = name
+            proto.graph.initializer.remove(weight)
+    for node in proto.graph.node:
+        node.input[:] = [other.get(name, name) for name in node.input]
 
 
 def strip(proto: onnx.ModelProto) -> None:

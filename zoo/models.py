@@ -1,5 +1,6 @@
 """Build the network that a recipe names, and load weights into it, without ever running code from a weights file."""
 
+import copy
 import inspect
 import pickle
 import zipfile
@@ -72,7 +73,8 @@ def trace_signature(module: "nn.Module", data: TaskData) -> Signature:
     """Inputs from the data, outputs from one run on two examples; the first axis of an output is the batch.
 
     Raises:
-        ModelError: the network cannot run on the data, or returns something other than tensors.
+        ModelError: the network cannot run on the data, returns something other than tensors of real numbers, or answers
+            differently when asked again.
     """
     import torch
 
@@ -83,16 +85,42 @@ def trace_signature(module: "nn.Module", data: TaskData) -> Signature:
     try:
         module.eval()
         with torch.no_grad():
-            outputs = module(*tensors)
+            # a copy, so that state which it changes in forward is not changed here
+            asked = copy.deepcopy(module)
+            named, again = (named_outputs(asked(*(t.clone() for t in tensors))) for _ in range(2))
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(f"the model cannot run on the data's first two examples: {type(error).__name__}: {error}.") from error
     finally:
         module.train(training)
-    named = named_outputs(outputs)
+    for name, array in data.example_inputs(1).items():
+        if array.dtype.kind == "c":
+            raise ModelError(
+                f"the model's input {name!r} is complex, which no target takes; give its real and imaginary parts."
+            )
+    _refuse_unsteady(named, again)
     specs = tuple(
         TensorSpec(name, str(t.dtype).removeprefix("torch."), ("batch", *map(int, t.shape[1:]))) for name, t in named.items()
     )
     return Signature(data.inputs, specs)
+
+
+def _refuse_unsteady(first: "dict[str, Tensor]", second: "dict[str, Tensor]") -> None:
+    """Refuse what no file can hold: complex outputs, and answers that depend on how often the model was asked."""
+    import torch
+
+    for name, value in first.items():
+        if value.is_complex():
+            raise ModelError(
+                f"the model's output {name!r} is complex, which no target takes; return its real and imaginary parts."
+            )
+        same = value.shape == second[name].shape
+        if not same or not torch.allclose(value, second[name], rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise ModelError(
+                f"the model answers differently the second time (output {name!r}): dropout that never stops, or state that "
+                "forward changes; make state an input and an output."
+            )
 
 
 def named_outputs(outputs: Any) -> "dict[str, Tensor]":

@@ -1,12 +1,17 @@
 """Models that do not export well: each is handled rightly or refused in one sentence, never written wrong."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from artifacts.errors import ModelError
+from artifacts.specs import Signature, TensorSpec
+from artifacts.types import ModelRef, TorchModel
 from export.registry import FORMATS
+from runtimes.onnxruntime import OnnxRuntimeCpu
 from runtimes.torchscript import TorchScriptCpu
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -107,3 +112,99 @@ def test_a_branch_on_data_can_be_scripted(wrap, tmp_path):
 
 def test_what_cannot_be_scripted_is_refused_in_one_sentence(wrap, tmp_path):
     refused("torchscript-script", wrap(Model(lambda y: y)), tmp_path)
+
+
+class MaskedInForward(nn.Module):
+    """Masks its weight in place whenever it runs, through `.data` or in the open."""
+
+    def __init__(self, hidden):
+        super().__init__()
+        self.conv, self.hidden = nn.Conv2d(3, 4, 3), hidden
+        self.register_buffer("mask", (torch.arange(108).view(4, 3, 3, 3) % 2).float())
+
+    def forward(self, x):
+        if self.hidden:
+            self.conv.weight.data.mul_(self.mask)
+        else:
+            with torch.no_grad():
+                self.conv.weight.mul_(self.mask)
+        return self.conv(x)
+
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.b.weight = self.a.weight
+
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x.flatten(2))))
+
+
+class ComplexWeight(nn.Module):
+    """Real in, real out, complex between."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(8, 8, dtype=torch.complex64))
+
+    def forward(self, x):
+        return (x.to(torch.complex64) @ self.weight).real
+
+
+class OneAtATime(nn.Module):
+    """Cannot run a batch of two."""
+
+    def forward(self, x):
+        assert x.shape[0] == 1, "one at a time"
+        return x.mean((2, 3))
+
+
+def same_in_onnxruntime(model, folder):
+    file = FORMATS["onnx"].load()(model, folder)
+    runtime = OnnxRuntimeCpu()
+    session = runtime.open(runtime.build(file, folder), 1)
+    x = torch.randn(3, 3, 8, 8)
+    with torch.no_grad():
+        wanted = model.module(x)
+    torch.testing.assert_close(torch.from_numpy(session.run({"x": x.numpy()})["output"]), wanted, rtol=1e-4, atol=1e-5)
+    return file
+
+
+@pytest.mark.parametrize("module", [MaskedInForward(False), Tied(), ComplexWeight()], ids=lambda m: type(m).__name__)
+def test_what_looks_hostile_but_has_a_file_computes_the_same(wrap, tmp_path, module):
+    same_in_onnxruntime(wrap(module), tmp_path)
+
+
+def test_a_weight_that_two_layers_share_is_written_once(wrap, tmp_path):
+    file = same_in_onnxruntime(wrap(Tied()), tmp_path)
+    assert file.path.stat().st_size < 1.5 * 64 * 64 * 4
+
+
+@pytest.mark.parametrize("format", ["onnx", "executorch"])
+def test_a_mask_hidden_in_data_names_the_way_out(wrap, tmp_path, format):
+    pytest.importorskip("executorch")
+    refused(format, wrap(MaskedInForward(True)), tmp_path)
+    if format == "onnx":
+        with pytest.raises(ModelError, match=r"writes into a tensor through `\.data`"):
+            FORMATS[format].load()(wrap(MaskedInForward(True)), tmp_path)
+
+
+@pytest.mark.parametrize("format", ["onnx", "torchscript-trace", "torchscript-script"])
+def test_a_model_that_cannot_run_two_at_once_is_refused(wrap, tmp_path, format):
+    refused(format, wrap(OneAtATime()), tmp_path)
+
+
+def test_dimensions_with_two_names_that_must_be_equal_are_refused(tmp_path):
+    class Sum(nn.Module):
+        def forward(self, x, y):
+            return x + y
+
+    specs = (TensorSpec("x", "float32", ("batch", "time")), TensorSpec("y", "float32", ("batch", "other")))
+    model = TorchModel(Sum(), ModelRef(), Signature(specs, (TensorSpec("output", "float32", ("batch", "time")),)))
+    with pytest.raises(ModelError, match="give equal dimensions one name"):
+        FORMATS["onnx"].load()(model, tmp_path)
+    one = tuple(replace(s, shape=("batch", "time")) for s in specs)
+    FORMATS["onnx"].load()(replace(model, signature=Signature(one, model.signature.outputs)), tmp_path)

@@ -216,3 +216,32 @@ def test_the_signature_is_traced_without_changing_mode_or_statistics():
     assert int(module.norm.num_batches_tracked) == 0
     with pytest.raises(ModelError, match="cannot run on the data"):
         trace_signature(nn.Linear(3, 3), read_digits())
+
+
+class Counts(nn.Module):
+    """Adds how often it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("asked", torch.zeros(1))
+
+    def forward(self, image):
+        self.asked.add_(1)
+        return image.flatten(1) + self.asked
+
+
+class Wet(nn.Module):
+    def forward(self, image):
+        return nn.functional.dropout(image, 0.5, training=True).flatten(1)
+
+
+class Complex(nn.Module):
+    def forward(self, image):
+        return image.flatten(1).to(torch.complex64)
+
+
+@pytest.mark.parametrize(("module", "reason"), [(Counts(), "second time"), (Wet(), "second time"), (Complex(), "complex")])
+def test_what_no_file_can_hold_is_refused(module, reason):
+    with pytest.raises(ModelError, match=reason):
+        trace_signature(module, read_digits())
+    assert not [b for b in module.buffers() if b.any()], "asking must not change the caller's network"
