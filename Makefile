@@ -1,17 +1,19 @@
 # Two commands: `make demo` runs the main job on embedded data, `make test` passes the tests. Both set up .venv first.
 PYTHON ?= python3.11
 VENV := .venv
+LITERT := .venv-litert
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # a file's tests share what they set up, so they stay in one process; each has one thread, and the cores are shared
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: venv demo test lint types arrows slow bench gpu clean help
+.PHONY: venv venv-litert demo test lint types arrows slow bench gpu clean help
 
 help:
 	@echo "make demo   set up .venv, compress, export, measure, gate, report and pack the embedded digits task"
 	@echo "make test   set up .venv and run the tests"
 	@echo "make venv   set up .venv with every extra that runs on this machine"
+	@echo "make venv-litert  set up .venv-litert, where target litert-xnnpack runs"
 	@echo "make lint | types | arrows   ruff | mypy --strict | import rules"
 	@echo "make bench  the benchmark suites (pytest-benchmark)"
 	@echo "make slow   the long tests (they use real data where TIGHTSHIP_DATA names it)"
@@ -22,8 +24,17 @@ $(STAMP): pyproject.toml
 	@echo "== setting up $(VENV) (PyTorch and the mobile extra: a few minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mobile,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mobile,ncnn,openvino,dev]"
 	@touch $(STAMP)
+
+# LiteRT downgrades libraries of ours, so it has an environment of its own
+venv-litert: $(LITERT)/.installed
+
+$(LITERT)/.installed:
+	@echo "== setting up $(LITERT) (LiteRT's converter and interpreter: a few minutes)"
+	test -x $(LITERT)/bin/python || $(PYTHON) -m venv $(LITERT)
+	$(LITERT)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" "litert-torch==0.10.0" "ai-edge-litert==2.3.0"
+	@touch $(LITERT)/.installed
 
 demo: venv
 	@echo "== running recipes/digits.yaml"

@@ -21,6 +21,7 @@ def load_arrays(path: Path) -> Arrays:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: np.ascontiguousarray(file[name]) for name in file.files}
+            # asarray keeps a scalar a scalar, which ascontiguousarray would not
+            return {name: np.asarray(file[name], order="C") for name in file.files}
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"cannot read arrays from {path}: {error}.") from None

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from artifacts.errors import RequestError
 from artifacts.files import write_json
 from artifacts.ladder import GuardRecord
+from artifacts.noise import NoiseRecord, WarmupRecord
 
 SCHEMA = 1
 """The version of the evidence file; a reader refuses a newer one."""
@@ -29,7 +30,8 @@ class Machine:
 
     def fingerprint(self) -> str:
         """One line that tells two machines apart."""
-        return f"{self.cpu} | {self.cores} cores | {'+'.join(self.isa)} | {self.gpu or 'no GPU'}"
+        governor = f" | {self.governor}" if self.governor else ""
+        return f"{self.cpu} | {self.cores} cores | {'+'.join(self.isa)} | {self.gpu or 'no GPU'}{governor}"
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,11 @@ class ArtifactRecord:
     """Of a file that the accuracy guard made."""
     versus_stock: SpeedupRecord | None = None
     """Against the stock int8 file of the same target, where the recipe asks for one."""
+    rss_load_mb: float | None = None
+    """Peak resident set until the file was loaded, in MB of 10^6 bytes."""
+    rss_run_mb: float | None = None
+    """Peak resident set of the single calls, apart from that of loading where the system can tell them apart."""
+    warmup: WarmupRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +217,7 @@ class Evidence:
     not_run: tuple[NotRun, ...]
     verdict: Verdict
     schema: int = SCHEMA
+    noise: NoiseRecord | None = None
 
     def artifact(self, artifact_id: str) -> ArtifactRecord:
         """The artifact with this id.

@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from artifacts import errors
+from artifacts.environments import child_environment
 from artifacts.types import Engine
+from runtimes.registry import TARGETS
 
 TIMEOUT = 600.0
 
@@ -25,17 +27,16 @@ class Child:
         self.engine, self.log, self.threads, self.timeout = engine, log, threads, timeout
         log.parent.mkdir(parents=True, exist_ok=True)
         # a library that sizes its thread pool from the environment must get the same answer everywhere
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        paths = [p or os.getcwd() for p in sys.path]
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        sizes = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        command, environment = _worker(engine.target)
         self.spawned = time.monotonic_ns()
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker"],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,
-                env=environment,
+                env={**environment, **sizes},
             )
 
     def __enter__(self) -> "Child":
@@ -103,6 +104,15 @@ class Child:
             self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
+
+
+def _worker(name: str) -> tuple[list[str], dict[str, str]]:
+    """The command line of a target's worker, and its environment variables."""
+    target = TARGETS.get(name)  # a runtime may be known to the child alone
+    if target is not None and target.environment is not None:
+        return target.environment.module("benchmarks.worker"), child_environment()
+    paths = os.pathsep.join(p or os.getcwd() for p in sys.path)
+    return [sys.executable, "-m", "benchmarks.worker"], {**os.environ, "PYTHONPATH": paths}
 
 
 def _death(code: int) -> str:

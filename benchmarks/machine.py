@@ -3,26 +3,48 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
+from artifacts.environments import installed_version
 from artifacts.evidence import Machine
 from compress.quantizers.isa import instructions
 
 LIBRARIES = (
     "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "torch-pruning", "executorch", "torchao", "tensorrt",
+    "openvino", "nncf", "ai-edge-litert", "litert-torch", "ai-edge-quantizer", "ncnn", "pnnx",
     "numpy", "tightship",
 )  # fmt: skip
 
 
 def library_version(name: str) -> str | None:
-    """The installed version of a distribution, or none."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    """The version of a distribution, here or in the environment of its own that it runs in; none if it is missing."""
+    return installed_version(name)
+
+
+HARDWARE = ("cpu", "isa", "cores", "memory_gb", "gpu", "os", "governor")
+"""What must be the same for two latencies to be held side by side; a library may differ, and is then named."""
+
+
+def same_machine(a: Machine, b: Machine) -> tuple[str, ...]:
+    """What differs between two machines, as phrases such as `cores 2 and 8`; empty if they are the same."""
+    found = []
+    for name in HARDWARE:
+        one, other = getattr(a, name), getattr(b, name)
+        if name == "memory_gb" and abs(one - other) <= 0.02 * max(one, other):
+            continue
+        if one != other:
+            shown = [", ".join(v) if isinstance(v, tuple) else str(v or "none") for v in (one, other)]
+            found.append(f"{name.replace('_gb', ' (GB)')} {shown[0]} and {shown[1]}")
+    return tuple(found)
+
+
+def other_versions(a: Machine, b: Machine) -> tuple[str, ...]:
+    """The libraries whose versions differ between two runs, as phrases such as `onnxruntime 1.30 and 1.31`."""
+    names = sorted({*a.versions, *b.versions} - {"tightship"})
+    pairs = [(n, a.versions.get(n, "none"), b.versions.get(n, "none")) for n in names]
+    return tuple(f"{name} {one} and {other}" for name, one, other in pairs if one != other)
 
 
 def describe() -> Machine:

@@ -5,13 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from artifacts.arrays import save_arrays
+from artifacts.arrays import load_arrays, save_arrays
+from artifacts.errors import ParityFailed
+from artifacts.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
 from benchmarks.child import Child
+from benchmarks.noise import Counters, Watch
+from benchmarks.outputs import near
 from benchmarks.statistics import Ratio, paired_ratio
+from benchmarks.stopwatch import Block
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,10 @@ class MeasurePlan:
     threads: int = 1
     latency_batch: int = 1
     throughput_batch: int = 32
+    repeats: int = 0
+    """How many turns that others disturbed are thrown away and timed again."""
+    seed: int = 0
+    """Of the order in which engines take turns."""
 
 
 @dataclass
@@ -37,6 +47,16 @@ class Measured:
     cold_ms: list[dict[str, float]] = field(default_factory=list)
     peak_rss_mb: list[float] = field(default_factory=list)
     throughput_per_s: float = 0.0
+    rss_load_mb: list[float] = field(default_factory=list)
+    """Peak resident set until the file was loaded, one per process."""
+    rss_run_mb: list[float] = field(default_factory=list)
+    """Peak resident set of the single calls, one per process."""
+    warmups: list[dict[str, Any]] = field(default_factory=list)
+    """`warm_calls`, `warm_ms` and `settled` of each process."""
+    outputs: Arrays = field(default_factory=dict)
+    """What the timed calls returned."""
+    noise: NoiseRecord | None = None
+    """What else the machine did; the same for all that were measured together."""
 
     @property
     def samples(self) -> list[float]:
@@ -48,9 +68,15 @@ class Measured:
         """The median latency of each process in ms."""
         return [float(np.median(r)) for r in self.rounds_ms]
 
-    def speedup_over(self, baseline: "Measured") -> Ratio:
+    def speedup_over(self, baseline: "Measured", error: float = 0.05) -> Ratio:
         """The baseline's latency divided by this one's, paired by round."""
-        return paired_ratio(baseline.medians, self.medians)
+        return paired_ratio(baseline.medians, self.medians, error)
+
+    def extend(self, more: "Measured") -> None:
+        """Add further processes of the same engine."""
+        for name in ("rounds_ms", "cold_ms", "peak_rss_mb", "rss_load_mb", "rss_run_mb", "warmups"):
+            getattr(self, name).extend(getattr(more, name))
+        self.throughput_per_s, self.noise = more.throughput_per_s, more.noise
 
 
 def measure(
@@ -59,6 +85,7 @@ def measure(
     plan: MeasurePlan,
     folder: Path,
     progress: Callable[[float, str], None] = lambda share, message: None,
+    watch: Watch | None = None,
 ) -> dict[str, Measured]:
     """Latency, cold start, throughput and peak memory of each engine, in interleaved rounds.
 
@@ -68,10 +95,16 @@ def measure(
         plan: how much is measured.
         folder: where inputs and logs are kept.
         progress: told the share done.
+        watch: what has looked at the machine so far, if this goes on with an earlier measurement.
+
+    Raises:
+        ParityFailed: an engine returned something else in a timed call, or in another process.
     """
     one, many = _write_inputs(inputs, plan, folder)
     results = {name: Measured() for name in engines}
-    shuffle = random.Random(0)
+    shuffle = random.Random(plan.seed)
+    watch = watch or Watch()
+    spare = plan.repeats
     for round_ in range(plan.processes):
         names = list(engines)
         shuffle.shuffle(names)
@@ -82,38 +115,78 @@ def measure(
                 log = folder / f"{name.replace('/', '-')}.log"
                 child = stack.enter_context(Child(engines[name], log, plan.threads))
                 results[name].cold_ms.append(child.open(one))
-                child.ask("warm", inputs=str(one), seconds=plan.warm_seconds)
+                results[name].warmups.append(child.ask("warm", inputs=str(one), seconds=plan.warm_seconds))
                 children[name] = child
             progress((round_ + 0.6) / plan.processes, f"round {round_ + 1}: timing")
-            _time_round(children, results, plan, one, shuffle)
+            watch.sample()
+            spare -= _time_round(children, results, plan, one, shuffle, watch, spare)
             for name, child in children.items():
-                if round_ == plan.processes - 1:
-                    results[name].throughput_per_s = _throughput(child, many, plan)
-                results[name].peak_rss_mb.append(child.ask("memory")["peak_rss_mb"])
+                _finish(child, results[name], plan, one, many, last=round_ == plan.processes - 1)
+    for one_engine in results.values():
+        one_engine.noise = watch.record()
     return results
+
+
+def _finish(child: Child, result: Measured, plan: MeasurePlan, one: Path, many: Path, last: bool) -> None:
+    """What is asked of a process when its calls are timed: outputs, memory and, of the last one, throughput."""
+    memory = child.ask("memory")
+    result.rss_load_mb.append(memory["load_rss_mb"])
+    result.rss_run_mb.append(memory["run_rss_mb"])
+    made = one.with_name("outputs.npz")
+    child.ask("outputs", inputs=str(one), outputs=str(made))
+    outputs = load_arrays(made)
+    made.unlink()
+    for name, value in result.outputs.items():
+        if not near(value, outputs[name]):
+            raise ParityFailed(f"{child.engine.path.name} gave another {name!r} in another process on the same inputs.")
+    result.outputs = result.outputs or outputs
+    if last:
+        result.throughput_per_s = _throughput(child, many, plan)
+    result.peak_rss_mb.append(child.ask("memory")["peak_rss_mb"])
 
 
 def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     one, many = folder / "one.npz", folder / "many.npz"
     count = len(next(iter(inputs.values())))
-    picks = np.arange(plan.throughput_batch) % count
-    save_arrays(one, {k: v[: plan.latency_batch] for k, v in inputs.items()})
-    save_arrays(many, {k: v[picks] for k, v in inputs.items()})
+    for path, batch in ((one, plan.latency_batch), (many, plan.throughput_batch)):
+        picks = np.arange(batch) % count
+        # an input that is not one row per example, such as a sampling rate or a state, goes in as it is
+        save_arrays(path, {k: v[picks] if v.ndim and len(v) == count else v for k, v in inputs.items()})
     return one, many
 
 
 def _time_round(
-    children: Mapping[str, Child], results: Mapping[str, Measured], plan: MeasurePlan, one: Path, shuffle: random.Random
-) -> None:
+    children: Mapping[str, Child],
+    results: Mapping[str, Measured],
+    plan: MeasurePlan,
+    one: Path,
+    shuffle: random.Random,
+    watch: Watch,
+    spare: int,
+) -> int:
+    """Time `plan.blocks` turns; returns how many of the `spare` ones were used up on disturbed ones."""
     times: dict[str, list[float]] = {name: [] for name in children}
-    for _ in range(plan.blocks):
+    used = kept = 0
+    while kept < plan.blocks:
         order: Sequence[str] = shuffle.sample(list(children), len(children))
-        for name in order:
-            answer = children[name].ask("block", inputs=str(one), seconds=plan.block_seconds, calls=plan.block_calls)
+        begun = Counters.now()
+        answers = {
+            name: children[name].ask("block", inputs=str(one), seconds=plan.block_seconds, calls=plan.block_calls)
+            for name in order
+        }
+        turn = watch.turn([Block.of(answer["seen"]) for answer in answers.values()], begun)
+        if turn.reasons and used < spare:
+            used += 1
+            watch.repeated += 1
+            continue
+        watch.keep(turn)
+        kept += 1
+        for name, answer in answers.items():
             times[name] += [ns / 1e6 for ns in answer["ns"]]
     for name, values in times.items():
         results[name].rounds_ms.append(values)
+    return used
 
 
 def _throughput(child: Child, many: Path, plan: MeasurePlan) -> float:

@@ -11,6 +11,12 @@ P99_SAMPLES = 1000
 """A 99th percentile needs at least ten samples beyond it."""
 
 
+Verdict = Literal["faster", "slower", "no difference shown", "cannot tell"]
+
+MARGIN = 0.02
+"""Two latencies within 2 % of each other are taken as equal."""
+
+
 @dataclass(frozen=True)
 class Ratio:
     """How many times slower A is than B."""
@@ -28,11 +34,31 @@ class Ratio:
             return "slower"
         return "no difference shown"
 
+    def decide(self, margin: float = MARGIN) -> Verdict:
+        """The verdict that tells equal from unknown: no difference is shown only by an interval within the margin."""
+        if self.verdict != "no difference shown":
+            return self.verdict
+        return "no difference shown" if self.low > 1 / (1 + margin) and self.high < 1 + margin else "cannot tell"
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the geometric mean: Student's t on the logarithms, one value per process.
 
+def apart(ratio: Ratio, margin: float = MARGIN) -> Verdict:
+    """The verdict on two measurements at different times: a difference must exceed the margin, because machines drift."""
+    if ratio.low > 1 + margin:
+        return "faster"
+    if ratio.high < 1 / (1 + margin):
+        return "slower"
+    return "no difference shown" if ratio.low > 1 / (1 + margin) and ratio.high < 1 + margin else "cannot tell"
+
+
+def interval(values: Sequence[float], error: float = 0.05) -> tuple[float, float]:
+    """The interval of the geometric mean: Student's t on the logarithms, one value per process.
+
+    With few processes a bootstrap calls two equal files different far too often; `docs/measuring.md` has the rates.
     With a single value there is no interval: (0, inf) says so.
+
+    Args:
+        values: positive, one per process.
+        error: how often the interval may miss; 0.05 gives the 95 % interval.
 
     >>> low, high = interval([1.0, 1.1, 0.9])
     >>> low < 1.0 < high
@@ -43,16 +69,70 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     from scipy.special import stdtrit
 
     logs = np.log(np.asarray(values))
-    half = float(stdtrit(len(logs) - 1, 0.975)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    half = float(stdtrit(len(logs) - 1, 1 - error / 2)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
     centre = float(logs.mean())
     return math.exp(centre - half), math.exp(centre + half)
 
 
-def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
+def paired_ratio(a: Sequence[float], b: Sequence[float], error: float = 0.05) -> Ratio:
     """The ratio of A's medians to B's, paired by the round in which both were measured."""
     ratios = [x / y for x, y in zip(a, b, strict=True)]
-    low, high = interval(ratios)
+    low, high = interval(ratios, error)
     return Ratio(math.exp(float(np.mean(np.log(ratios)))), low, high)
+
+
+def processes_needed(ratios: Sequence[float], margin: float = MARGIN, error: float = 0.05) -> int | None:
+    """About how many processes would decide, if they scatter as these do; none if that cannot be told or is over 10,000.
+
+    The interval must exclude 1, or lie within the margin, whichever this ratio needs fewer processes for.
+    """
+    from scipy.special import stdtrit
+
+    if len(ratios) < 2:
+        return None
+    logs = np.log(np.asarray(ratios))
+    scatter, centre = float(logs.std(ddof=1)), abs(float(logs.mean()))
+    wanted = max(centre, math.log1p(margin) - centre)
+
+    def wide(count: int) -> bool:
+        return float(stdtrit(count - 1, 1 - error / 2)) * scatter / math.sqrt(count) >= wanted
+
+    low, high = len(ratios), 10_000
+    if wide(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if wide(middle) else (low, middle)
+    return low
+
+
+def unpaired_ratio(a: tuple[float, float], a_processes: int, b: tuple[float, float], b_processes: int) -> Ratio:
+    """The ratio of A to B from their own 95 % intervals: Welch's t on the logarithms.
+
+    For two runs at different times: nothing is paired, so the interval is wider than that of one interleaved run.
+
+    Args:
+        a: the 95 % interval of A's latency, as `interval` gave it.
+        a_processes: how many processes it is over.
+        b: that of B.
+        b_processes: how many processes that is over.
+    """
+    from scipy.special import stdtrit
+
+    if min(a_processes, b_processes) < 2 or not all(math.isfinite(v) and v > 0 for v in (*a, *b)):
+        centre = math.sqrt(a[0] * a[1] / (b[0] * b[1])) if all(v > 0 for v in (*a, *b)) else math.nan
+        return Ratio(centre, 0.0, math.inf)
+    centre = (math.log(a[0]) + math.log(a[1]) - math.log(b[0]) - math.log(b[1])) / 2
+    parts = []
+    for (low, high), count in ((a, a_processes), (b, b_processes)):
+        error = math.log(high / low) / 2 / float(stdtrit(count - 1, 0.975))
+        parts.append((error * error, count - 1))
+    total = sum(square for square, _ in parts)
+    if total == 0:
+        return Ratio(math.exp(centre), math.exp(centre), math.exp(centre))
+    freedom = total * total / sum(square * square / degrees for square, degrees in parts)
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(total)
+    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half))
 
 
 def quantile(samples: Sequence[float], share: float) -> float | None:

@@ -8,9 +8,11 @@ import time
 
 STARTED = time.monotonic_ns()
 
-import json  # noqa: E402  the start of the process is stamped before anything is imported
+import contextlib  # noqa: E402  the start of the process is stamped before anything is imported
+import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from dataclasses import asdict  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -18,12 +20,17 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 
 from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
-from artifacts.errors import TightshipError  # noqa: E402
+from artifacts.errors import ParityFailed, TightshipError  # noqa: E402
 from artifacts.specs import Signature  # noqa: E402
 from artifacts.types import Arrays, Engine, Session  # noqa: E402
+from benchmarks.outputs import copied, near  # noqa: E402
+from benchmarks.stopwatch import time_calls, watched  # noqa: E402
+from benchmarks.warmup import settle  # noqa: E402
 from runtimes.registry import find  # noqa: E402
 
 WARM_CALLS = 20
+WARM_LIMIT = 10
+"""Warm-up goes on until the latency is stable, but no longer than so many times what was asked for."""
 
 
 class Worker:
@@ -32,6 +39,9 @@ class Worker:
     def __init__(self) -> None:
         self.session: Session | None = None
         self.feeds: dict[str, Arrays] = {}
+        self.made: dict[str, Arrays] = {}
+        """What the first run made of each file of inputs."""
+        self.load_peak_mb = 0.0
 
     def open(self, target: str, path: str, signature: dict[str, Any], threads: int, first: str) -> dict[str, float]:
         """Load the engine and run it once; milliseconds for each part of the cold start since the process began."""
@@ -41,15 +51,20 @@ class Worker:
         imported = time.monotonic_ns()
         self.session = runtime.open(Engine(target, Path(path), Signature.from_json(signature)), threads)
         loaded = time.monotonic_ns()
-        self.session.run(self._inputs(first))
+        self.load_peak_mb = peak_rss_mb()
+        reset_peak()
+        feeds = self._inputs(first)
+        begun_run = time.monotonic_ns()
+        made = self.session.run(feeds)
         ran = time.monotonic_ns()
+        self.made[first] = copied(made)
         return {
             "python": (begun - STARTED) / 1e6,
             "import": (imported - begun) / 1e6,
             "load": (loaded - imported) / 1e6,
-            "first_run": (ran - loaded) / 1e6,
+            "first_run": (ran - begun_run) / 1e6,
             "ended_ns": float(ran),
-            "load_rss_mb": peak_rss_mb(),
+            "load_rss_mb": self.load_peak_mb,
         }
 
     def _inputs(self, path: str) -> Arrays:
@@ -70,34 +85,67 @@ class Worker:
         save_arrays(Path(outputs), merged)
         return {"examples": total}
 
-    def warm(self, inputs: str, seconds: float) -> dict[str, int]:
-        """Run until both `seconds` and a minimum number of calls are over."""
-        return {"calls": len(self._timed(inputs, seconds, WARM_CALLS))}
+    def warm(self, inputs: str, seconds: float) -> dict[str, Any]:
+        """Run until `seconds` and a minimum number of calls are over and the latency is stable, within a limit.
 
-    def block(self, inputs: str, seconds: float, calls: int) -> dict[str, list[int]]:
-        """Time single calls until both `seconds` and `calls` are over; nanoseconds each."""
-        return {"ns": self._timed(inputs, seconds, calls)}
+        Returns: `calls` that were made, and where it became stable: `warm_calls`, `warm_ms`, `settled`.
+        """
+        limit = time.perf_counter() + WARM_LIMIT * seconds
+        times = self._timed(inputs, seconds, WARM_CALLS)
+        while not (found := settle(times)).settled and time.perf_counter() < limit:
+            times += self._timed(inputs, seconds, 1)
+        return {"calls": len(times), "warm_calls": found.calls, "warm_ms": found.ms, "settled": found.settled}
+
+    def block(self, inputs: str, seconds: float, calls: int) -> dict[str, Any]:
+        """Time single calls until both `seconds` and `calls` are over; nanoseconds each, and what the process saw.
+
+        Raises:
+            ParityFailed: the last call did not return what the first one did.
+        """
+        feeds, run = self._ready(inputs)
+        times, last, seen = watched(lambda: run(feeds), seconds, calls)
+        self._same(inputs, last)
+        return {"ns": times, "seen": seen}
 
     def _timed(self, inputs: str, seconds: float, calls: int) -> list[int]:
-        assert self.session is not None
-        feeds, run, clock = self._inputs(inputs), self.session.run, time.perf_counter_ns
-        times: list[int] = []
-        end = clock() + int(seconds * 1e9)
-        while len(times) < calls or clock() < end:
-            before = clock()
-            run(feeds)
-            times.append(clock() - before)
+        feeds, run = self._ready(inputs)
+        times, last = time_calls(lambda: run(feeds), seconds, calls)
+        self._same(inputs, last)
         return times
 
+    def _ready(self, inputs: str) -> tuple[Arrays, Callable[[Arrays], Arrays]]:
+        assert self.session is not None
+        return self._inputs(inputs), self.session.run
+
+    def _same(self, inputs: str, last: Arrays) -> None:
+        """Hold the last timed outputs against the first run's, so that nothing timed was left out."""
+        if inputs not in self.made:
+            self.made[inputs] = copied(last)
+        for name, expected in self.made[inputs].items():
+            if not near(expected, last[name]):
+                raise ParityFailed(f"the output {name!r} of a timed call is not that of the first call on the same inputs.")
+
+    def outputs(self, inputs: str, outputs: str) -> dict[str, int]:
+        """Write what the first run made of `inputs`; every timed call since was held against it."""
+        save_arrays(Path(outputs), self.made[inputs])
+        return {"outputs": len(self.made[inputs])}
+
     def memory(self) -> dict[str, float]:
-        """The largest resident set so far, in MB of 10^6 bytes."""
-        return {"peak_rss_mb": peak_rss_mb()}
+        """The largest resident sets in MB of 10^6 bytes: of all so far, of loading, and since the file was loaded."""
+        run = peak_rss_mb()
+        return {"peak_rss_mb": max(self.load_peak_mb, run), "load_rss_mb": self.load_peak_mb, "run_rss_mb": run}
 
     def placement(self) -> dict[str, Any]:
         """Which operators run where."""
         assert self.session is not None
         placed = self.session.placement()
         return {**asdict(placed), "fallback_share": placed.fallback_share}
+
+
+def reset_peak() -> None:
+    """Start the kernel's high-water mark anew, where it allows that; elsewhere the peak of loading stays in that of running."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_rss_mb() -> float:

@@ -35,6 +35,10 @@ FORMATS: dict[str, Format] = {
         Format("onnx", "export.onnx:export", ("torch", "onnx", "onnxscript")),
         Format("onnx-stock", "export.onnx:export_stock", ("torch", "onnx", "onnxscript")),
         Format("onnx-packed", "export.packing:export", ("torch", "onnx", "onnxscript")),
+        Format("openvino", "export.openvino:export", ("torch", "onnx", "onnxscript", "openvino")),
+        Format("litert", "export.litert:export", ("torch", "litert-torch")),
+        Format("ncnn", "export.ncnn:export", ("torch", "pnnx")),
+        Format("aotinductor", "export.aotinductor:export", ("torch",)),
         Format("executorch", "export.executorch:export", ("torch", "executorch")),
     )
 }

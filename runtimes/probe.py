@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
+from artifacts.environments import child_environment, installed_version
 from artifacts.types import Availability
 from runtimes.registry import Target, find
 
@@ -20,29 +20,30 @@ INSTEAD = {"onnxruntime": "onnxruntime-gpu"}
 def missing_library(target: Target) -> str | None:
     """The first distribution that a target needs and that is not installed; imports nothing."""
     for name in target.libraries:
-        if not (_installed(name) or (name in INSTEAD and _installed(INSTEAD[name]))):
+        if not (installed_version(name) or (name in INSTEAD and installed_version(INSTEAD[name]))):
             return name
     return None
 
 
-def _installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
+def mend(target: Target, missing: str) -> str:
+    """The one command that brings a missing distribution."""
+    if target.environment is not None:
+        return target.environment.command
+    return f"pip install 'tightship[{target.extra}]'" if target.extra else f"pip install {missing}"
 
 
 def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
     """Whether `target` works on this machine, with the reason and the one command that would mend it."""
     missing = missing_library(target)
     if missing:
-        mend = f"pip install 'tightship[{target.extra}]'" if target.extra else f"pip install {missing}"
-        return Availability(False, f"{missing} is not installed: {mend}")
+        return Availability(False, f"{missing} is not installed: {mend(target, missing)}")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
+    command = [sys.executable, "-m", "runtimes.probe", target.name]
+    if target.environment is not None:
+        command, environment = target.environment.module("runtimes.probe", target.name), child_environment()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "runtimes.probe", target.name],
+            command,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from artifacts.environments import LITERT, Environment
 from artifacts.errors import RequestError, nearest
 from runtimes.base import Runtime
 
@@ -31,6 +32,8 @@ class Target:
     device: Literal["cpu", "cuda"] = "cpu"
     stock: tuple[str, str] | None = None
     """Format and quantizer of the int8 file that the runtime's own tools make: what a user has without us."""
+    environment: Environment | None = None
+    """Where it is probed, opened and measured, if not in this environment."""
     schemes: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The quantizers of the schemes that it runs besides int8: scheme -> name in `compress.quantizers`."""
 
@@ -57,6 +60,16 @@ TARGETS: dict[str, Target] = {
             "fx-int8",
             ("torch",),
             schemes={"int8-dynamic": "fx-dynamic", "fp16": "torch-half", "bf16": "torch-half"},
+        ),
+        Target("inductor-cpu", "runtimes.inductor:InductorCpu", ("module",), None, ("torch",)),
+        Target(
+            "aotinductor-cpu",
+            "runtimes.aotinductor:AotInductorCpu",
+            ("aotinductor",),
+            "pt2e-x86",
+            ("torch",),
+            qat=True,
+            schemes={"bf16": "torch-half"},
         ),
         Target(
             "onnxruntime-cpu",
@@ -104,14 +117,34 @@ TARGETS: dict[str, Target] = {
             device="cuda",
         ),
         Target(
+            "openvino-cpu",
+            "runtimes.openvino:OpenVinoCpu",
+            ("openvino",),
+            "nncf",
+            ("openvino", "nncf"),
+            "openvino",
+            qat=True,
+            schemes={"fp16": "openvino-half", "bf16": "openvino-half"},
+        ),
+        Target(
             "executorch-xnnpack",
             "runtimes.executorch:ExecuTorchXnnpack",
             ("executorch",),
             "pt2e-xnnpack",
             ("executorch", "torchao"),
             "mobile",
+            qat=True,
             stock=("executorch", "pt2e-stock"),
         ),
+        Target(
+            "litert-xnnpack",
+            "runtimes.litert:LiteRtXnnpack",
+            ("litert",),
+            "litert-int8",
+            ("ai-edge-litert",),
+            environment=LITERT,
+        ),
+        Target("ncnn-cpu", "runtimes.ncnn:NcnnCpu", ("ncnn",), None, ("ncnn",), "ncnn", schemes={"fp16": "ncnn-half"}),
     )
 }
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import replace
+from html import unescape
 from math import exp
 from xml.etree import ElementTree
 
@@ -14,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from artifacts import evidence as ev
-from tightship.report import figures, html, junit, markdown, terminal, write_views
+from tightship.report import figures, html, junit, markdown, pages, terminal, words, write_views
+from tightship.report.placing import positions
 
 TARGETS = ("torch-cpu", "onnxruntime-cpu", "openvino-cpu", "executorch-xnnpack", "torchscript-cpu", "inductor-cpu")
 HOSTILE = "</script><script>alert(1)</script> \x1b[31mred\x00\x07 \u202eevil\ud800 [bold]x[/bold] :warning: | `a` <b>&"
@@ -93,7 +95,7 @@ def hostile_evidence():
 
 def page(evidence):
     """The page without plotly.js, which holds map addresses that a plot without maps never asks for."""
-    return html.render(evidence).replace(str(html._plotly()), "")
+    return html.render(evidence).replace(str(pages.plotly()), "")
 
 
 def printed(evidence, width=120):
@@ -177,7 +179,7 @@ def test_verdict_names_what_to_ship_and_its_three_deciding_numbers():
     for text in (page(evidence), markdown.summary(evidence), printed(evidence)):
         assert f"Ship {best.id}" in text
     verdict = page(evidence).partition('id="verdict"')[2].partition("</section>")[0]
-    for shown in (markdown.score(best.accuracy.deployed, best.accuracy), markdown.number(best.latency_ms.p50)):
+    for shown in (words.score(best.accuracy.deployed, best.accuracy), words.number(best.latency_ms.p50)):
         assert shown in verdict
     assert "below the reference" in verdict
     assert "of the reference (1.10 MB" in verdict
@@ -249,23 +251,97 @@ def test_all_views_are_written(tmp_path):
     assert all(p.stat().st_size for p in paths)
 
 
-@pytest.mark.parametrize("count", [0, 9, 200])
-def test_page_loads_without_errors_and_sorts_in_a_browser(tmp_path, count):
+def browse(folder, text, script):
+    """The page's DOM after this script ran in headless Chromium, once the plots were drawn."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium on the path")
-    clicks = "document.querySelectorAll('#table-artifacts th button').forEach((b, n) => n === 5 && b.click());"
-    probe = f"<script>{clicks}</script></body>"
-    (tmp_path / "report.html").write_text(html.render(make_evidence(count)).replace("</body>", probe))
+    waiting = f"const t = setInterval(() => {{ if (document.body.dataset.ready) {{ clearInterval(t); {script} }} }}, 20);"
+    (folder / "page.html").write_text(text.replace("</body>", f"<script>{waiting}</script></body>"))
     flags = (
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
         " --disable-component-update --disable-sync --virtual-time-budget=5000 --dump-dom"
     )
-    command = [chromium, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", str(tmp_path / "report.html")]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    command = [chromium, *flags.split(), f"--user-data-dir={folder / 'profile'}", str(folder / "page.html")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_targets_and_front_act_on_plot_and_table_together(tmp_path):
+    evidence = make_evidence(24)
+    script = """
+    const seen = () => ({
+      rows: [...document.querySelectorAll('#table-artifacts tbody tr')].filter((r) => !r.hidden).map((r) => r.dataset.id),
+      points: document.getElementById('plot-tradeoff').data.slice(1).flatMap((t) => t.x).filter((x) => x !== null).length,
+      front: document.getElementById('plot-tradeoff').data[0].x.length });
+    const said = [seen()];
+    document.querySelectorAll('#table-artifacts th button')[2].click();
+    document.querySelector('.chip[data-target="openvino-cpu"]').click(); said.push(seen());
+    document.getElementById('front-only').click(); said.push(seen());
+    document.getElementById('every-target').click(); said.push(seen());
+    document.getElementById('front-only').click();
+    const words = document.getElementById('filter-artifacts');
+    words.value = 'torch-cpu fp32'; words.dispatchEvent(new Event('input')); said.push(seen());
+    document.body.dataset.said = JSON.stringify(said);"""
+    dom = browse(tmp_path, html.render(evidence), script)
+    assert 'data-errors="0"' in dom
+    said = json.loads(unescape(re.search(r'data-said="([^"]*)"', dom)[1]))
+    openvino = [a for a in evidence.artifacts if a.target == "openvino-cpu"]
+    fronts = [{a.id for a in figures.front(artifacts)} for artifacts in (evidence.artifacts, openvino)]
+    named = {a.id for a in evidence.artifacts if "torch-cpu/fp32" in a.id}
+    wanted = [{a.id for a in evidence.artifacts}, {a.id for a in openvino}, fronts[1], fronts[0]]
+    assert [set(s["rows"]) for s in said[:4]] == wanted
+    assert named
+    assert set(said[4]["rows"]) >= named
+    assert len(said[4]["rows"]) < 24
+    assert all(s["points"] == len(s["rows"]) for s in said)
+    assert [s["front"] for s in said[:4]] == [len(fronts[0]), len(fronts[1]), len(fronts[1]), len(fronts[0])]
+
+
+def test_a_disturbed_run_says_so_beside_the_verdict():
+    quiet = ev.NoiseRecord(False, 30, 0, 2, (), 2, 0.1, 0.0, None, 0.01, 3, 1.1, None, None, 41)
+    noisy = replace(quiet, disturbed=True, disturbed_turns=12, reasons=("other processes ran",))
+    verdicts = [page(replace(make_evidence(), noise=n)).partition("<dl class")[0] for n in (None, quiet, noisy)]
+    assert ["12 of 30 turns" in v and "other processes ran" in v for v in verdicts] == [False, False, True]
+    assert "not recorded" in page(make_evidence())
+
+
+def test_what_surrounded_the_calls_is_shown():
+    seen = ev.PlacementRecord({"Conv": 3}, {"Softmax": 1}, 0.25, "the runtime's model; 7% of the time outside")
+    warm = ev.WarmupRecord((12, 15), (1.25, 1.5), False)
+    parts = {"first_run": 3.0, "process": 20.0, "import": 900.0}
+    evidence = make_evidence(2, failing=())
+    artifact = replace(
+        evidence.artifacts[1], placement=seen, warmup=warm, rss_load_mb=51.3, rss_run_mb=64.2, cold_start_parts_ms=parts
+    )
+    text = page(replace(evidence, artifacts=(evidence.artifacts[0], artifact)))
+    for shown in ("7 % of time", "not stable after 15 calls, 1.50 ms", "load 51.3", "run 64.2"):
+        assert shown in text
+    assert "starting the process 20.0, importing the runtime 900, first inference 3.00" in text
+
+
+def test_one_process_has_no_interval_anywhere():
+    latency = replace(make_artifact(1).latency_ms, ci95=(0.0, 1e12), processes=1)
+    evidence = make_evidence(2, failing=())
+    text = page(replace(evidence, artifacts=tuple(replace(a, latency_ms=latency) for a in evidence.artifacts)))
+    assert "no interval" in text
+    assert not re.search(r"1,000,000,000,000|999999999999|1e\+?12", text)
+
+
+def test_names_in_the_plot_do_not_cover_each_other():
+    near = [(1.0, 0.5), (1.001, 0.5), (1.002, 0.5), (1.003, 0.5), (1.004, 0.5), (5.0, 0.5)]
+    places = positions(near, ["int8-ptq"] * 6, log=True)
+    assert places[0] == places[5] == "bottom center"
+    assert places[1] == "top center"
+    assert None in places
+
+
+@pytest.mark.parametrize("count", [0, 9, 200])
+def test_page_loads_without_errors_and_sorts_in_a_browser(tmp_path, count):
+    clicks = "document.querySelectorAll('#table-artifacts th button').forEach((b, n) => n === 5 && b.click());"
+    dom = browse(tmp_path, html.render(make_evidence(count)), clicks)
     assert 'data-ready="1"' in dom
     assert 'data-errors="0"' in dom
-    ids = re.findall(r'<tr class="is-\w+" data-id="([^"]+)"', dom)
+    ids = re.findall(r'<tr class="is-[^"]*"[^>]* data-id="([^"]+)"', dom)
     wanted = sorted(make_evidence(count).artifacts, key=lambda a: a.latency_ms.p50)
     assert ids == [a.id for a in wanted]
     assert dom.count("main-svg") >= (3 if count else 0)

@@ -17,6 +17,9 @@ from artifacts.manifest import build_manifest, check_manifest, check_name, read_
 
 SUFFIX = ".tar.gz"
 
+MAKERS = ("nncf",)
+"""Libraries of targets that make files and are not needed to run them."""
+
 _SELFTEST = ("inputs.npz", "outputs.npz")
 _README = """# {record.id} of {evidence.name}
 
@@ -201,7 +204,8 @@ def _facts(evidence: Evidence, record: ArtifactRecord) -> dict[str, Any]:
     from runtimes.registry import find
 
     # the registry names the libraries of a target; ExecuTorch's Python interface takes torch tensors besides
-    libraries = [*find(record.target).libraries, *(["torch"] if record.format == "executorch" else [])]
+    named = [name for name in find(record.target).libraries if name not in MAKERS]
+    libraries = [*named, *(["torch"] if record.format == "executorch" else [])]
     pinned = {name: evidence.machine.versions.get(name) for name in ("numpy", *libraries)}
     return {
         "name": evidence.name,

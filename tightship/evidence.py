@@ -1,10 +1,14 @@
 """Put the evidence together from what the stages stored, and lay out the run's folder."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from artifacts.arrays import load_arrays
+from artifacts.errors import ParityFailed
 from artifacts.evidence import (
     AccuracyRecord,
     ArtifactRecord,
@@ -20,7 +24,9 @@ from artifacts.evidence import (
 )
 from artifacts.files import sha256_file, sha256_json, staged, walk
 from artifacts.ladder import GuardRecord, LayerRecord, RungRecord
+from artifacts.noise import NoiseRecord, WarmupRecord
 from benchmarks.measure import Measured
+from benchmarks.parity import SIMULATED
 from benchmarks.statistics import curve, interval, quantile
 from runtimes.registry import find
 from tightship.gate import decide, guard_gate, judge
@@ -43,8 +49,9 @@ def lay_out(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
                     shutil.copytree(entry / "files", place)
                 else:
                     place.mkdir(parents=True)
-                    for name in ("inputs.npz", "outputs.npz"):
-                        shutil.copyfile(entry / name, place / name)
+                    for name in ("inputs.npz", "outputs.npz", "correct.npz"):
+                        if (entry / name).is_file():
+                            shutil.copyfile(entry / name, place / name)
 
 
 def assemble(
@@ -53,6 +60,8 @@ def assemble(
     """The evidence of a finished run whose files lie in `out`."""
     recipe = plan.recipe
     measured = {name: _measured(value) for name, value in entries[MEASURE].result.details.items()}
+    for artifact in plan.artifacts:
+        _timed_what_was_checked(artifact.id, entries)
     records = tuple(_artifact(a, plan, entries, measured, out) for a in plan.artifacts)
     reference = next(r for r in records if r.id == REFERENCE_ID)
     records = tuple(_judged(r, reference, recipe) for r in records)
@@ -69,7 +78,27 @@ def assemble(
         artifacts=records,
         not_run=not_run,
         verdict=verdict,
+        noise=next((m.noise for m in measured.values()), None),
     )
+
+
+def _timed_what_was_checked(name: str, entries: Mapping[str, Entry]) -> None:
+    """The outputs of the timed calls are those that parity was judged by, up to what another batch size changes.
+
+    Raises:
+        ParityFailed: they are not.
+    """
+    checked = load_arrays(entries[f"check {name}"].folder / "outputs.npz")
+    timed = load_arrays(entries[MEASURE].folder / "outputs" / f"{name}.npz")
+    for output, values in checked.items():
+        spread = float(values.std()) or 1.0
+        first = values[: len(timed[output])]
+        apart = float(np.sqrt(np.mean((first - timed[output]) ** 2))) / spread
+        if not apart <= SIMULATED.rms_error:
+            raise ParityFailed(
+                f"the timed calls of {name} gave {output!r} {apart:.3g} spreads away from the checked outputs (limit "
+                f"{SIMULATED.rms_error:g}); its latency is not that of the file that was checked."
+            )
 
 
 def _data(entry: Entry) -> dict[str, Any]:
@@ -95,7 +124,28 @@ def _stage(plan: Plan, name: str, entries: Mapping[str, Entry]) -> StageRecord:
 
 
 def _measured(value: Mapping[str, Any]) -> Measured:
-    return Measured(value["rounds_ms"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"])
+    return Measured(
+        value["rounds_ms"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"],
+        value["rss_load_mb"], value["rss_run_mb"], value["warmups"], noise=_noise(value["noise"]),
+    )  # fmt: skip
+
+
+def _noise(value: Mapping[str, Any] | None) -> NoiseRecord | None:
+    if value is None:
+        return None
+    mhz = (value["mhz"][0], value["mhz"][1]) if value["mhz"] else None
+    return NoiseRecord(**{**value, "reasons": tuple(value["reasons"]), "mhz": mhz})
+
+
+def _notes(exported: Sequence[str], raw: Measured) -> tuple[str, ...]:
+    """What the exporter said, and what the machine did to the figures."""
+    notes = tuple(exported)
+    if raw.noise and raw.noise.disturbed:
+        when = f"in {raw.noise.disturbed_turns} of {raw.noise.turns} turns {', '.join(raw.noise.reasons)}"
+        notes += (f"measured on a disturbed machine: {when}; measure again when it is quiet",)
+    if not all(w["settled"] for w in raw.warmups):
+        notes += ("the latency was not stable when the warm-up ended at its limit",)
+    return notes
 
 
 def _files(folder: Path, out: Path) -> tuple[FileRecord, ...]:
@@ -123,8 +173,12 @@ def _artifact(
         latency_ms=_latency(raw, plan.recipe), throughput_per_s=raw.throughput_per_s,
         throughput_batch=plan.recipe.measure.throughput_batch, cold_start_ms=cold.pop("total"), cold_start_parts_ms=cold,
         peak_rss_mb=max(raw.peak_rss_mb), placement=PlacementRecord(**checked.details["placement"]),
-        speedup=_speedup(artifact, measured), gates=(), verdict="reference", notes=tuple(exported.details["notes"]),
+        speedup=_speedup(artifact, measured), gates=(), verdict="reference", notes=_notes(exported.details["notes"], raw),
         guard=guard_record(exported.details.get("guard")), versus_stock=_versus_stock(artifact, measured),
+        rss_load_mb=max(raw.rss_load_mb), rss_run_mb=max(raw.rss_run_mb), warmup=WarmupRecord(
+            tuple(w["warm_calls"] for w in raw.warmups), tuple(w["warm_ms"] for w in raw.warmups),
+            all(w["settled"] for w in raw.warmups),
+        ),
     )  # fmt: skip
 
 

@@ -2,74 +2,143 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from artifacts.arrays import load_arrays
 from artifacts.errors import RequestError
-from artifacts.evidence import read_evidence
-from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Arrays, Engine
 from benchmarks.measure import Measured, MeasurePlan, measure
+from benchmarks.noise import Watch
 from benchmarks.statistics import interval, quantile
 from runtimes.registry import find
+from tightship.foreign_inputs import given, kind_of, lead, made_up, runnable
+from tightship.foreign_inputs import synthesise as synthesise
+from tightship.foreign_signatures import signature_of
 
-SUFFIXES = {".onnx": "onnxruntime-cpu", ".pt": "torchscript-cpu", ".pte": "executorch-xnnpack", ".json": "torch-cpu"}
+SUFFIXES = {
+    ".onnx": "onnxruntime-cpu",
+    ".pt": "torchscript-cpu",
+    ".pte": "executorch-xnnpack",
+    ".pt2": "aotinductor-cpu",
+    ".xml": "openvino-cpu",
+    ".tflite": "litert-xnnpack",
+    ".param": "ncnn-cpu",
+    ".json": "torch-cpu",
+}
 BLOCKS = 4
+THROUGHPUT_BATCH = 32
 
 
 def bench_files(
-    files: Sequence[Path], inputs: Path | None, target: str | None, *, processes: int, seconds: float, threads: int
+    files: Sequence[Path],
+    inputs: Path | None,
+    target: str | None,
+    *,
+    processes: int,
+    seconds: float,
+    threads: Sequence[int] = (1,),
+    batches: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
-    """One row of figures per file, measured together."""
-    found = _measure(files, inputs, target, processes, seconds, threads)
-    rows = []
-    for path, (engine, raw) in zip(files, found, strict=True):
-        low, high = interval(raw.medians)
-        rows.append({
-            "file": str(path), "target": engine.target, "p50_ms": quantile(raw.samples, 0.5), "ci95_ms": [low, min(high, 1e12)],
-            "p90_ms": quantile(raw.samples, 0.9), "p99_ms": quantile(raw.samples, 0.99), "samples": len(raw.samples),
-            "batch": batch_of([engine]) or 1, "throughput_per_s": raw.throughput_per_s,
-            "cold_start_ms": float(np.mean([c["total"] for c in raw.cold_ms])),
-            "peak_rss_mb": max(raw.peak_rss_mb), "bytes": shipped_bytes(path), "threads": threads, "processes": processes,
-        })  # fmt: skip
+    """One row of figures per file, batch size and number of threads; files that take the same inputs are measured together.
+
+    Args:
+        files: exported files, ours or foreign.
+        inputs: an NPZ with one array per input; made up if none.
+        target: where to run; by default told from the file's name.
+        processes: fresh processes for each row.
+        seconds: seconds of timing in each process.
+        threads: CPU threads, one sweep for each.
+        batches: examples per call; by default what the files take, else 1.
+
+    Raises:
+        RequestError: a file is missing, its kind or inputs cannot be told, or it takes another batch.
+    """
+    engines = [engine_of(path, target, inputs) for path in files]
+    groups = _alike(engines, inputs)
+    rows: list[dict[str, Any]] = []
+    for count in threads:
+        for batch in batches or (None,):
+            # all plans are made, and refused, before anything is measured
+            plans = [(g, plan_for([engines[i] for i in g], batch, processes, seconds, count)) for g in groups]
+            found: dict[int, dict[str, Any]] = {}
+            for group, plan in plans:
+                of = _measure([files[i] for i in group], [engines[i] for i in group], inputs, plan)
+                found |= dict(zip(group, of, strict=True))
+            rows += [found[place] for place in range(len(files))]
     return rows
 
 
-def compare_files(a: Path, b: Path, inputs: Path | None, *, processes: int, seconds: float, threads: int) -> dict[str, Any]:
-    """Whether B is faster than A, with the interval of the ratio of their latencies."""
-    (_, raw_a), (_, raw_b) = _measure([a, b], inputs, None, processes, seconds, threads)
-    ratio = raw_b.speedup_over(raw_a)
+def _alike(engines: Sequence[Engine], inputs: Path | None) -> list[list[int]]:
+    """The places of files that run the same inputs; made-up ones of one file may not fit another, such as its int8 form."""
+    groups: dict[object, list[int]] = {}
+    for place, engine in enumerate(engines):
+        groups.setdefault(None if inputs else kind_of(engine.signature), []).append(place)
+    return list(groups.values())
+
+
+def _row(path: Path, engine: Engine, raw: Measured, plan: MeasurePlan) -> dict[str, Any]:
+    low, high = interval(raw.medians)
     return {
-        "verdict": ratio.verdict, "ratio": ratio.ratio, "ci": [ratio.low, ratio.high], "a": str(a), "b": str(b),
-        "a_ms": float(np.median(raw_a.medians)), "b_ms": float(np.median(raw_b.medians)),
-        "processes": processes, "threads": threads,
+        "file": str(path), "target": engine.target, "p50_ms": quantile(raw.samples, 0.5), "ci95_ms": [low, min(high, 1e12)],
+        "p90_ms": quantile(raw.samples, 0.9), "p99_ms": quantile(raw.samples, 0.99), "samples": len(raw.samples),
+        "batch": plan.latency_batch, "throughput_per_s": raw.throughput_per_s, "throughput_batch": plan.throughput_batch,
+        "cold_start_ms": float(np.mean([c["total"] for c in raw.cold_ms])),
+        "peak_rss_mb": max(raw.peak_rss_mb), "rss_load_mb": max(raw.rss_load_mb), "rss_run_mb": max(raw.rss_run_mb),
+        "bytes": shipped_bytes(path), "threads": plan.threads, "processes": plan.processes,
+        "warm_calls": max(w["warm_calls"] for w in raw.warmups), "warm_ms": max(w["warm_ms"] for w in raw.warmups),
+        "settled": all(w["settled"] for w in raw.warmups), "noise": asdict(raw.noise) if raw.noise else None,
     }  # fmt: skip
 
 
-def _measure(
-    files: Sequence[Path], inputs: Path | None, target: str | None, processes: int, seconds: float, threads: int
-) -> list[tuple[Engine, Measured]]:
-    engines = [engine_of(path, target, inputs) for path in files]
-    signatures = {str(e.signature.inputs) for e in engines}
-    if len(signatures) > 1 and inputs is None:
+def plan_for(engines: Sequence[Engine], batch: int | None, processes: int, seconds: float, threads: int) -> MeasurePlan:
+    """How much is measured of these files.
+
+    Raises:
+        RequestError: one of them takes another number of examples at once.
+    """
+    fixed = batch_of(engines)
+    if fixed is not None and batch not in (None, fixed):
+        raise RequestError(f"the files take {fixed} examples at once, not {batch}; leave --batch out, or export it dynamic.")
+    first = batch or fixed or 1
+    # where an input has no examples side by side, such as a recurrent state, a larger batch cannot be put together
+    alike = all(s.shape and s.shape[0] == e.signature.inputs[0].shape[0] for e in engines for s in e.signature.inputs)
+    many = fixed or (max(first, THROUGHPUT_BATCH) if alike else first)
+    return MeasurePlan(
+        processes, BLOCKS, seconds / BLOCKS, threads=threads, latency_batch=first, throughput_batch=many,
+        repeats=BLOCKS * processes // 2,
+    )  # fmt: skip
+
+
+def feeds_for(engines: Sequence[Engine], inputs: Path | None, batch: int) -> Arrays:
+    """The examples to run: those given, or made-up ones that fit all files.
+
+    Raises:
+        RequestError: none are given and the files take different ones, or none could be made up; those given do not fit.
+    """
+    if inputs is not None:
+        return given(engines, inputs, batch)
+    if len({kind_of(e.signature) for e in engines}) > 1:
         raise RequestError("the files take different inputs; measure them apart, or give --inputs that fits all.")
-    batch = batch_of(engines)
-    given = load_arrays(inputs) if inputs else synthesise(engines[0].signature)
-    plan = MeasurePlan(
-        processes, BLOCKS, seconds / BLOCKS, threads=threads, latency_batch=batch or 1, throughput_batch=batch or 32
-    )
+    return runnable(engines, batch)
+
+
+def _measure(files: Sequence[Path], engines: Sequence[Engine], inputs: Path | None, plan: MeasurePlan) -> list[dict[str, Any]]:
+    feeds = feeds_for(engines, inputs, plan.latency_batch)
+    names = {f"{i}-{p.name}": e for i, (p, e) in enumerate(zip(files, engines, strict=True))}
+    watch = Watch()
+    watch.look_first()
     with tempfile.TemporaryDirectory() as folder:
-        names = {f"{i}-{p.name}": e for i, (p, e) in enumerate(zip(files, engines, strict=True))}
-        found = measure(names, given, plan, Path(folder))
-    return list(zip(engines, found.values(), strict=True))
+        found = measure(names, feeds, plan, Path(folder), watch=watch).values()
+    said = {"inputs": str(inputs) if inputs else made_up(feeds), "interleaved": len(files)}
+    return [_row(path, engine, raw, plan) | said for path, engine, raw in zip(files, engines, found, strict=True)]
 
 
 def batch_of(engines: Sequence[Engine]) -> int | None:
     """The number of examples that the files take at once; none where it is theirs to choose."""
-    first = {spec.shape[0] for e in engines for spec in e.signature.inputs if spec.shape}
+    first = (spec.shape[0] for e in engines if (spec := lead(e.signature)))
     return next((size for size in first if isinstance(size, int)), None)
 
 
@@ -85,49 +154,7 @@ def engine_of(path: Path, target: str | None, inputs: Path | None) -> Engine:
     if name is None:
         raise RequestError(f"cannot tell the runtime of {path.name}; known endings: {', '.join(SUFFIXES)}, or give --target.")
     find(name)
-    return Engine(name, path.resolve(), signature_of(path, inputs))
-
-
-def signature_of(path: Path, inputs: Path | None) -> Signature:
-    """The inputs and outputs of a file."""
-    for folder in path.resolve().parents:
-        if (folder / "evidence.json").is_file():
-            for record in read_evidence(folder / "evidence.json").artifacts:
-                if (folder / record.main).resolve() == path.resolve():
-                    return Signature.from_json(record.signature)
-    if path.suffix == ".onnx":
-        return _onnx_signature(path)
-    if inputs is not None:
-        return Signature(tuple(TensorSpec(k, str(v.dtype), v.shape) for k, v in load_arrays(inputs).items()))
-    raise RequestError(f"{path.name} does not say what it takes; give --inputs FILE.npz with one array per input, in order.")
-
-
-def _onnx_signature(path: Path) -> Signature:
-    import onnx
-
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:
-        raise RequestError(f"{path} is not an ONNX file: {error}.") from None
-    weights = {i.name for i in model.graph.initializer}
-
-    def spec(value: Any) -> TensorSpec:
-        tensor = value.type.tensor_type
-        dims = tuple(d.dim_value or d.dim_param or f"{value.name}_{i}" for i, d in enumerate(tensor.shape.dim))
-        return TensorSpec(value.name, str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))), dims)
-
-    return Signature(tuple(spec(v) for v in model.graph.input if v.name not in weights), tuple(map(spec, model.graph.output)))
-
-
-def synthesise(signature: Signature) -> Arrays:
-    """One batch of made-up inputs: normal noise for floats, zeros for whole numbers; every dynamic dimension is 1."""
-    generator = np.random.default_rng(0)
-    sizes = dict.fromkeys(signature.dynamic, 1)
-    made = {}
-    for spec in signature.inputs:
-        shape, kind = spec.concrete(sizes), np.dtype(spec.dtype)
-        made[spec.name] = (generator.standard_normal(shape) if kind.kind == "f" else np.zeros(shape)).astype(kind)
-    return made
+    return Engine(name, path.resolve(), signature_of(path, inputs, name))
 
 
 def shipped_bytes(path: Path) -> int:
@@ -137,6 +164,8 @@ def shipped_bytes(path: Path) -> int:
         family.append(path.parent / "weights.safetensors")
     if path.suffix == ".onnx":
         family += _sidecars(path)
+    if path.suffix in (".xml", ".param"):
+        family.append(path.with_suffix(".bin"))
     return sum(p.stat().st_size for p in {p.resolve() for p in family} if p.is_file())
 
 

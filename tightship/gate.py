@@ -17,10 +17,28 @@ class Gate:
     """(artifact, reference) -> the value that decides."""
     direction: Literal["at most", "at least"]
     unit: str = ""
+    lack: str = ""
+    """Why there may be no value, and what mends it."""
+
+
+NO_INTERVAL = 1e12
+"""The upper end that the evidence states where one process gave no interval."""
 
 
 def _drop(artifact: ArtifactRecord, reference: ArtifactRecord) -> float:
     return reference.accuracy.deployed - artifact.accuracy.deployed
+
+
+def _median(artifact: ArtifactRecord, reference: ArtifactRecord) -> float | None:
+    latency = artifact.latency_ms
+    shown = math.isfinite(latency.p50) and has_interval(latency.ci95)
+    return max(latency.p50, latency.ci95[1]) if shown else None
+
+
+def has_interval(bounds: tuple[float, float]) -> bool:
+    """Whether these are the two ends of a measured interval of a positive quantity."""
+    low, high = bounds
+    return 0 < low <= high < NO_INTERVAL
 
 
 def _speedup(artifact: ArtifactRecord, reference: ArtifactRecord) -> float | None:
@@ -36,9 +54,13 @@ def _stock_latency(artifact: ArtifactRecord, reference: ArtifactRecord) -> float
 GATES: dict[str, Gate] = {
     "accuracy_drop": Gate(_drop, "at most"),
     "accuracy_min": Gate(lambda a, r: a.accuracy.deployed, "at least"),
-    "latency_p50_ms": Gate(lambda a, r: a.latency_ms.p50, "at most", " ms"),
-    "latency_p90_ms": Gate(lambda a, r: a.latency_ms.p90, "at most", " ms"),
-    "latency_p99_ms": Gate(lambda a, r: a.latency_ms.p99, "at most", " ms"),
+    "latency_p50_ms": Gate(
+        _median, "at most", " ms (upper end of the 95 % interval)", "an interval needs two or more processes"
+    ),
+    "latency_p90_ms": Gate(lambda a, r: a.latency_ms.p90, "at most", " ms (a point: it has no interval)"),
+    "latency_p99_ms": Gate(
+        lambda a, r: a.latency_ms.p99, "at most", " ms (a point: it has no interval)", "it needs 1000 samples or more"
+    ),
     "size_mb": Gate(lambda a, r: a.bytes / 1e6, "at most", " MB"),
     "size_ratio": Gate(lambda a, r: a.bytes / r.bytes, "at most"),
     "speedup": Gate(_speedup, "at least", "x (lower end of the 95 % interval)"),
@@ -58,12 +80,20 @@ def judge(artifact: ArtifactRecord, reference: ArtifactRecord, limits: Mapping[s
 
 def _one(name: str, limit: float, value: float | None) -> GateRecord:
     gate = GATES[name]
+    return hold(name, limit, value, gate.direction, gate.unit, gate.lack)
+
+
+def hold(
+    name: str, limit: float, value: float | None, direction: Literal["at most", "at least"], unit: str = "", lack: str = ""
+) -> GateRecord:
+    """One value against one limit; a value that is missing or no finite number has not met it, nor has any such a limit."""
     if value is None or not math.isfinite(value) or not math.isfinite(limit):
-        return GateRecord(name, limit, None, False, f"{name} was not measured, so its limit {limit:g} cannot be met")
+        why = f" ({lack})" if lack and math.isfinite(limit) else ""
+        return GateRecord(name, limit, None, False, f"{name} was not measured{why}, so its limit {limit:g} cannot be met")
     # half a unit in the last place of the arithmetic that made the value, so that 0.01 meets 0.01
     slack = 1e-9 * max(1.0, abs(limit))
-    passed = value <= limit + slack if gate.direction == "at most" else value >= limit - slack
-    return GateRecord(name, limit, value, passed, f"{name} is {value:.4g}{gate.unit}, limit {gate.direction} {limit:g}")
+    passed = value <= limit + slack if direction == "at most" else value >= limit - slack
+    return GateRecord(name, limit, value, passed, f"{name} is {value:.4g}{unit}, limit {direction} {limit:g}")
 
 
 def guard_gate(artifact: ArtifactRecord) -> tuple[GateRecord, ...]:

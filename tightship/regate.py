@@ -1,10 +1,31 @@
-"""Judge a finished run again, against the recipe's limits or others."""
+"""Judge a finished run again: against the recipe's limits or others, and against the baseline of an earlier run."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.errors import RequestError, nearest
+from artifacts.errors import RequestError
 from artifacts.evidence import ArtifactRecord, Evidence, GateRecord, read_evidence
-from tightship.gate import GATES, judge
+from tightship.baseline import Baseline, baseline_of, read_baseline, write_baseline
+from tightship.gate import judge
+from tightship.limits import gather, split
+from tightship.relative import judge_relative, refused
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A run held against limits."""
+
+    evidence: Evidence
+    results: list[tuple[str, GateRecord]]
+    """(artifact id, result) for every limit."""
+    notes: tuple[str, ...] = ()
+    """What was left out or written, and why."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was judged and all of it passed."""
+        return bool(self.results) and all(gate.passed for _, gate in self.results)
 
 
 def regate(folder: Path, limits: list[str], artifact: str | None) -> list[tuple[str, GateRecord]]:
@@ -13,29 +34,103 @@ def regate(folder: Path, limits: list[str], artifact: str | None) -> list[tuple[
     Raises:
         RequestError: a limit is malformed or unknown, or the run has no such artifact.
     """
+    return judge_run(folder, gather(limits, None), artifact).results
+
+
+def judge_run(
+    folder: Path,
+    limits: Mapping[str, float] | None,
+    artifact: str | None = None,
+    baseline: Path | None = None,
+    write: Path | None = None,
+) -> Gated:
+    """Hold a run against limits, and write its figures to `write` as a baseline if all that was judged passed.
+
+    Absolute limits replace the recipe's; without any, the recipe's own results stand. Relative limits are held against
+    `baseline`; a run that is to become the baseline and is given none has nothing to be held against, which a note says.
+
+    Raises:
+        RequestError: the run has no such artifact, the baseline cannot be used, or the run cannot become one.
+    """
+    if artifact and write:
+        raise RequestError(
+            f"a baseline holds a whole run, so --artifact {artifact} cannot decide it; leave one of the two out."
+        )
     evidence = read_evidence(folder / "evidence.json")
+    stored = read_baseline(baseline) if baseline else None
+    made = baseline_of(evidence) if write else None
+    absolute, relative = split(limits or {})
     chosen = [evidence.artifact(artifact)] if artifact else _deciding(evidence)
-    wanted = dict(parse_limit(text) for text in limits)
+    first = made is not None and stored is None
     results = []
     for record in chosen:
-        gates = judge(record, _reference(evidence), wanted) if wanted else record.gates or judge(record, record, {})
-        parity = GateRecord("parity", 0.0, None, record.parity.passed, f"parity: {record.parity.first_bad or 'passed'}")
-        results += [(record.id, gate) for gate in (*gates, parity)]
+        gates = _absolute(record, evidence, None if limits is None or (relative and not absolute) else absolute)
+        if not first:
+            gates += _relative(record, evidence, stored, relative, artifact is not None)
+        results += [(record.id, gate) for gate in (*gates, _parity(record))]
+    if stored and not artifact:
+        results += _covered(evidence, stored)
+    gated = Gated(evidence, results, _disturbed(evidence) + (_left_out(relative) if first else ()))
+    return _adopt(gated, made, write) if made and write else gated
+
+
+def _absolute(record: ArtifactRecord, evidence: Evidence, limits: Mapping[str, float] | None) -> tuple[GateRecord, ...]:
+    if limits is None:
+        return record.gates or judge(record, record, {})
+    return judge(record, _reference(evidence), limits)
+
+
+def _relative(
+    record: ArtifactRecord, evidence: Evidence, baseline: Baseline | None, limits: Mapping[str, float], same: bool
+) -> tuple[GateRecord, ...]:
+    """The relative limits; what ships is held against what shipped for its target, another artifact against itself."""
+    if baseline is None:
+        return tuple(refused(n, limit, "no baseline was given; pass --baseline FILE") for n, limit in limits.items())
+    if not limits:
+        why = "a baseline was given but no limit is relative to it; add one such as baseline_latency_ratio=1.1"
+        return (GateRecord("limits", 0.0, None, False, why),)
+    against = record.id if same else baseline.shipped_for(record.target) or record.id
+    return judge_relative(record, against, baseline, evidence.machine, limits)
+
+
+def _covered(evidence: Evidence, baseline: Baseline) -> list[tuple[str, GateRecord]]:
+    """A target for which the baseline ships something must still be served: what is not built cannot regress."""
+    served = {evidence.artifact(name).target for name in evidence.verdict.shipped}
+    reasons = {n.target: n.reason for n in evidence.not_run}
+    results = []
+    for name in baseline.shipped:
+        target = name.partition("/")[0]
+        here = target in served
+        why = (
+            "ships"
+            if here
+            else f"ships nothing ({reasons.get(target, 'none of its artifacts passed, or it was not asked for')})"
+        )
+        reason = f"the baseline ships {name}; for {target} this run {why}"
+        results.append((name, GateRecord("baseline_target", 1.0, float(here), here, reason)))
     return results
 
 
-def parse_limit(text: str) -> tuple[str, float]:
-    """`latency_p90_ms=5` as a name and a number."""
-    name, equals, value = text.partition("=")
-    if name not in GATES:
-        raise RequestError(f"unknown limit {name!r}; {nearest(name, GATES)}.")
-    try:
-        number = float(value)
-    except ValueError:
-        number = float("nan")
-    if not equals or number != number or number in (float("inf"), float("-inf")):
-        raise RequestError(f"limit {text!r} is not NAME=NUMBER.")
-    return name, number
+def _parity(record: ArtifactRecord) -> GateRecord:
+    return GateRecord("parity", 0.0, None, record.parity.passed, f"parity: {record.parity.first_bad or 'passed'}")
+
+
+def _disturbed(evidence: Evidence) -> tuple[str, ...]:
+    """Noise widens the intervals that decide; a person who reads them should know of it."""
+    noise = evidence.noise
+    return (f"others disturbed this run while it measured: {'; '.join(noise.reasons)}",) if noise and noise.disturbed else ()
+
+
+def _left_out(relative: Mapping[str, float]) -> tuple[str, ...]:
+    return (f"not judged, because this run makes the baseline: {', '.join(relative)}",) if relative else ()
+
+
+def _adopt(gated: Gated, baseline: Baseline, path: Path) -> Gated:
+    """Write the baseline if the run passed."""
+    if not gated.passed:
+        return Gated(gated.evidence, gated.results, (*gated.notes, f"{path} was not written: the run did not pass"))
+    write_baseline(baseline, path)
+    return Gated(gated.evidence, gated.results, (*gated.notes, f"baseline written: {path}"))
 
 
 def _deciding(evidence: Evidence) -> list[ArtifactRecord]:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from artifacts.environments import installed_version
 from artifacts.files import sha256_file, sha256_json, staged, walk, write_json
 
 META = "entry.json"
@@ -136,10 +136,4 @@ def code_digest(packages: tuple[str, ...]) -> str:
 
 def versions(libraries: tuple[str, ...]) -> dict[str, str | None]:
     """The installed versions of distributions; none where one is missing."""
-    found: dict[str, str | None] = {}
-    for name in libraries:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
+    return {name: installed_version(name) for name in libraries}

@@ -33,8 +33,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+def read_yaml(path: Path, kind: str = "recipe", keys: str = "name, model, data, compress, targets and gates") -> dict[str, Any]:
+    """The mapping in a YAML file; `kind` and `keys` are how messages call the file and what it should hold.
 
     Raises:
         RecipeError: the file is missing, too large, not YAML, not a mapping, or uses what is refused here.
@@ -42,9 +42,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read recipe {path}: {error}.") from None
+        raise RecipeError(f"cannot read {kind} {path}: {error}.") from None
     if len(text) > MAX_BYTES:
-        raise RecipeError(f"recipe {path} has {len(text):,} bytes, the limit is {MAX_BYTES:,}.")
+        raise RecipeError(f"{kind} {path} has {len(text):,} bytes, the limit is {MAX_BYTES:,}.")
     try:
         value = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -57,5 +57,5 @@ def read_yaml(path: Path) -> dict[str, Any]:
         # a value that is not of the kind it looks like or is tagged as, such as the date 2024-13-45
         raise RecipeError(f"{path} holds a value that cannot be read: {error}.") from None
     if not isinstance(value, dict):
-        raise RecipeError(f"{path} must hold a mapping with name, model, data, compress, targets and gates.")
+        raise RecipeError(f"{path} must hold a mapping with {keys}.")
     return value

@@ -49,7 +49,12 @@ QUANTIZERS: dict[str, Quantizer] = {
         Quantizer("onnx-weights", "file", "compress.quantizers.onnx_weights:quantize", ("onnx", "onnxruntime")),
         Quantizer("onnx-half", "file", "compress.quantizers.half:quantize_onnx", ("onnx", "onnxruntime")),
         Quantizer("onnx-stock", "file", "compress.quantizers.onnx_stock:quantize", ("onnx", "onnxruntime")),
+        Quantizer("nncf", "file", "compress.quantizers.nncf_openvino:quantize", ("nncf", "openvino")),
+        Quantizer("openvino-half", "file", "compress.quantizers.openvino_half:quantize", ("openvino",)),
+        Quantizer("litert-int8", "file", "compress.quantizers.litert_int8:quantize", ("ai-edge-quantizer",)),
+        Quantizer("ncnn-half", "module", "compress.quantizers.ncnn_half:quantize", ("pnnx",)),
         Quantizer("pt2e-stock", "module", "compress.quantizers.pt2e_xnnpack:quantize_stock", ("torchao", "executorch")),
+        Quantizer("pt2e-x86", "module", "compress.quantizers.pt2e_x86:quantize", ("torch", "torchao")),
         Quantizer("pt2e-xnnpack", "module", "compress.quantizers.pt2e_xnnpack:quantize", ("torchao", "executorch")),
     )
 }

@@ -10,7 +10,7 @@ from torch.fx import GraphModule, Node
 
 from artifacts.errors import TargetUnavailable
 from compress.fold import example_tensors
-from compress.loop import subset, tensors
+from compress.loop import subset
 from compress.quantizers import Calibration
 from compress.quantizers.layers import check_layers, names_layer
 from compress.quantizers.rounding import limit_of
@@ -20,10 +20,12 @@ from compress.shortcuts import as_convolutions
 def quantize(calibration: Calibration) -> nn.Module:
     """A converted graph whose quantize/dequantize pairs XNNPACK's delegate takes; the float model is left as it is.
 
-    Padded shortcuts are convolutions, so that they stay in the delegate.
+    Padded shortcuts are convolutions, so that they stay in the delegate. A model that was trained with fake quantization
+    keeps the ranges and the weights' scales that it learned.
 
     Raises:
         TargetUnavailable: executorch or torchao is not installed.
+        ModelError: the learned ranges belong to another graph.
     """
     return _quantize(calibration, as_convolutions)
 
@@ -43,28 +45,26 @@ def _quantize(calibration: Calibration, improve: Callable[[GraphModule], int]) -
             XNNPACKQuantizer,
             get_symmetric_quantization_config,
         )
-        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+        from compress.quantizers.pt2e import convert
     except ImportError as error:
         raise TargetUnavailable(f"int8 for ExecuTorch needs {error.name}: pip install 'tightship[mobile]'.") from None
-    model, split, config = calibration.model, calibration.split, calibration.config
+    model, config = calibration.model, calibration.config
     check_layers(model.module, config.keep_float)
     limit = limit_of(config.weight_bits)
-    indices = subset(split, calibration.config.calibration_samples, calibration.seed)
+    indices = subset(calibration.split, config.calibration_samples, calibration.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         example = tuple(x[:1] for x in example_tensors(model.signature))
         graph = torch.export.export(copy.deepcopy(model.module).eval(), example).module()
+        assert isinstance(graph, GraphModule)
         improve(graph)
         quantizer = XNNPACKQuantizer().set_global(
             get_symmetric_quantization_config(is_per_channel=config.per_channel, weight_qmin=-limit, weight_qmax=limit)
         )
         quantizer.set_filter_function(lambda node: not _belongs(node, config.keep_float))
-        prepared = prepare_pt2e(graph, quantizer)
-        with torch.no_grad():
-            for index in indices:  # the graph holds a fixed batch of one, as it will run
-                prepared(*tensors(split, index[None])[0].values())
-        made: nn.Module = convert_pt2e(prepared)
-    return made
+    # the graph holds a fixed batch of one, as it will run
+    return convert(graph, quantizer, calibration, indices, 1)
 
 
 def _belongs(node: Node, layers: Iterable[str]) -> bool:

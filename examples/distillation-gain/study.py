@@ -1,6 +1,6 @@
 """What each way of distilling is worth: ResNet-32 teaches a small ResNet, from scratch, with the same epochs with and without.
 
-    TIGHTSHIP_DATA=... python study.py --depth 8 --epochs 8 --examples 10000
+    TIGHTSHIP_DATA=... python study.py --depth 8 --epochs 6 --examples 10000
 
 Every student is exported, and scored by ONNX Runtime on the whole test set. Prints one row for each method: mean and spread
 over the seeds, and the gain over training alone with the same seed. The rows are also written to `study.json`.
@@ -72,7 +72,7 @@ def main() -> None:
     """Run every method with every seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])

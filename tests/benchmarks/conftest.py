@@ -29,8 +29,21 @@ from artifacts.types import Placement
 
 
 class Session:
+    calls = 0
+    buffer = np.zeros((1, 3), np.float32)
+
     def run(self, inputs):
         mood = os.environ["MOOD"]
+        self.calls += 1
+        if mood == "drift":
+            return {"y": inputs["x"] + self.calls}
+        if mood == "drift in one buffer":
+            self.buffer += 1
+            return {"y": self.buffer}
+        if mood == "by process":
+            return {"y": inputs["x"] + np.random.default_rng(os.getpid()).standard_normal()}
+        if mood == "hungry":
+            return {"y": inputs["x"] + float(len(bytearray(60_000_000)) > 0)}
         if mood == "crash":
             print("the last words", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -55,6 +68,8 @@ class Runtime:
         pass
 
     def open(self, engine, threads):
+        if os.environ["MOOD"] == "heavy":
+            bytearray(80_000_000)[::4096]
         if os.environ["MOOD"] == "absent":
             raise TargetUnavailable("the device is out for lunch.")
         return Session()
@@ -69,7 +84,7 @@ registry.TARGETS["moody"] = registry.Target("moody", "moody_runtime:Runtime", ("
 
 @pytest.fixture
 def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Engine]:
-    """Makes an engine that behaves in its child as it is told: crash, exit, hang, raise, chatty, absent or well."""
+    """Makes an engine that behaves in its child as it is told: crash, exit, hang, drift and others, or well."""
     code = tmp_path / "code"
     code.mkdir()
     (code / "moody_runtime.py").write_text(MISBEHAVING)

@@ -1,5 +1,6 @@
 """A child that crashes, hangs, raises or chatters is a normal answer with the path of its log."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from artifacts.arrays import load_arrays, save_arrays
-from artifacts.errors import DataError, ModelError, StageCrashed, TargetUnavailable
+from artifacts.errors import DataError, ModelError, ParityFailed, StageCrashed, TargetUnavailable
 from benchmarks.child import Child
+from benchmarks.stopwatch import Block
 from benchmarks.worker import peak_rss_mb
 
 
@@ -124,3 +126,51 @@ def test_peak_memory_stays_after_memory_is_given_back():
     block[::4096] = b"x" * len(block[::4096])
     del block
     assert peak_rss_mb() > before + 100
+
+
+@pytest.mark.parametrize("mood", ["drift", "drift in one buffer"])
+def test_a_timed_call_that_returns_something_else_is_no_measurement(moody, first, tmp_path, mood):
+    with Child(moody(mood), tmp_path / "log") as child:
+        child.open(first)
+        with pytest.raises(ParityFailed, match="'y' of a timed call is not that of the first call"):
+            child.ask("block", inputs=str(first), seconds=0, calls=5)
+
+
+def test_loading_and_running_have_peaks_of_their_own(moody, first, tmp_path):
+    peaks = {}
+    for mood in ("well", "heavy", "hungry"):
+        with Child(moody(mood), tmp_path / "log") as child:
+            child.open(first)
+            child.ask("block", inputs=str(first), seconds=0, calls=5)
+            peaks[mood] = child.ask("memory")
+    assert peaks["heavy"]["load_rss_mb"] > peaks["well"]["load_rss_mb"] + 60
+    assert peaks["hungry"]["load_rss_mb"] < peaks["well"]["load_rss_mb"] + 10
+    assert peaks["hungry"]["run_rss_mb"] > peaks["well"]["run_rss_mb"] + 40
+    for found in peaks.values():
+        assert found["peak_rss_mb"] == max(found["load_rss_mb"], found["run_rss_mb"])
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="this kernel keeps one peak for all")
+def test_the_peak_of_running_forgets_that_of_loading(moody, first, tmp_path):
+    with Child(moody("heavy"), tmp_path / "log") as child:
+        child.open(first)
+        found = child.ask("memory")
+    assert found["run_rss_mb"] < found["load_rss_mb"] - 40
+
+
+def test_a_block_says_what_its_process_saw(moody, first, tmp_path):
+    with Child(moody("well"), tmp_path / "log") as child:
+        child.open(first)
+        seen = Block.of(child.ask("block", inputs=str(first), seconds=0.02, calls=1)["seen"])
+    assert seen.wall_ns >= 0.02e9
+    assert seen.cpu_ns > 0
+    assert seen.spin_ns > 0
+
+
+def test_warm_up_is_found_and_not_only_waited_for(moody, first, tmp_path):
+    with Child(moody("well"), tmp_path / "log") as child:
+        child.open(first)
+        warm = child.ask("warm", inputs=str(first), seconds=0.02)
+    assert set(warm) == {"calls", "warm_calls", "warm_ms", "settled"}
+    assert 0 <= warm["warm_calls"] <= warm["calls"]
+    assert warm["calls"] >= 20

@@ -1,13 +1,16 @@
 """Every engine is measured in every round, in processes of its own, on the examples it was given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from artifacts.arrays import load_arrays
-from artifacts.errors import StageCrashed
+from artifacts.errors import ParityFailed, StageCrashed
 from benchmarks import measure as module
-from benchmarks.machine import describe
-from benchmarks.measure import Measured, MeasurePlan, measure
+from benchmarks.machine import describe, other_versions, same_machine
+from benchmarks.measure import Measured, MeasurePlan, _write_inputs, measure
+from benchmarks.noise import Watch
 
 PLAN = MeasurePlan(processes=2, blocks=3, block_seconds=0.0, block_calls=4, warm_seconds=0.0, throughput_batch=8)
 INPUTS = {"x": np.arange(9, dtype=np.float32).reshape(3, 3)}
@@ -26,6 +29,11 @@ def test_every_engine_and_every_round_has_its_samples(onnx_engine, tmp_path):
         assert len(one.cold_ms) == len(one.peak_rss_mb) == 2
         assert all(c["total"] > c["load"] > 0 for c in one.cold_ms)
         assert one.throughput_per_s > 0
+        assert len(one.warmups) == len(one.rss_load_mb) == len(one.rss_run_mb) == 2
+        assert all(peak >= load > 1 for peak, load in zip(one.peak_rss_mb, one.rss_load_mb, strict=True))
+    np.testing.assert_array_equal(found["b/int8"].outputs["y"], INPUTS["x"][:1] * 3)
+    assert found["a/fp32"].noise == found["b/int8"].noise
+    assert found["a/fp32"].noise.turns == 6
     assert told == sorted(told)
     assert 0 <= min(told) <= max(told) <= 1
     assert {p.name for p in (tmp_path / "work").iterdir()} == {"one.npz", "many.npz", "a-fp32.log", "b-int8.log"}
@@ -73,6 +81,56 @@ def test_a_speed_up_is_the_baselines_time_over_ones_own():
     slow, fast = Measured([[4.0, 4.0], [8.0]]), Measured([[2.0], [4.0]])
     assert fast.speedup_over(slow).ratio == pytest.approx(2)
     assert slow.speedup_over(fast).ratio == pytest.approx(0.5)
+
+
+class Restless(Watch):
+    """Calls the first turns disturbed, as many as it is told."""
+
+    def __init__(self, turns):
+        super().__init__()
+        self.left = turns
+
+    def turn(self, blocks, begun):
+        found = super().turn(blocks, begun)
+        found.reasons = ["a storm"] if self.left > 0 else []
+        self.left -= 1
+        return found
+
+
+@pytest.mark.parametrize(("stormy", "repeats", "again", "disturbed"), [(2, 3, 2, 0), (5, 3, 3, 2), (2, 0, 0, 2), (0, 3, 0, 0)])
+def test_a_disturbed_turn_is_timed_again_within_a_limit(onnx_engine, tmp_path, stormy, repeats, again, disturbed):
+    plan = MeasurePlan(**{**vars(PLAN), "repeats": repeats})
+    found = measure({"a": onnx_engine()}, INPUTS, plan, tmp_path / "work", watch=Restless(stormy))["a"]
+    assert [len(r) for r in found.rounds_ms] == [12, 12], "what is thrown away does not count"
+    assert (found.noise.repeated, found.noise.disturbed_turns, found.noise.turns) == (again, disturbed, 6)
+    assert found.noise.disturbed == bool(disturbed)
+    assert found.noise.reasons == (("a storm",) if disturbed else ())
+
+
+def test_a_process_that_returns_something_else_ends_the_measurement(moody, tmp_path):
+    with pytest.raises(ParityFailed, match="gave another 'y' in another process"):
+        measure({"a": moody("by process")}, INPUTS, PLAN, tmp_path / "work")
+
+
+def test_inputs_that_are_not_one_row_per_example_go_in_as_they_are(tmp_path):
+    given = {"x": np.arange(2.0)[:, None], "state": np.zeros((5, 1))}
+    one, many = _write_inputs(given, MeasurePlan(latency_batch=3, throughput_batch=4), tmp_path)
+    assert {k: v.shape for k, v in load_arrays(one).items()} == {"x": (3, 1), "state": (5, 1)}
+    assert load_arrays(many)["x"][:, 0].tolist() == [0, 1, 0, 1]
+
+
+def test_what_differs_between_two_machines_is_named():
+    here = describe()
+    assert same_machine(here, here) == ()
+    other = replace(here, cores=here.cores + 6, governor="powersave", memory_gb=here.memory_gb * 1.001)
+    assert same_machine(here, other) == (
+        f"cores {here.cores} and {here.cores + 6}",
+        f"governor {here.governor or 'none'} and powersave",
+    )
+    assert other.fingerprint() != here.fingerprint()
+    newer = replace(here, versions={**here.versions, "onnxruntime": "99.0"})
+    assert same_machine(here, newer) == ()
+    assert other_versions(here, newer) == (f"onnxruntime {here.versions['onnxruntime']} and 99.0",)
 
 
 def test_the_machine_is_described_whole():

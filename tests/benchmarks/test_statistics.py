@@ -4,7 +4,17 @@ import math
 
 import pytest
 
-from benchmarks.statistics import P99_SAMPLES, Ratio, curve, interval, paired_ratio, quantile
+from benchmarks.statistics import (
+    P99_SAMPLES,
+    Ratio,
+    apart,
+    curve,
+    interval,
+    paired_ratio,
+    processes_needed,
+    quantile,
+    unpaired_ratio,
+)
 
 T975 = {1: 12.706204736432095, 2: 4.302652729749464, 4: 2.7764451051977987}
 """The 97.5 % point of Student's t by degrees of freedom, from printed tables."""
@@ -82,3 +92,68 @@ def test_the_curve_runs_from_the_least_to_the_largest():
     assert len(points) == 101
     assert (points[0], points[50], points[100]) == (1.0, 2.0, 3.0)
     assert list(points) == sorted(points)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (1.01, 1.05, "faster"),
+        (1.001, 1.01, "faster"),
+        (0.9, 0.999, "slower"),
+        (0.99, 1.01, "no difference shown"),
+        (0.99, 1.021, "cannot tell"),
+        (0.97, 1.01, "cannot tell"),
+        (0.0, math.inf, "cannot tell"),
+    ],
+)
+def test_equal_and_unknown_are_two_verdicts(low, high, verdict):
+    assert Ratio(1.0, low, high).decide(0.02) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(1.01, 1.05, "cannot tell"), (1.021, 1.05, "faster"), (0.9, 0.97, "slower"), (0.9, 0.99, "cannot tell"),
+     (0.99, 1.01, "no difference shown")],
+)  # fmt: skip
+def test_between_two_runs_a_difference_must_exceed_the_margin(low, high, verdict):
+    assert apart(Ratio(1.0, low, high), 0.02) == verdict
+
+
+def test_the_unpaired_interval_is_welchs():
+    from scipy.stats import ttest_ind
+
+    a, b = [2.0, 2.2, 1.9, 2.1, 2.4], [1.0, 1.3, 0.8]
+    found = unpaired_ratio(interval(a), len(a), interval(b), len(b))
+    test = ttest_ind([math.log(v) for v in a], [math.log(v) for v in b], equal_var=False)
+    expected = test.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
+    means = [sum(map(math.log, v)) / len(v) for v in (a, b)]
+    assert found.ratio == pytest.approx(math.exp(means[0] - means[1]))
+
+
+def test_one_process_in_a_run_leaves_the_ratio_open():
+    assert unpaired_ratio((0.0, math.inf), 1, (1.0, 1.1), 5).decide() == "cannot tell"
+    assert unpaired_ratio((2.0, 2.0), 3, (1.0, 1.0), 3) == Ratio(2.0, 2.0, 2.0)
+
+
+def test_so_many_processes_would_decide():
+    from statistics import stdev
+
+    from scipy.stats import t
+
+    ratios = [1.10, 0.90, 1.05, 0.95, 1.02, 0.99]
+    wanted = math.log1p(0.02) - abs(sum(map(math.log, ratios)) / 6)
+
+    def half(count):
+        return t.ppf(0.975, count - 1) * stdev(map(math.log, ratios)) / math.sqrt(count)
+
+    needed = processes_needed(ratios, 0.02)
+    assert half(needed) < wanted <= half(needed - 1)
+    assert processes_needed([1.5, 1.49, 1.51], 0.02) == 3, "it is decided already"
+    assert processes_needed([1.0], 0.02) is None
+    assert processes_needed([1e3, 1e-3] * 3, 0.001) is None, "no number worth saying"
+
+
+def test_a_smaller_error_gives_a_wider_interval():
+    narrow, wide = interval([1.0, 1.1, 0.9], 0.05), interval([1.0, 1.1, 0.9], 0.01)
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]

@@ -15,6 +15,7 @@ from compress.configs import QuantizeConfig, TrainConfig
 from compress.loop import Training, fit, predict, task_loss
 from compress.quantizers import QUANTIZERS, Calibration
 from compress.quantizers.rounding import blockwise, rounded, rounds_weights
+from export.executorch import fixed
 from export.registry import FORMATS
 from runtimes.registry import TARGETS, find, running
 from zoo.models import trace_signature
@@ -122,7 +123,7 @@ def test_the_deployed_file_computes_the_network_and_is_as_accurate(networks, dig
     assert record.passed, record.first_bad
     plain = (predict(model.module, digits.test)[:360].argmax(1) == targets).mean()
     assert (found["output"].argmax(1) == targets).mean() >= plain - 0.02
-    assert file.signature == model.signature
+    assert file.signature in (model.signature, fixed(model.signature))
 
 
 @pytest.mark.parametrize("scheme", ["int8-dynamic", "int8-weights", "int4-weights", "fp16"])
@@ -189,5 +190,6 @@ def test_a_network_without_such_layers_is_refused_not_passed_off(digits, tiny_b,
 
 def test_every_scheme_runs_somewhere():
     assert all(running(s) for s in ("int8", "int8-dynamic", "int8-weights", "int4-weights", "fp16", "bf16"))
-    assert running("bf16") == ["torchscript-cpu"]
+    assert "torchscript-cpu" in running("bf16")
+    assert "onnxruntime-cpu" not in running("bf16")
     assert find("torch-cpu").lowering("int8") is None

@@ -1,6 +1,7 @@
 """Each limit has a direction; what was not measured, or is no number, has not met it."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,13 +9,14 @@ import pytest
 from artifacts.errors import RequestError
 from artifacts.evidence import SpeedupRecord
 from tightship.gate import GATES, decide, judge
+from tightship.limits import parse_limit, read_limits
 from tightship.recipe import parse_recipe
-from tightship.regate import parse_limit
 
 VALUES = {
     "accuracy_drop": 0.05,
     "accuracy_min": 0.85,
-    "latency_p50_ms": 1.0,
+    # the upper end of the interval, 1.1 times the median
+    "latency_p50_ms": 1.1,
     "latency_p90_ms": 2.0,
     "latency_p99_ms": 3.0,
     "size_mb": 1.0,
@@ -104,6 +106,28 @@ def test_the_lower_end_of_the_interval_decides_the_speed_up(pair):
     assert not judge(replace(made, speedup=None), reference, {"speedup": 0.001})[0].passed
 
 
+@pytest.mark.parametrize("ci95", [(0.0, 1e12), (0.0, 2.0), (math.nan, math.nan), (0.5, math.inf)])
+def test_a_median_without_an_interval_fails_and_says_what_gives_one(pair, ci95):
+    made, reference = pair
+    (record,) = judge(replace(made, latency_ms=replace(made.latency_ms, ci95=ci95)), reference, {"latency_p50_ms": 1e9})
+    assert (record.passed, record.value) == (False, None)
+    assert "two or more processes" in record.reason
+
+
+def test_the_upper_end_of_the_interval_decides_the_median(pair):
+    made, reference = pair
+    wide = replace(made, latency_ms=replace(made.latency_ms, p50=1.0, ci95=(0.5, 2.0)))
+    assert not judge(wide, reference, {"latency_p50_ms": 1.5})[0].passed
+    assert judge(wide, reference, {"latency_p50_ms": 2.0})[0].passed
+    above = replace(made, latency_ms=replace(made.latency_ms, p50=2.5, ci95=(0.5, 2.0)))
+    assert not judge(above, reference, {"latency_p50_ms": 2.4})[0].passed, "the median itself may lie above the interval"
+
+
+def test_quantiles_without_an_interval_say_that_they_are_points(pair):
+    for name in ("latency_p90_ms", "latency_p99_ms"):
+        assert "a point" in judge(*pair, {name: 5})[0].reason
+
+
 def test_no_limits_at_all_is_a_failure(pair):
     (record,) = judge(*pair, {})
     assert not record.passed
@@ -139,7 +163,7 @@ def test_a_target_with_nothing_that_passed_fails_the_run(artifact, recipe):
     assert not verdict.passed
     assert verdict.shipped == ("onnxruntime-cpu/fp32",)
     assert "no artifact for torchscript-cpu passed" in verdict.reasons[0]
-    assert "latency_p50_ms is 1 ms" in verdict.reasons[0]
+    assert "latency_p50_ms is 1.1 ms" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize("where", ["onnxruntime-cpu/fp32", "torch-cpu/reference"])
@@ -172,3 +196,34 @@ def test_a_limit_on_the_command_line_is_a_known_name_and_a_number(text):
 
 def test_a_good_limit_on_the_command_line_is_read():
     assert parse_limit("latency_p90_ms=5e-1") == ("latency_p90_ms", 0.5)
+
+
+def test_a_limits_file_holds_names_and_numbers(tmp_path):
+    path = tmp_path / "limits.yaml"
+    path.write_text("# what must hold\nsize_mb: 1\nbaseline_latency_ratio: 1.1\n")
+    assert read_limits(path) == {"size_mb": 1.0, "baseline_latency_ratio": 1.1}
+    path.write_text("\n")
+    assert read_limits(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sise_mb: 1", "did you mean 'size_mb'"),
+        ("size_mb: .nan", "finite"),
+        ("size_mb: .inf", "finite"),
+        ("size_mb: true", "finite"),
+        ("size_mb: '1'", "finite"),
+        ("size_mb:", "finite"),
+        ("size_mb: 1\nsize_mb: 2", "stands twice"),
+        ("- size_mb", "NAME: NUMBER"),
+        ("# nothing", "NAME: NUMBER"),
+    ],
+)
+def test_a_limits_file_with_anything_else_is_refused_in_one_sentence(tmp_path, text, said):
+    path = tmp_path / "limits.yaml"
+    path.write_text(text)
+    with pytest.raises(RequestError, match=re.escape(said)) as caught:
+        read_limits(path)
+    assert "\n" not in str(caught.value)
+    assert "recipe" not in str(caught.value)

@@ -1,11 +1,16 @@
 """`tightship bench`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tightship.cli.common import AsJson, emit, table
+
+HEADINGS = [
+    "file", "target", "threads", "batch", "p50 ms", "95 % interval", "p90 ms", "p99 ms", "per s", "cold start ms",
+    "RSS load MB", "RSS run MB", "warm after", "bytes",
+]  # fmt: skip
 
 
 def bench(
@@ -13,38 +18,47 @@ def bench(
     inputs: Annotated[Path | None, typer.Option("--inputs", help="An NPZ with inputs by name; made up if not given.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Fresh processes per file.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.01, help="Seconds of timing per process.")] = 0.6,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Annotated[str, typer.Option(help="CPU threads; several, as in 1,2, make a sweep.")] = "1",
+    batch: Annotated[str | None, typer.Option(help="Examples per call; several, as in 1,8,32, make a sweep.")] = None,
     target: Annotated[str | None, typer.Option(help="The target to run on; by default told from the file's name.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure exported files, ours or foreign: latency, cold start, memory, bytes; interleaved."""
     from tightship.foreign import bench_files
 
-    rows = bench_files(files, inputs, target, processes=processes, seconds=seconds, threads=threads)
+    sweep, batches = counts("--threads", threads), counts("--batch", batch) if batch is not None else ()
+    rows = bench_files(files, inputs, target, processes=processes, seconds=seconds, threads=sweep, batches=batches)
     if as_json:
         emit(rows)
         return
-    headings = [
-        "file",
-        "target",
-        "p50 ms",
-        "95 % interval",
-        "p90 ms",
-        "p99 ms",
-        "per s",
-        "cold start ms",
-        "peak RSS MB",
-        "bytes",
-    ]
-    table(
-        headings,
-        [
-            [
-                r["file"], r["target"], f"{r['p50_ms']:.4g}", f"{r['ci95_ms'][0]:.4g} .. {r['ci95_ms'][1]:.4g}",
-                f"{r['p90_ms']:.4g}", "n/a (<1000 samples)" if r["p99_ms"] is None else f"{r['p99_ms']:.4g}",
-                f"{r['throughput_per_s']:,.0f}", f"{r['cold_start_ms']:.0f}", f"{r['peak_rss_mb']:.0f}", f"{r['bytes']:,}",
-            ]
-            for r in rows
-        ],
-    )  # fmt: skip
-    typer.echo(f"{processes} processes per file, {threads} thread(s), batch {rows[0]['batch']}.")
+    table(HEADINGS, [_cells(row) for row in rows])
+    typer.echo(
+        f"{processes} processes per row; per s at batch {', '.join(map(str, sorted({r['throughput_batch'] for r in rows})))}."
+    )
+    reasons = sorted({reason for r in rows for reason in (r["noise"] or {}).get("reasons", ())})
+    if reasons:
+        typer.echo(f"DISTURBED: the machine was not quiet ({', '.join(reasons)}).")
+
+
+def counts(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers from 1 on, apart by commas.
+
+    Raises:
+        RequestError: something else was given.
+    """
+    from artifacts.errors import RequestError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= 65536 for part in parts):
+        raise RequestError(f"{option} takes whole numbers from 1 to 65536, apart by commas, such as 1,8; not {text!r}.")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _cells(r: dict[str, Any]) -> list[str]:
+    warm = f"{r['warm_calls']} calls, {r['warm_ms']:.0f} ms" if r["settled"] else "not settled"
+    return [
+        r["file"], r["target"], str(r["threads"]), str(r["batch"]), f"{r['p50_ms']:.4g}",
+        f"{r['ci95_ms'][0]:.4g} .. {r['ci95_ms'][1]:.4g}", f"{r['p90_ms']:.4g}",
+        "n/a (<1000 samples)" if r["p99_ms"] is None else f"{r['p99_ms']:.4g}", f"{r['throughput_per_s']:,.0f}",
+        f"{r['cold_start_ms']:.0f}", f"{r['rss_load_mb']:.0f}", f"{r['rss_run_mb']:.0f}", warm, f"{r['bytes']:,}",
+    ]  # fmt: skip

@@ -1,6 +1,7 @@
 """`tightship gate`."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,16 +14,41 @@ def gate(
     limit: Annotated[
         list[str] | None, typer.Option("--limit", help="NAME=VALUE, instead of the recipe's limits; may repeat.")
     ] = None,
+    limits: Annotated[Path | None, typer.Option("--limits", help="A YAML file with `NAME: VALUE` for each limit.")] = None,
     artifact: Annotated[str | None, typer.Option(help="Judge this artifact; by default those that decided the run.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="Hold the limits named baseline_... against this earlier run.")
+    ] = None,
+    write_baseline: Annotated[
+        Path | None, typer.Option("--write-baseline", help="Write this run as baseline, if it passes.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", help="Append the result to this file as Markdown, such as $GITHUB_STEP_SUMMARY.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the result as JUnit XML.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a finished run against limits; exit code 1 if one is not met."""
-    from tightship.regate import regate
+    """Hold a finished run against limits, its own or an earlier run's figures; exit code 1 if one is not met."""
+    from tightship.limits import gather
+    from tightship.regate import judge_run
+    from tightship.report import gating
 
-    results = regate(folder, limit or [], artifact)
+    gated = judge_run(folder, gather(limit or [], limits), artifact, baseline, write_baseline)
+    name = gated.evidence.name
+    if summary:
+        summary.parent.mkdir(parents=True, exist_ok=True)
+        with summary.open("a", encoding="utf-8") as stream:
+            stream.write(gating.as_markdown(name, gated.results, gated.notes) + "\n")
+    if junit:
+        from artifacts.files import write_atomic
+        from tightship.report.junit import render_results
+
+        write_atomic(junit, render_results(gated.evidence, gated.results))
     if as_json:
-        emit([{"artifact": a, "name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed} for a, g in results])
+        emit([
+            {"artifact": a, "name": g.name, "limit": g.limit, "value": g.value, "passed": g.passed, "reason": g.reason}
+            for a, g in gated.results
+        ])  # fmt: skip
     else:
-        for name, record in results:
-            typer.echo(f"{'pass' if record.passed else 'FAIL'}  {name}  {record.reason}")
-    sys.exit(0 if all(g.passed for _, g in results) else 1)
+        typer.echo(gating.as_text(name, gated.results, gated.notes))
+    sys.exit(0 if gated.passed else 1)

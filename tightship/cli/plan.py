@@ -9,7 +9,7 @@ def plan(recipe: RecipePath, store: StoreFolder = None, as_json: AsJson = False)
     """Show what would run, and what is cached; runs nothing."""
     from artifacts.errors import TargetUnavailable
     from benchmarks.machine import describe
-    from runtimes.probe import missing_library
+    from runtimes.probe import mend, missing_library
     from runtimes.registry import find
     from tightship.chain import check_chain
     from tightship.plan import make_plan
@@ -20,10 +20,10 @@ def plan(recipe: RecipePath, store: StoreFolder = None, as_json: AsJson = False)
     check_chain(loaded)
     absent = {t.name: missing_library(find(t.name)) for t in loaded.targets}
     for target in loaded.targets:
-        if absent[target.name] and not target.optional:
-            extra = find(target.name).extra
-            mend = f"pip install 'tightship[{extra}]'" if extra else f"pip install {absent[target.name]}"
-            raise TargetUnavailable(f"target {target.name!r} needs {absent[target.name]}, which is not installed: {mend}.")
+        missing = absent[target.name]
+        if missing and not target.optional:
+            how = mend(find(target.name), missing)
+            raise TargetUnavailable(f"target {target.name!r} needs {missing}, which is not installed: {how}.")
     skipped = frozenset(name for name, missing in absent.items() if missing)
     made = make_plan(loaded, describe().fingerprint(), skipped)
     cached = made.cached(Store(store_folder(store)))

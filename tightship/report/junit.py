@@ -1,10 +1,11 @@
 """The gates and parity checks of a run as JUnit XML, which CI systems show as tests."""
 
+from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from artifacts.evidence import ArtifactRecord, Evidence, GateRecord
-from tightship.report.markdown import clean, headline, parity_reason, short
+from tightship.report.words import clean, headline, parity_reason, short
 
 
 def render(evidence: Evidence) -> str:
@@ -16,6 +17,21 @@ def render(evidence: Evidence) -> str:
         _add_not_run(root, evidence)
     if not evidence.verdict.passed and root.find(".//failure") is None:
         _add_verdict(root, evidence)
+    return _finish(root, evidence)
+
+
+def render_results(evidence: Evidence, results: Sequence[tuple[str, GateRecord]]) -> str:
+    """What `tightship gate` judged: one suite per artifact, one test case per check."""
+    root = Element("testsuites", name=clean(evidence.name))
+    suites = {name: SubElement(root, "testsuite", name=clean(name)) for name in dict.fromkeys(name for name, _ in results)}
+    for name, gate in results:
+        _add_gate(suites[name], name, gate)
+    if not results:
+        _fail(_case(SubElement(root, "testsuite", name="gate"), "run", "gate"), "nothing was judged", "")
+    return _finish(root, evidence)
+
+
+def _finish(root: Element, evidence: Evidence) -> str:
     for node in (root, *root):
         _count(node)
     _add_properties(root, evidence)
@@ -23,12 +39,16 @@ def render(evidence: Evidence) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
+def _add_gate(suite: Element, artifact: str, gate: GateRecord) -> None:
+    case = _case(suite, artifact, gate.name)
+    if not gate.passed:
+        _fail(case, gate.reason or "no reason was recorded", _held(gate))
+
+
 def _add_artifact(root: Element, record: ArtifactRecord) -> None:
     suite = SubElement(root, "testsuite", name=clean(record.id))
     for gate in record.gates:
-        case = _case(suite, record.id, gate.name)
-        if not gate.passed:
-            _fail(case, gate.reason or "no reason was recorded", _held(gate))
+        _add_gate(suite, record.id, gate)
     case = _case(suite, record.id, "parity")
     if not record.parity.passed:
         _fail(case, parity_reason(record.parity), f"limit: {record.parity.tolerance}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from artifacts.evidence import AccuracyRecord, ArtifactRecord, Evidence
 from artifacts.ladder import GuardRecord, RungRecord
-from tightship.report.markdown import MISSING, is_share, number, score, size
+from tightship.report.words import MISSING, is_share, number, score, size
 
 HEADS = ("rung", "accuracy", "drop", "std. error", "seconds", "size", "result")
 

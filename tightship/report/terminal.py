@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.evidence import ArtifactRecord, Evidence
 from tightship.report.ladder import HEADS, Ladder, ladders
-from tightship.report.markdown import (
+from tightship.report.words import (
     MISSING,
     best_of,
     clean,

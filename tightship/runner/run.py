@@ -130,7 +130,62 @@ def load_executorch(path: Path, manifest: Json) -> Call:
     return lambda arrays: [tensor.numpy().copy() for tensor in method.execute([*map(torch.from_numpy, arrays)])]
 
 
-LOADERS = {"onnx": load_onnx, "executorch": load_executorch}
+def load_litert(path: Path, manifest: Json) -> Call:
+    """Open a LiteRT file; its signature has the names of the manifest's."""
+    made = require("ai_edge_litert.interpreter").Interpreter(model_path=str(path), num_threads=manifest["threads"])
+    made.allocate_tensors()
+    signature = made.get_signature_runner()
+    inputs, outputs = ([spec["name"] for spec in manifest["signature"][kind]] for kind in ("inputs", "outputs"))
+    kinds = [np.dtype(spec["dtype"]) for spec in manifest["signature"]["outputs"]]
+    takes = {name: detail["dtype"] for name, detail in signature.get_input_details().items()}
+
+    def call(arrays: list[Array]) -> list[Array]:
+        # 64-bit tensors became 32-bit ones in conversion
+        given = {name: array.astype(takes[name], copy=False) for name, array in zip(inputs, arrays, strict=True)}
+        results = signature(**given)
+        return [results[name].astype(kind, copy=False) for name, kind in zip(outputs, kinds, strict=True)]
+
+    return call
+
+
+def load_ncnn(path: Path, manifest: Json) -> Call:
+    """Open an ncnn network, whose inputs and outputs are numbered, and which has no batch."""
+    ncnn, shapes = require("ncnn"), [spec["shape"] for spec in manifest["signature"]["outputs"]]
+    net = ncnn.Net()
+    net.opt.num_threads = manifest["threads"]
+    # fp16 arithmetic would round a float32 file to 16 bits unasked
+    for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
+        setattr(net.opt, option, manifest["precision"] == "fp16")
+    if net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
+        raise Refused(f"ncnn cannot open {path.name}; install the version that requirements.txt names.")
+
+    def call(arrays: list[Array]) -> list[Array]:
+        rows = [np.ascontiguousarray(a[0], np.float32 if a.dtype.kind == "f" else np.int32) for a in arrays]
+        with net.create_extractor() as extractor:
+            for index, row in enumerate(rows):
+                extractor.input(f"in{index}", ncnn.Mat(row))
+            return [np.array(extractor.extract(f"out{i}")[1]).reshape(shape) for i, shape in enumerate(shapes)]
+
+    return call
+
+
+def load_openvino(path: Path, manifest: Json) -> Call:
+    """Open an OpenVINO file in the precision that it was measured in."""
+    core = require("openvino").Core()
+    model, key = core.read_model(path), ["tightship", "inference_precision"]
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": manifest["threads"],
+        "INFERENCE_PRECISION_HINT": model.get_rt_info(key).astype(str) if model.has_rt_info(key) else "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return lambda arrays: [value.copy() for value in request.infer(arrays, share_outputs=True).values()]
+
+
+LOADERS = {"onnx": load_onnx, "executorch": load_executorch, "litert": load_litert, "ncnn": load_ncnn}
+LOADERS |= {"openvino": load_openvino}
 LOADERS |= dict.fromkeys(("torchscript-trace", "torchscript-script"), load_torchscript)
 
 

@@ -12,6 +12,7 @@ from artifacts.specs import Signature
 from artifacts.types import Arrays, Engine, ExportedFile, TorchModel
 from benchmarks.child import Child
 from benchmarks.measure import MeasurePlan, measure
+from benchmarks.noise import Watch
 from benchmarks.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, judge
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
@@ -98,6 +99,10 @@ def check(job: Job) -> Result:
     deployed = score(job.data.metric, next(iter(outputs.values())), targets)
     save_arrays(job.out / "inputs.npz", {k: v[:SELFTEST_EXAMPLES] for k, v in test_inputs.items()})
     save_arrays(job.out / "outputs.npz", {k: v[:SELFTEST_EXAMPLES] for k, v in outputs.items()})
+    if job.data.metric == "top1":
+        # which ones, not only how many: two artifacts can then be told apart by a paired test
+        right = next(iter(outputs.values())).reshape(len(targets), -1).argmax(axis=1) == targets
+        save_arrays(job.out / "correct.npz", {"correct": right.astype(np.uint8)})
     details = {"parity": asdict(parity), "placement": placement, "examples": len(targets)}
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
     return Result(f"{job.data.metric} {deployed:.4f} deployed, {state}", {"accuracy": deployed}, details)
@@ -216,18 +221,29 @@ def measure_all(job: Job) -> Result:
     config = dict(job.step.config)
     config.pop("machine")
     plan = MeasurePlan(**config)
+    plan = replace(plan, repeats=plan.blocks * plan.processes // 2)
     entries = {name.removeprefix("export "): entry for name, entry in job.inputs.items() if name.startswith("export ")}
     engines = {name: engine_of(name.partition("/")[0], entry, job.out / "engines") for name, entry in entries.items()}
     inputs = job.data.test.batch(np.arange(min(plan.throughput_batch, len(job.data.test))))[0]
-    found = measure(engines, inputs, plan, job.work, job.progress)
+    watch = Watch()
+    watch.look_first()
+    found = measure(engines, inputs, plan, job.work, job.progress, watch)
     details: dict[str, Mapping[str, Any]] = {
         name: {
             "rounds_ms": [[round(v, 6) for v in r] for r in one.rounds_ms],
             "cold_ms": one.cold_ms,
             "peak_rss_mb": one.peak_rss_mb,
             "throughput_per_s": one.throughput_per_s,
+            "rss_load_mb": one.rss_load_mb,
+            "rss_run_mb": one.rss_run_mb,
+            "warmups": one.warmups,
+            "noise": asdict(one.noise) if one.noise else None,
         }
         for name, one in found.items()
     }
+    for name, one in found.items():
+        place = job.out / "outputs" / f"{name}.npz"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_arrays(place, one.outputs)
     count = sum(len(one.samples) for one in found.values())
     return Result(f"{len(found)} artifacts, {plan.processes} processes each, {count:,} calls timed", {}, details)

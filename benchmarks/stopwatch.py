@@ -1,0 +1,91 @@
+"""Time single calls, and see what happened to their process meanwhile. Standard library only: a child may lack all else."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a child saw while it timed one block."""
+
+    wall_ns: int
+    cpu_ns: int
+    """CPU time of all threads of the child, that of the busy loop included."""
+    waited_ns: int | None
+    preempted: int
+    spin_ns: int
+
+    @classmethod
+    def of(cls, seen: dict[str, Any]) -> "Block":
+        """Read what `asdict` wrote."""
+        return cls(**seen)
+
+    @property
+    def lost(self) -> float | None:
+        """Share of the block's time that its thread waited for a core."""
+        return None if self.waited_ns is None or not self.wall_ns else self.waited_ns / self.wall_ns
+
+
+def time_calls(call: Callable[[], Any], seconds: float, calls: int) -> tuple[list[int], Any]:
+    """Nanoseconds of single calls, until both `seconds` and `calls` are over, and what the last one returned."""
+    clock = time.perf_counter_ns
+    times: list[int] = []
+    last = None
+    end = clock() + int(seconds * 1e9)
+    while len(times) < calls or clock() < end:
+        before = clock()
+        last = call()
+        times.append(clock() - before)
+    return times, last
+
+
+def watched(call: Callable[[], Any], seconds: float, calls: int) -> tuple[list[int], Any, dict[str, Any]]:
+    """`time_calls` with the fields of a `Block`: what the process saw while it timed."""
+    waited, lost, cpu, wall = waited_ns(), preempted(), time.process_time_ns(), time.perf_counter_ns()
+    times, last = time_calls(call, seconds, calls)
+    wall, lost, after = time.perf_counter_ns() - wall, preempted() - lost, waited_ns()
+    spent = None if waited is None or after is None else after - waited
+    spin = spin_ns()
+    return times, last, asdict(Block(wall, time.process_time_ns() - cpu, spent, lost, spin))
+
+
+def waited_ns() -> int | None:
+    """How long this thread has been ready to run but waited for a core; none where the kernel does not say."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def preempted() -> int:
+    """How often this process lost its core before it gave it up."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such count
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def spin_ns() -> int:
+    """How long a fixed busy loop takes: the median of five, so that a single preemption does not show."""
+    clock, found = time.perf_counter_ns, []
+    for _ in range(5):
+        before = clock()
+        for _ in range(10_000):
+            pass
+        found.append(clock() - before)
+    return sorted(found)[2]
+
+
+def clock_step_ns() -> int:
+    """The smallest step that the clock was seen to take, in nanoseconds: no call is known better than this."""
+    clock, steps = time.perf_counter_ns, []
+    for _ in range(2000):
+        before = now = clock()
+        while now == before:
+            now = clock()
+        steps.append(now - before)
+    return min(steps)

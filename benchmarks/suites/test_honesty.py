@@ -1,0 +1,223 @@
+"""How often `compare` is wrong, and what it finds: files against themselves, slowed by a known share, and under load.
+
+pytest benchmarks/suites/test_honesty.py -rP                  a few comparisons of each kind
+TIGHTSHIP_HONESTY=200 pytest benchmarks/suites/test_honesty.py -rP
+python benchmarks/suites/test_honesty.py 200 same             one kind, a line after each comparison
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from artifacts.specs import Signature
+from artifacts.types import Engine, ModelRef, TorchModel
+from benchmarks.child import Child
+from benchmarks.compare import compare
+from benchmarks.measure import MeasurePlan
+from export.onnx import export
+
+COUNT = int(os.environ.get("TIGHTSHIP_HONESTY", "6"))
+STRICT = 200
+"""From so many comparisons on the rates themselves must hold; fewer must be likely under them."""
+PLAN = MeasurePlan(processes=5, blocks=4, block_seconds=0.1, throughput_batch=1)
+LIMIT = 20
+KINDS = {"same": 0.0, "3 %": 0.03, "10 %": 0.10, "load": 0.0}
+CALLS = 20_000
+OVERHEAD_NS = 2000
+
+RUNTIMES = '''\
+"""A runtime that is slower than ONNX Runtime by a known share of each call, and one that does nothing."""
+
+import json
+import time
+
+from artifacts.types import Engine, Placement
+from runtimes.onnxruntime import OnnxRuntimeCpu
+
+
+class Nothing:
+    def probe(self): pass
+    def open(self, engine, threads): return self
+    def run(self, inputs): return inputs
+    def placement(self): return Placement({}, {}, "none")
+
+
+class Slowed(OnnxRuntimeCpu):
+    def open(self, engine, threads):
+        asked = json.loads(engine.path.read_text())
+        model = Engine("onnxruntime-cpu", engine.path.with_name(asked["model"]), engine.signature)
+        whole = OnnxRuntimeCpu().open(model, threads)
+        inner, factor, clock = whole.run, 1 + asked["slower"], time.perf_counter_ns
+
+        class Session:
+            def run(self, inputs):
+                begun = clock()
+                made = inner(inputs)
+                end = begun + (clock() - begun) * factor
+                while clock() < end:
+                    pass
+                return made
+
+        return Session()
+'''
+REGISTERS = """\
+import runtimes.registry as registry
+
+for name, kind in (("slowed", "Slowed"), ("nothing", "Nothing")):
+    registry.TARGETS[name] = registry.Target(name, f"known_runtimes:{kind}", ("onnx",), None, ())
+"""
+
+
+@contextlib.contextmanager
+def runtimes(folder):
+    """Makes the two runtimes known to every child."""
+    code = folder / "code"
+    code.mkdir()
+    (code / "known_runtimes.py").write_text(RUNTIMES)
+    (code / "sitecustomize.py").write_text(REGISTERS)
+    sys.path.insert(0, str(code))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(code))
+
+
+def make_engines(folder, **slower):
+    """A ResNet-20 on ONNX Runtime for each share by which it is to be slower, by name; and an example."""
+    import torch
+
+    from zoo.data import DataRef, load_data
+    from zoo.models import build, complete, trace_signature
+
+    torch.manual_seed(0)
+    data = load_data(DataRef(zoo="digits"))
+    ref = complete(ModelRef(zoo="resnet", options={"depth": 20, "width": 32}), data)
+    module = build(ref).eval()
+    file = export(TorchModel(module, ref, trace_signature(module, data)), folder)
+    engines = {}
+    for name, share in slower.items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps({"model": file.path.name, "slower": share}))
+        engines[name] = Engine("slowed", path, file.signature)
+    return engines, data.test.batch(np.arange(1))[0]
+
+
+@contextlib.contextmanager
+def load_on_one_core(wanted):
+    """A process that keeps one core busy."""
+    if not wanted:
+        yield
+        return
+    busy = subprocess.Popen([sys.executable, "-c", "import os\nos.sched_setaffinity(0, {0})\nwhile True: pass"])
+    try:
+        yield
+    finally:
+        busy.kill()
+        busy.wait()
+
+
+@dataclass
+class Study:
+    verdicts: list
+    disturbed: list
+    loaded: list
+    pairs: list
+    seconds: list
+
+    def rate(self, *wanted):
+        return sum(v in wanted for v in self.verdicts) / len(self.verdicts)
+
+    def line(self, kind):
+        told = ", ".join(f"{v} {self.verdicts.count(v)}" for v in sorted(set(self.verdicts)))
+        return (
+            f"{kind}: {len(self.verdicts)} comparisons: {told}; disturbed {sum(self.disturbed)}; "
+            f"{np.mean(self.pairs):.1f} pairs and {np.mean(self.seconds):.1f} s each"
+        )
+
+
+def study(kind, count, folder, tell=lambda line: None):
+    """So many comparisons of one kind; with `load`, one core is busy during every second one."""
+    engines, example = make_engines(folder, plain=0.0, other=KINDS[kind])
+    found = Study([], [], [], [], [])
+    for at in range(count):
+        loaded = kind == "load" and at % 2 == 1
+        started = time.monotonic()
+        with load_on_one_core(loaded):
+            # the seed decides who goes first
+            plan = MeasurePlan(**{**vars(PLAN), "seed": 100 * at})
+            one = compare(engines["plain"], engines["other"], example, plan, folder / "work", LIMIT)
+        found.seconds.append(time.monotonic() - started)
+        found.verdicts.append(one.verdict)
+        found.disturbed.append(bool(one.a.noise and one.a.noise.disturbed))
+        found.loaded.append(loaded)
+        found.pairs.append(len(one.a.rounds_ms))
+        tell(f"{one.verdict} {one.ratio.ratio:.4f} ({one.ratio.low:.4f} .. {one.ratio.high:.4f}) {found.line(kind)}")
+    return found
+
+
+def at_most(rate, count):
+    """How many of `count` may happen at this rate: the rate itself from 200 on, else what happens in 99 of 100 studies."""
+    from scipy.stats import binom
+
+    return int(rate * count) if count >= STRICT else int(binom.ppf(0.99, count, rate))
+
+
+@pytest.fixture
+def known(tmp_path):
+    with runtimes(tmp_path):
+        yield tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_a_file_is_not_told_from_itself(known):
+    found = study("same", COUNT, known)
+    print(found.line("same"))
+    assert found.verdicts.count("faster") + found.verdicts.count("slower") <= at_most(0.05, COUNT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(("kind", "power"), [("3 %", 0.80), ("10 %", 0.99)])
+def test_a_known_slowdown_is_found(known, kind, power):
+    found = study(kind, COUNT, known)
+    print(found.line(kind))
+    assert COUNT - found.verdicts.count("slower") <= at_most(1 - power, COUNT)
+    assert found.verdicts.count("faster") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_a_load_on_one_core_misleads_no_one(known):
+    found = study("load", COUNT, known)
+    print(found.line("load"))
+    assert found.verdicts.count("faster") + found.verdicts.count("slower") <= at_most(0.05, COUNT)
+    assert all(disturbed for disturbed, loaded in zip(found.disturbed, found.loaded, strict=True) if loaded)
+
+
+def test_the_harness_adds_less_than_two_microseconds_to_a_call(known):
+    first = known / "one.npz"
+    np.savez(first, x=np.zeros((1, 3), np.float32))
+    with Child(Engine("nothing", first, Signature(())), known / "child.log") as child:
+        child.open(first)
+        child.ask("warm", inputs=str(first), seconds=0.1)
+        times = child.ask("block", inputs=str(first), seconds=0.0, calls=CALLS)["ns"]
+    print(f"a call that does nothing: p50 {np.median(times):.0f} ns, p99 {np.quantile(times, 0.99):.0f} ns")
+    assert np.median(times) < OVERHEAD_NS
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made, runtimes(Path(made)):
+        for asked in sys.argv[2:] or KINDS:
+            place = Path(made) / asked.replace(" %", "")
+            place.mkdir()
+            print(study(asked, int(sys.argv[1]), place, lambda line: print(line, flush=True)).line(asked), flush=True)

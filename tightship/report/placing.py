@@ -1,0 +1,57 @@
+"""Where the names of a plot's points stand, so that none covers another."""
+
+from collections.abc import Sequence
+from math import isfinite, log10
+
+WIDTH, HEIGHT = 1000, 400
+"""The plot's area that is assumed, in pixels; on a wider page there is more room."""
+
+_LETTER, _LINE, _GAP = 7.0, 15.0, 12.0
+
+Box = tuple[float, float, float, float]
+
+
+def positions(points: Sequence[tuple[float, float]], texts: Sequence[str], log: bool) -> list[str | None]:
+    """A place for each text by plotly.js's names, tried in the order given; none where each place is taken.
+
+    Args:
+        points: x in the axis's unit, and y as a share of the axis.
+        texts: one for each point.
+        log: whether the x axis is logarithmic.
+    """
+    at = _pixels(points, log)
+    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in at]
+    found: list[str | None] = []
+    for n, ((x, y), text) in enumerate(zip(at, texts, strict=True)):
+        others = taken[:n] + taken[n + 1 :]
+        free = (name for name, box in _places(x, y, _LETTER * len(text)) if not any(_meet(box, o) for o in others))
+        place = next(free, None)
+        found.append(place)
+        if place:
+            taken.append(dict(_places(x, y, _LETTER * len(text)))[place])
+    return found
+
+
+def _pixels(points: Sequence[tuple[float, float]], log: bool) -> list[tuple[float, float]]:
+    xs = [log10(x) if log and x > 0 else x for x, _ in points]
+    known = [x for x in xs if isfinite(x)] or [0.0]
+    low, span = min(known), (max(known) - min(known)) or 1.0
+    return [
+        (WIDTH * (x - low) / span if isfinite(x) else -WIDTH, HEIGHT * (1 - y) if isfinite(y) else -HEIGHT)
+        for x, (_, y) in zip(xs, points, strict=True)
+    ]
+
+
+def _places(x: float, y: float, width: float) -> list[tuple[str, Box]]:
+    below, above = y + _GAP, y - _GAP
+    half = _LINE / 2
+    return [
+        ("bottom center", (x - width / 2, below, x + width / 2, below + _LINE)),
+        ("top center", (x - width / 2, above - _LINE, x + width / 2, above)),
+        ("middle right", (x + _GAP, y - half, x + _GAP + width, y + half)),
+        ("middle left", (x - _GAP - width, y - half, x - _GAP, y + half)),
+    ]
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
