@@ -22,6 +22,7 @@ from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.specs import Signature
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import dynamic_shapes, example_tensors, fold
+from compress.quantizers.half import Half
 
 FILE = "model.pt2"
 SIGNATURE = "tightship_signature"
@@ -36,8 +37,8 @@ VECTOR_FLAGS = re.compile(r"(avx|amx|fma|f16c|sse|ssse|bmi|adx|gfni|vaes|vpclmul
 def export(model: TorchModel, folder: Path) -> ExportedFile:
     """Write `model.pt2`, for this CPU only; every dynamic dimension of the signature stays dynamic.
 
-    Weights are constants of the compiled code (Inductor's freezing), so that oneDNN packs them once and activations and
-    residual adds are fused into the layer before them.
+    A network that a quantizer made is compiled with Inductor's freezing, without which its integer layers run in float. A
+    float network is not: oneDNN's fused layers cost a small network several times what ATen's do.
 
     Raises:
         TargetUnavailable: there is no C++ compiler.
@@ -55,7 +56,7 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
         TORCH: str(torch.__version__),
     }
     options: dict[str, Any] = {
-        "freezing": True,
+        "freezing": _is_made(model.module),
         # otherwise the number of threads of this process is baked into the loops
         "cpp.dynamic_threads": True,
         "cpp.threads": os.cpu_count() or 1,
@@ -116,11 +117,13 @@ def _program(model: TorchModel) -> "torch.export.ExportedProgram":
 
 def inference_graph(model: TorchModel) -> nn.Module:
     """The network with its batch norms folded; one that a quantizer made is taken as it is."""
-    if isinstance(model.module, torch.fx.GraphModule):
-        return model.module  # a graph converted by PT2E is already in inference form and refuses eval()
-    if any(isinstance(part, torch.fx.GraphModule) for part in model.module.children()):
-        return model.module.eval()  # a folded graph between casts
-    return fold(model.module, model.signature)
+    # a graph converted by PT2E is already in inference form and refuses eval()
+    return model.module if _is_made(model.module) else fold(model.module, model.signature)
+
+
+def _is_made(module: nn.Module) -> bool:
+    """Whether a quantizer made it: a graph converted by PT2E, or a network between casts to 16 bits."""
+    return isinstance(module, torch.fx.GraphModule | Half)
 
 
 def _first(error: Exception) -> str:

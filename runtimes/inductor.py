@@ -78,6 +78,5 @@ class InductorCpu:
         torch.set_num_threads(threads)
         # with one it compiles in this process; idle compilers would stand beside what is measured
         inductor.compile_threads = 1
-        inductor.freezing = True
         module = checkpoint.load(engine.path.parent).module.eval()
         return InductorSession(module, tuple(s.name for s in engine.signature.inputs), cache)

@@ -1,6 +1,7 @@
 """What an ExecuTorch program takes and gives, read by ExecuTorch in a child: importing it is slow and noisy."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -15,6 +16,7 @@ DTYPES = {
 """ExecuTorch's numbers of its scalar types (`portable_type/scalar_type.h`) that have a NumPy form."""
 
 METHOD = "forward"
+SECONDS = 300.0
 
 
 def signature_of(path: Path) -> Signature:
@@ -25,10 +27,15 @@ def signature_of(path: Path) -> Signature:
         ModelError: the file cannot be read.
     """
     command = [sys.executable, "-m", "tightship.foreign_pte", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"ExecuTorch did not read {path.name} in {SECONDS:.0f} s; is it a program?") from None
     last = (done.stdout.strip().splitlines() or [""])[-1]
     if done.returncode or not last.startswith("{"):
-        raise ModelError(f"ExecuTorch cannot open {path.name}: its reader ended with code {done.returncode}.")
+        raise ModelError(
+            f"ExecuTorch cannot open {path.name}: it is damaged or no program (reading ended with code {done.returncode})."
+        )
     said = json.loads(last)
     if "missing" in said:
         raise TargetUnavailable(f"reading {path.name} needs {said['missing']}: pip install 'tightship[mobile]'.")
@@ -75,3 +82,6 @@ if __name__ == "__main__":
     except RequestError as refused:
         answer = {"error": str(refused)}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")
+    sys.stdout.flush()
+    # ExecuTorch's threads can keep the interpreter from ending
+    os._exit(0)
