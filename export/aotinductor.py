@@ -38,7 +38,7 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     """Write `model.pt2`, for this CPU only; every dynamic dimension of the signature stays dynamic.
 
     A network that a quantizer made is compiled with Inductor's freezing, without which its integer layers run in float. A
-    float network is not: oneDNN's fused layers cost a small network several times what ATen's do.
+    float network is not: oneDNN's fused layers take a small network several times as long.
 
     Raises:
         TargetUnavailable: there is no C++ compiler.

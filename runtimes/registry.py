@@ -61,7 +61,7 @@ TARGETS: dict[str, Target] = {
             ("torch",),
             schemes={"int8-dynamic": "fx-dynamic", "fp16": "torch-half", "bf16": "torch-half"},
         ),
-        Target("inductor-cpu", "runtimes.inductor:InductorCpu", ("module",), None, ("torch",)),
+        Target("inductor-cpu", "runtimes.inductor:InductorCpu", ("module",), None, ("torch",), reference=True),
         Target(
             "aotinductor-cpu",
             "runtimes.aotinductor:AotInductorCpu",

@@ -22,7 +22,13 @@ from zoo.models import trace_signature
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 
-PAIRS = [(t.name, scheme) for t in TARGETS.values() if t.device == "cpu" for scheme in t.schemes]
+PAIRS = [
+    # each file of AOTInductor is compiled, which takes half a minute
+    pytest.param(t.name, scheme, marks=[pytest.mark.slow] if t.name == "aotinductor-cpu" else [])
+    for t in TARGETS.values()
+    if t.device == "cpu"
+    for scheme in t.schemes
+]
 
 
 class Perceptron(nn.Module):
@@ -180,7 +186,7 @@ def test_a_layer_that_is_not_there_is_refused_with_the_nearest(networks, digits,
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("target", "scheme"), [(t, s) for t, s in PAIRS if s not in ("fp16", "bf16")])
+@pytest.mark.parametrize(("target", "scheme"), [p for p in PAIRS if p.values[1] not in ("fp16", "bf16")])
 def test_a_network_without_such_layers_is_refused_not_passed_off(digits, tiny_b, tmp_path, target, scheme):
     module = nn.Sequential(nn.Conv2d(1, 10, 8), nn.ReLU(), nn.Flatten())
     model = TorchModel(module.eval(), ModelRef(), trace_signature(module, digits))

@@ -7,6 +7,8 @@ import typer
 
 from tightship.cli.common import AsJson, emit, table
 
+FILES = "Exported files: .onnx, TorchScript .pt, .pt2, .pte, .tflite, .xml, .param, or a stored model.json."
+
 HEADINGS = [
     "file", "target", "threads", "batch", "p50 ms", "95 % interval", "p90 ms", "p99 ms", "per s", "cold start ms",
     "RSS load MB", "RSS run MB", "warm after", "bytes",
@@ -14,7 +16,7 @@ HEADINGS = [
 
 
 def bench(
-    files: Annotated[list[Path], typer.Argument(help="Exported files: .onnx, TorchScript .pt, .pte, or a stored model.json.")],
+    files: Annotated[list[Path], typer.Argument(help=FILES)],
     inputs: Annotated[Path | None, typer.Option("--inputs", help="An NPZ with inputs by name; made up if not given.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Fresh processes per file.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.01, help="Seconds of timing per process.")] = 0.6,
@@ -35,6 +37,8 @@ def bench(
     typer.echo(
         f"{processes} processes per row; per s at batch {', '.join(map(str, sorted({r['throughput_batch'] for r in rows})))}."
     )
+    for said in dict.fromkeys(r["inputs"] for r in rows):
+        typer.echo(f"inputs: {said}.")
     reasons = sorted({reason for r in rows for reason in (r["noise"] or {}).get("reasons", ())})
     if reasons:
         typer.echo(f"DISTURBED: the machine was not quiet ({', '.join(reasons)}).")

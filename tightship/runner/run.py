@@ -15,6 +15,7 @@ import re
 import sys
 import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -109,15 +110,36 @@ def load_torchscript(path: Path, manifest: Json) -> Call:
     # what was measured was opened this way; a quantized program is as fast as it gets
     if "quantized::" not in str(module.inlined_graph):
         module = torch.jit.optimize_for_inference(module)
-    names = [spec["name"] for spec in manifest["signature"]["outputs"]]
+    return torch_call(module, manifest)
+
+
+def torch_call(program: Any, manifest: Json) -> Call:
+    """Tensors into a program of PyTorch, and its results, named or in order, out of it."""
+    torch, names = require("torch"), [spec["name"] for spec in manifest["signature"]["outputs"]]
 
     def call(arrays: list[Array]) -> list[Array]:
         with torch.inference_mode():
-            made = module(*map(torch.from_numpy, arrays))
+            made = program(*map(torch.from_numpy, arrays))
         made = [made[name] for name in names] if isinstance(made, dict) else made
         return [tensor.numpy() for tensor in (made if isinstance(made, (tuple, list)) else [made])]
 
     return call
+
+
+def load_aotinductor(path: Path, manifest: Json) -> Call:
+    """Open an AOTInductor package, on a CPU that has every instruction it was compiled with: another would end the process."""
+    with zipfile.ZipFile(path) as archive:
+        told = next(name for name in archive.namelist() if name.endswith("wrapper_metadata.json"))
+        needed = json.loads(archive.read(told)).get("tightship_cpu_flags", "").split()
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    present = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
+    missing = [flag for flag in needed if flag not in present]
+    if missing:
+        raise Refused(
+            f"{path.name} was compiled for a CPU with {missing[0]}, which this one lacks; export it on this kind of CPU."
+        )
+    require("torch").set_num_threads(manifest["threads"])
+    return torch_call(require("torch._inductor").aoti_load_package(str(path)), manifest)
 
 
 def load_executorch(path: Path, manifest: Json) -> Call:
@@ -185,7 +207,7 @@ def load_openvino(path: Path, manifest: Json) -> Call:
 
 
 LOADERS = {"onnx": load_onnx, "executorch": load_executorch, "litert": load_litert, "ncnn": load_ncnn}
-LOADERS |= {"openvino": load_openvino}
+LOADERS |= {"openvino": load_openvino, "aotinductor": load_aotinductor}
 LOADERS |= dict.fromkeys(("torchscript-trace", "torchscript-script"), load_torchscript)
 
 
