@@ -78,11 +78,12 @@ def baseline_of(evidence: Evidence) -> Baseline:
         evidence.machine.fingerprint(),
         dict(evidence.machine.versions),
         evidence.verdict.shipped,
-        {a.id: _figures(a) for a in evidence.artifacts if a.role == "compressed"},
+        {a.id: figures_of(a) for a in evidence.artifacts if a.role == "compressed"},
     )
 
 
-def _figures(a: ArtifactRecord) -> Figures:
+def figures_of(a: ArtifactRecord) -> Figures:
+    """What a baseline holds of an artifact."""
     accuracy, latency = a.accuracy, a.latency_ms
     return Figures(
         accuracy.metric, accuracy.deployed, accuracy.examples, accuracy.test_sha256, a.bytes,

@@ -12,9 +12,10 @@ import pytest
 
 from artifacts.arrays import save_arrays
 from artifacts.errors import RequestError
+from tightship.baseline import figures_of
 from tightship.relative import latency_ratio
 from tightship.report import comparison, history, pages
-from tightship.report.pairs import Run, figures_of
+from tightship.report.pairs import Run
 
 HOSTILE = "</script><script>alert(1)</script><b>\u202e"
 

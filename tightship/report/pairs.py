@@ -9,7 +9,7 @@ from artifacts.evidence import ArtifactRecord, Evidence
 from benchmarks.accuracy_test import mcnemar, read_correct
 from benchmarks.machine import same_machine
 from benchmarks.statistics import MARGIN, Ratio, apart
-from tightship.baseline import Figures
+from tightship.baseline import figures_of
 from tightship.relative import RELATIVE, LatencyRatio, latency_ratio
 from tightship.report.words import clean, is_share, number
 
@@ -66,16 +66,6 @@ def accuracy_change(now: tuple[Run, ArtifactRecord], then: tuple[Run, ArtifactRe
     if correct[0] is None or correct[1] is None or correct[0].shape != correct[1].shape:
         return f"{shown}, not tested"
     return f"{shown}, {mcnemar(correct[0], correct[1]).verdict}"
-
-
-def figures_of(record: ArtifactRecord) -> Figures:
-    """What a baseline would hold of an artifact."""
-    accuracy, latency = record.accuracy, record.latency_ms
-    return Figures(
-        accuracy.metric, accuracy.deployed, accuracy.examples, accuracy.test_sha256, record.bytes,
-        latency.p50, latency.ci95, latency.p90, latency.p99, latency.samples, latency.processes, latency.batch,
-        latency.threads, record.throughput_per_s, record.throughput_batch, record.peak_rss_mb, record.cold_start_ms,
-    )  # fmt: skip
 
 
 def versions_that_differ(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
