@@ -11,7 +11,7 @@ import numpy as np
 
 from artifacts.errors import RequestError
 from artifacts.evidence import ArtifactRecord, Evidence, read_evidence
-from benchmarks.accuracy_test import mcnemar, read_correct
+from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.compare import Comparison, compare
 from benchmarks.machine import other_versions, same_machine
 from benchmarks.statistics import MARGIN, apart, unpaired_ratio

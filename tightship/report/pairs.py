@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.evidence import ArtifactRecord, Evidence
-from benchmarks.accuracy_test import mcnemar, read_correct
+from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.machine import same_machine
 from benchmarks.statistics import MARGIN, Ratio, apart
 from tightship.baseline import figures_of

@@ -7,7 +7,7 @@ import pytest
 
 from artifacts.arrays import save_arrays
 from artifacts.errors import DataError
-from benchmarks.accuracy_test import mcnemar, read_correct
+from benchmarks.mcnemar import mcnemar, read_correct
 
 
 def pair(both, only_a, only_b, neither):
