@@ -2,18 +2,20 @@
 PYTHON ?= python3.11
 VENV := .venv
 LITERT := .venv-litert
+WEB := .venv-web
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # a file's tests share what they set up, so they stay in one process; each has one thread, and the cores are shared
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: venv venv-litert demo test lint types arrows slow bench gpu clean help
+.PHONY: venv venv-litert venv-web demo test lint types arrows slow bench gpu clean help
 
 help:
 	@echo "make demo   set up .venv, compress, export, measure, gate, report and pack the embedded digits task"
 	@echo "make test   set up .venv and run the tests"
 	@echo "make venv   set up .venv with every extra that runs on this machine"
 	@echo "make venv-litert  set up .venv-litert, where target litert-xnnpack runs"
+	@echo "make venv-web  set up .venv-web, which holds ONNX Runtime for browsers (needs npm; running it needs Chromium)"
 	@echo "make lint | types | arrows   ruff | mypy --strict | import rules"
 	@echo "make bench  the benchmark suites (pytest-benchmark)"
 	@echo "make slow   the long tests (they use real data where TIGHTSHIP_DATA names it)"
@@ -24,7 +26,7 @@ $(STAMP): pyproject.toml
 	@echo "== setting up $(VENV) (PyTorch and the mobile extra: a few minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mobile,ncnn,openvino,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mobile,ncnn,openvino,coreml,loadgen,dev]"
 	@touch $(STAMP)
 
 # LiteRT downgrades libraries of ours, so it has an environment of its own
@@ -35,6 +37,14 @@ $(LITERT)/.installed:
 	test -x $(LITERT)/bin/python || $(PYTHON) -m venv $(LITERT)
 	$(LITERT)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" "litert-torch==0.10.0" "ai-edge-litert==2.3.0"
 	@touch $(LITERT)/.installed
+
+# the same version as WEB in artifacts/environments.py, which a test holds it to
+venv-web: $(WEB)/.installed
+
+$(WEB)/.installed:
+	@echo "== setting up $(WEB) (ONNX Runtime for browsers)"
+	npm install --ignore-scripts --no-audit --no-fund --prefix $(WEB) onnxruntime-web@1.30.0
+	@touch $(WEB)/.installed
 
 demo: venv
 	@echo "== running recipes/digits.yaml"

@@ -4,6 +4,7 @@ Nothing is ever installed here. A child finds its libraries in its own environme
 by name only, so that nothing else of our environment reaches it.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -123,12 +124,66 @@ def child_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
 
 
+@dataclass(frozen=True)
+class NodePackage:
+    """A package from npm in a folder of its own."""
+
+    name: str
+    pinned: str
+    """The version that is asked for."""
+    variable: str
+    """The environment variable that may name the package's folder."""
+    folder: str
+    """Where it is looked for otherwise: in the working directory, beside our own environment, beside our packages."""
+
+    def place(self) -> Path | None:
+        """The package's folder; none if there is none."""
+        named = os.environ.get(self.variable)
+        if named:
+            return Path(named).absolute() if (Path(named) / "package.json").is_file() else None
+        for beside in (Path.cwd(), Path(sys.prefix).parent, ROOT):
+            if (beside / self.folder / "node_modules" / self.name / "package.json").is_file():
+                return (beside / self.folder / "node_modules" / self.name).absolute()
+        return None
+
+    def version(self, library: str) -> str | None:
+        """Its version, read from its files; none if it is missing."""
+        place = self.place()
+        if place is None or library != self.name:
+            return None
+        return str(json.loads((place / "package.json").read_text("utf-8"))["version"])
+
+    @property
+    def command(self) -> str:
+        """The one command that brings it."""
+        return f"npm install --ignore-scripts --prefix {self.folder} {self.name}@{self.pinned}"
+
+    def require(self) -> Path:
+        """The package's folder.
+
+        Raises:
+            TargetUnavailable: there is none; the message holds the command that brings it.
+        """
+        found = self.place()
+        if found is None:
+            named = os.environ.get(self.variable)
+            where = f"{self.variable} is {named!r}, which holds no package" if named else f"there is no {self.folder}"
+            raise TargetUnavailable(f"{self.name} is needed, and {where}: {self.command}")
+        return found
+
+
 LITERT = Environment(
     "LiteRT", "TIGHTSHIP_LITERT", ".venv-litert", ("torch==2.13.0", "litert-torch==0.10.0", "ai-edge-litert==2.3.0")
 )
 """LiteRT's converter downgrades pydantic and typing-extensions."""
 
-ELSEWHERE = {"ai-edge-litert": LITERT, "litert-torch": LITERT, "ai-edge-quantizer": LITERT}
+WEB = NodePackage("onnxruntime-web", "1.30.0", "TIGHTSHIP_WEB", ".venv-web")
+"""ONNX Runtime for browsers."""
+
+ELSEWHERE: dict[str, Environment | NodePackage] = {
+    **dict.fromkeys(("ai-edge-litert", "litert-torch", "ai-edge-quantizer"), LITERT),
+    WEB.name: WEB,
+}
 """Distributions that are looked for in an environment of their own."""
 
 

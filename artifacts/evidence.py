@@ -9,6 +9,7 @@ from artifacts.errors import RequestError
 from artifacts.files import write_json
 from artifacts.ladder import GuardRecord
 from artifacts.noise import NoiseRecord, WarmupRecord
+from artifacts.roofline import PeaksRecord, RooflineRecord
 
 SCHEMA = 1
 """The version of the evidence file; a reader refuses a newer one."""
@@ -79,6 +80,8 @@ class ParityRecord:
     """The inputs that were tried: real and random, and which batch sizes."""
     first_bad: str | None = None
     """Where the outputs first depart, when they do."""
+    reproducer: str | None = None
+    """The folder, in that of the run, whose `repro.py` shows the difference."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,27 @@ class ArtifactRecord:
     rss_run_mb: float | None = None
     """Peak resident set of the single calls, apart from that of loading where the system can tell them apart."""
     warmup: WarmupRecord | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """How the runtime opened it: the target's options of the recipe that are not at their default."""
+    roofline: RooflineRecord | None = None
+    """How much of what this machine can do it reaches, and what its layers take."""
+
+
+@dataclass(frozen=True)
+class ConvertedRecord:
+    """A file made for a target that this machine cannot run: it has no accuracy, no latency and no verdict."""
+
+    id: str
+    precision: str
+    format: str
+    main: str
+    """What a runtime opens: a file, or a folder that holds several."""
+    files: tuple[FileRecord, ...]
+    bytes: int
+    signature: Mapping[str, Any]
+    checked: Mapping[str, str]
+    """What was looked at without running it, and what was found; in order."""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,6 +212,8 @@ class NotRun:
 
     target: str
     reason: str
+    converted: tuple[ConvertedRecord, ...] = ()
+    """The files that were made for it all the same, where its system is another one."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +244,8 @@ class Evidence:
     verdict: Verdict
     schema: int = SCHEMA
     noise: NoiseRecord | None = None
+    peaks: PeaksRecord | None = None
+    """The best that this machine's kernels and memory were measured to do."""
 
     def artifact(self, artifact_id: str) -> ArtifactRecord:
         """The artifact with this id.

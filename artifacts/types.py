@@ -115,6 +115,7 @@ class Engine:
     path: Path
     signature: Signature
     options: Mapping[str, Any] = field(default_factory=dict)
+    """How the runtime opens it, in plain values: what the recipe says where that is not the default, and a builder's notes."""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ class Child:
             signature=asdict(self.engine.signature),
             threads=self.threads,
             first=str(first),
+            options=dict(self.engine.options),
         )
         ended = parts.pop("ended_ns")
         parts["total"] = (ended - self.spawned) / 1e6

@@ -13,7 +13,8 @@ from compress.quantizers.isa import instructions
 
 LIBRARIES = (
     "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "torch-pruning", "executorch", "torchao", "tensorrt",
-    "openvino", "nncf", "ai-edge-litert", "litert-torch", "ai-edge-quantizer", "ncnn", "pnnx",
+    "openvino", "nncf", "ai-edge-litert", "litert-torch", "ai-edge-quantizer", "ncnn", "pnnx", "onnxruntime-web",
+    "coremltools", "mlcommons-loadgen",
     "numpy", "tightship",
 )  # fmt: skip
 

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+Timer = Callable[[float, int], tuple[list[int], Any]]
+"""(seconds, calls) -> nanoseconds of single calls, and what the last one returned."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -42,14 +45,32 @@ def time_calls(call: Callable[[], Any], seconds: float, calls: int) -> tuple[lis
     return times, last
 
 
-def watched(call: Callable[[], Any], seconds: float, calls: int) -> tuple[list[int], Any, dict[str, Any]]:
-    """`time_calls` with the fields of a `Block`: what the process saw while it timed."""
-    waited, lost, cpu, wall = waited_ns(), preempted(), time.process_time_ns(), time.perf_counter_ns()
-    times, last = time_calls(call, seconds, calls)
+def watched(
+    call: Callable[[], Any],
+    seconds: float,
+    calls: int,
+    timer: Timer | None = None,
+    elsewhere_ns: Callable[[], int] = lambda: 0,
+) -> tuple[list[int], Any, dict[str, Any]]:
+    """`time_calls` with the fields of a `Block`: what the process saw while it timed.
+
+    Args:
+        call: what is timed.
+        seconds: at least so long.
+        calls: at least so many.
+        timer: times the calls instead, where an engine that lives in another process has a clock of its own.
+        elsewhere_ns: the CPU time that such other processes have used.
+    """
+
+    def spent_ns() -> int:
+        return time.process_time_ns() + elsewhere_ns()
+
+    waited, lost, cpu, wall = waited_ns(), preempted(), spent_ns(), time.perf_counter_ns()
+    times, last = timer(seconds, calls) if timer else time_calls(call, seconds, calls)
     wall, lost, after = time.perf_counter_ns() - wall, preempted() - lost, waited_ns()
     spent = None if waited is None or after is None else after - waited
-    spin = spin_ns()
-    return times, last, asdict(Block(wall, time.process_time_ns() - cpu, spent, lost, spin))
+    used, spin = spent_ns() - cpu, spin_ns()
+    return times, last, asdict(Block(wall, used, spent, lost, spin))
 
 
 def waited_ns() -> int | None:

@@ -14,6 +14,7 @@ import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from dataclasses import asdict  # noqa: E402
+from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -21,14 +22,16 @@ import numpy as np  # noqa: E402
 
 from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
 from artifacts.errors import ParityFailed, TightshipError  # noqa: E402
+from artifacts.roofline import LayerTimes  # noqa: E402
 from artifacts.specs import Signature  # noqa: E402
 from artifacts.types import Arrays, Engine, Session  # noqa: E402
 from benchmarks.outputs import copied, near  # noqa: E402
-from benchmarks.stopwatch import time_calls, watched  # noqa: E402
+from benchmarks.stopwatch import Timer, time_calls, watched  # noqa: E402
 from benchmarks.warmup import settle  # noqa: E402
 from runtimes.registry import find  # noqa: E402
 
 WARM_CALLS = 20
+PACE_SECONDS, PACE_CALLS = 0.2, 5
 WARM_LIMIT = 10
 """Warm-up goes on until the latency is stable, but no longer than so many times what was asked for."""
 
@@ -43,15 +46,17 @@ class Worker:
         """What the first run made of each file of inputs."""
         self.load_peak_mb = 0.0
 
-    def open(self, target: str, path: str, signature: dict[str, Any], threads: int, first: str) -> dict[str, float]:
+    def open(
+        self, target: str, path: str, signature: dict[str, Any], threads: int, first: str, options: dict[str, Any] | None = None
+    ) -> dict[str, float]:
         """Load the engine and run it once; milliseconds for each part of the cold start since the process began."""
         begun = time.monotonic_ns()
         runtime = find(target).runtime()
         runtime.probe()
         imported = time.monotonic_ns()
-        self.session = runtime.open(Engine(target, Path(path), Signature.from_json(signature)), threads)
+        self.session = runtime.open(Engine(target, Path(path), Signature.from_json(signature), options or {}), threads)
         loaded = time.monotonic_ns()
-        self.load_peak_mb = peak_rss_mb()
+        self.load_peak_mb = peak_rss_mb() + self._elsewhere_mb()
         reset_peak()
         feeds = self._inputs(first)
         begun_run = time.monotonic_ns()
@@ -66,6 +71,11 @@ class Worker:
             "ended_ns": float(ran),
             "load_rss_mb": self.load_peak_mb,
         }
+
+    def _elsewhere_mb(self) -> float:
+        """The peak resident set of another process that holds the engine."""
+        held: float = getattr(self.session, "peak_mb", lambda: 0.0)()
+        return held
 
     def _inputs(self, path: str) -> Arrays:
         if path not in self.feeds:
@@ -103,15 +113,22 @@ class Worker:
             ParityFailed: the last call did not return what the first one did.
         """
         feeds, run = self._ready(inputs)
-        times, last, seen = watched(lambda: run(feeds), seconds, calls)
+        elsewhere = getattr(self.session, "cpu_ns", lambda: 0)
+        times, last, seen = watched(lambda: run(feeds), seconds, calls, self._timer(feeds), elsewhere)
         self._same(inputs, last)
         return {"ns": times, "seen": seen}
 
     def _timed(self, inputs: str, seconds: float, calls: int) -> list[int]:
         feeds, run = self._ready(inputs)
-        times, last = time_calls(lambda: run(feeds), seconds, calls)
+        timer = self._timer(feeds)
+        times, last = timer(seconds, calls) if timer else time_calls(lambda: run(feeds), seconds, calls)
         self._same(inputs, last)
         return times
+
+    def _timer(self, feeds: Arrays) -> Timer | None:
+        """The session's own clock, where its engine lives in another process, so that the way there is not timed."""
+        timed = getattr(self.session, "timed", None)
+        return partial(timed, feeds) if timed else None
 
     def _ready(self, inputs: str) -> tuple[Arrays, Callable[[Arrays], Arrays]]:
         assert self.session is not None
@@ -132,14 +149,57 @@ class Worker:
 
     def memory(self) -> dict[str, float]:
         """The largest resident sets in MB of 10^6 bytes: of all so far, of loading, and since the file was loaded."""
-        run = peak_rss_mb()
+        run = peak_rss_mb() + self._elsewhere_mb()
         return {"peak_rss_mb": max(self.load_peak_mb, run), "load_rss_mb": self.load_peak_mb, "run_rss_mb": run}
+
+    def pace(self, inputs: str, count: int, per: int, most: int) -> dict[str, float]:
+        """Samples per second of calls back to back, with `most` samples in each."""
+        from benchmarks.scenarios.samples import Samples  # here, so that no cold start pays for it
+
+        assert self.session is not None
+        run, feeds = self.session.run, Samples(self._inputs(inputs), count, per).feeds([i % count for i in range(most)])
+        times, _ = time_calls(lambda: run(feeds), PACE_SECONDS, PACE_CALLS)
+        return {"samples_per_s": most / (float(np.median(times)) / 1e9)}
+
+    def loadgen(self, inputs: str, folder: str, asked: dict[str, Any], count: int, per: int, most: int) -> dict[str, Any]:
+        """One run of LoadGen, `asked` as `benchmarks.scenarios.system.drive` reads it; what was answered, checked and seen.
+
+        Raises:
+            ParityFailed: the outputs under load are not those of plain runs.
+        """
+        from benchmarks.scenarios.checks import check_logged
+        from benchmarks.scenarios.samples import Samples
+        from benchmarks.scenarios.system import System, drive
+
+        assert self.session is not None
+        system = System(self.session.run, Samples(self._inputs(inputs), count, per), most)
+        _, answered, seen = watched(lambda: drive(system, Path(folder), asked), 0.0, 1)
+        checked = check_logged(Path(folder), system.samples, self.session.run, asked["accuracy"])
+        return {"answered": answered, "checked": checked, "seen": seen}
+
+    def together(self, inputs: str, start_ns: int, seconds: float) -> dict[str, Any]:
+        """Like `block`, but from a given moment of the monotonic clock on, so that several processes begin at once."""
+        time.sleep(max(0, start_ns - time.monotonic_ns()) / 1e9)
+        return {"late_ms": (time.monotonic_ns() - start_ns) / 1e6, **self.block(inputs, seconds, 1)}
+
+    def resident(self) -> dict[str, float | None]:
+        """What is in memory now, in MB of 10^6 bytes; none where the kernel does not say."""
+        try:
+            text = Path("/proc/self/status").read_text()
+        except OSError:
+            return {"rss_mb": None}
+        return {"rss_mb": next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6}
 
     def placement(self) -> dict[str, Any]:
         """Which operators run where."""
         assert self.session is not None
         placed = self.session.placement()
         return {**asdict(placed), "fallback_share": placed.fallback_share}
+
+    def layers(self, inputs: str) -> dict[str, Any]:
+        """What each layer takes in a call on `inputs`, where the runtime says so (its `tells_layers`)."""
+        times: LayerTimes = getattr(self.session, "layer_times")(self._inputs(inputs))  # noqa: B009  not every session has it
+        return asdict(times)
 
 
 def reset_peak() -> None:

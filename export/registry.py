@@ -38,6 +38,7 @@ FORMATS: dict[str, Format] = {
         Format("openvino", "export.openvino:export", ("torch", "onnx", "onnxscript", "openvino")),
         Format("litert", "export.litert:export", ("torch", "litert-torch")),
         Format("ncnn", "export.ncnn:export", ("torch", "pnnx")),
+        Format("coreml", "export.coreml:export", ("torch", "coremltools")),
         Format("aotinductor", "export.aotinductor:export", ("torch",)),
         Format("executorch", "export.executorch:export", ("torch", "executorch")),
     )

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 
 from artifacts.errors import ModelError, TargetUnavailable
+from artifacts.roofline import LayerTimes
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from runtimes.onnxruntime_offline import already_optimized
+from runtimes.onnxruntime_options import OrtCpuOptions, OrtOptions
+from runtimes.options import read_options
 
 HEAVY = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "ConvTranspose")
 """Operators that carry the work: in an int8 file they have fallen back if they run in float."""
@@ -17,11 +21,19 @@ REFORMAT = ("QuantizeLinear", "DequantizeLinear")
 
 
 class OrtSession:
-    """An open ONNX Runtime session."""
+    """An open ONNX Runtime session, told `told` about the session and `options` about its provider."""
 
-    def __init__(self, path: Path, provider: str, threads: int, options: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        provider: str,
+        threads: int,
+        options: dict[str, Any] | None = None,
+        told: OrtOptions | None = None,
+    ) -> None:
         self._path, self._provider, self._threads = path, provider, threads
-        self._session = _session(path, provider, threads, options or {})
+        self._options, self._told = options or {}, told or OrtOptions()
+        self._session = self._open()
         active = self._session.get_providers()[0]
         if active != provider:
             raise TargetUnavailable(f"ONNX Runtime was asked for {provider} but runs {active}; its libraries did not load.")
@@ -38,12 +50,30 @@ class OrtSession:
         conversions beyond those at the inputs and outputs.
         """
         with tempfile.TemporaryDirectory() as folder:
-            session = _session(self._path, self._provider, self._threads, {}, profile=f"{folder}/profile")
+            session = self._open(profile=f"{folder}/profile")
             session.run(None, {i.name: _any_input(i) for i in session.get_inputs()})
             events = json.loads(Path(session.end_profiling()).read_text())
             ends = len(session.get_inputs()) + len(session.get_outputs())
         ran = [e["args"] for e in events if e.get("cat") == "Node" and "op_name" in e.get("args", {})]
         return _sort(ran, self._provider, ends)
+
+    def _open(self, profile: str | None = None) -> Any:
+        import onnxruntime as ort
+
+        settings = self._told.settings(self._threads, already_optimized(self._path))
+        if profile:
+            settings.enable_profiling = True
+            settings.profile_file_prefix = profile
+        try:
+            return ort.InferenceSession(str(self._path), settings, providers=[(self._provider, self._options)])
+        except Exception as error:
+            raise ModelError(f"ONNX Runtime cannot open {self._path.name}: {str(error).splitlines()[0]}") from error
+
+    def layer_times(self, inputs: Arrays) -> LayerTimes:
+        """What each node takes in a call on these inputs, by ONNX Runtime's own profile."""
+        from runtimes.onnxruntime_profile import layer_times
+
+        return layer_times(lambda profile: self._open(profile=profile), self._path, inputs)
 
 
 def _sort(ran: list[dict[str, Any]], provider: str, ends: int) -> Placement:
@@ -72,27 +102,13 @@ def _any_input(argument: Any) -> Any:
     return np.zeros(shape, kinds[argument.type])
 
 
-def _session(path: Path, provider: str, threads: int, options: dict[str, Any], profile: str | None = None) -> Any:
-    import onnxruntime as ort
-
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = threads
-    settings.inter_op_num_threads = 1
-    settings.log_severity_level = 3
-    if profile:
-        settings.enable_profiling = True
-        settings.profile_file_prefix = profile
-    try:
-        return ort.InferenceSession(str(path), settings, providers=[(provider, options)])
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot open {path.name}: {str(error).splitlines()[0]}") from error
-
-
 class OnnxRuntimeCpu:
     """ONNX Runtime's CPU provider."""
 
     target = "onnxruntime-cpu"
+    tells_layers = True
     provider = "CPUExecutionProvider"
+    options: type[OrtOptions] = OrtCpuOptions
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""
@@ -108,12 +124,18 @@ class OnnxRuntimeCpu:
         return Availability(True, f"onnxruntime {ort.__version__}")
 
     def build(self, file: ExportedFile, folder: Path) -> Engine:
-        """ONNX files are opened as they are."""
+        """ONNX and .ort files are opened as they are; an optimized one was written when it was exported."""
         return Engine(self.target, file.path, file.signature)
 
     def open(self, engine: Engine, threads: int) -> OrtSession:
-        """See `runtimes.base.Runtime`."""
-        return OrtSession(engine.path, self.provider, threads, self.provider_options(engine))
+        """See `runtimes.base.Runtime`.
+
+        Raises:
+            IntegrityError: the file was optimized for another kind of CPU.
+            RequestError: the engine's options are not those of this target.
+        """
+        told = read_options(self.options, engine.options, self.target)
+        return OrtSession(engine.path, self.provider, threads, self.provider_options(engine), told)
 
     def provider_options(self, engine: Engine) -> dict[str, Any]:
         """What the provider is told."""
@@ -124,7 +146,10 @@ class OnnxRuntimeCuda(OnnxRuntimeCpu):
     """ONNX Runtime's CUDA provider."""
 
     target = "onnxruntime-cuda"
+    tells_layers = False
+    """Kernels on the device end after the host's clock has stopped."""
     provider = "CUDAExecutionProvider"
+    options: type[OrtOptions] = OrtOptions
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`; also asks the driver for a device, because the provider is listed without one."""

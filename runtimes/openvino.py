@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: latency first, one stream, the precision that the file says and no other."""
+"""OpenVINO on the CPU: latency first and one stream unless told otherwise, the precision that the file says and no other."""
 
 from functools import cache
 from pathlib import Path
@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.errors import ModelError, RequestError, TargetUnavailable
+from artifacts.roofline import LayerTimes
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from runtimes.openvino_options import OpenVinoOptions
 from runtimes.openvino_placement import place, timed_runs
+from runtimes.openvino_requests import Requests, divisible
+from runtimes.options import read_options
 
 PRECISION = ("tightship", "inference_precision")
 """Where a file says that it is meant to be computed in bf16."""
@@ -30,7 +34,7 @@ class _Program:
         self._inputs = [self._request.get_input_tensor(i) for i in range(len(compiled.inputs))]
         self._views = [tensor.data for tensor in self._inputs]
         self._outputs = range(len(compiled.outputs))
-        self._stateful = bool(self._request.query_state())
+        self.stateful = bool(self._request.query_state())
 
     def __call__(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """Run once; the results are the caller's own memory."""
@@ -39,7 +43,7 @@ class _Program:
                 self._inputs[i].shape = array.shape
                 self._views[i] = self._inputs[i].data
             np.copyto(self._views[i], array)
-        if self._stateful:
+        if self.stateful:
             self._request.reset_state()  # each call is a function of its inputs alone
         self._request.infer(share_outputs=True)
         return [self._request.get_output_tensor(i).data.copy() for i in self._outputs]
@@ -49,6 +53,7 @@ class OpenVinoSession:
     """An open model. Inputs of the smallest size run in a program compiled for it, others in one for every size."""
 
     def __init__(self, engine: Engine, threads: int) -> None:
+        self._told = read_options(OpenVinoOptions, engine.options, engine.target)
         self._model, self._threads = _read(engine.path), threads
         self._precision = _precision(self._model)
         self._inputs = [_name(p, i, engine.signature.inputs) for i, p in enumerate(self._model.inputs)]
@@ -56,7 +61,9 @@ class OpenVinoSession:
         self._limits = [p.get_partial_shape() for p in self._model.inputs]
         self._shapes, fixed = _smallest(self._model)
         self._program = _Program(self._compile(fixed))
-        self._any = None if self._shapes else self._program
+        self._any: _Program | Requests | None = None if self._shapes else self._program
+        # a program for many requests at once is only as fast as it was compiled to be if it is given several
+        self._divides = self._told.hint == "throughput" and divisible(engine.signature, self._program.stateful)
 
     def run(self, inputs: Arrays) -> Arrays:
         """See `artifacts.types.Session`.
@@ -86,7 +93,15 @@ class OpenVinoSession:
             timed_runs(counted, self._shapes)
         return place(counted.get_runtime_model(), self._model, self._precision)
 
-    def _for_any(self, shapes: Shapes) -> _Program:
+    def layer_times(self, inputs: Arrays) -> LayerTimes:
+        """What each node takes in a call on these inputs, by the CPU plugin's own counters."""
+        from runtimes.openvino_profile import layer_times
+
+        fixed = self._model.clone()
+        fixed.reshape({port: list(inputs[name].shape) for port, name in zip(fixed.inputs, self._inputs, strict=True)})
+        return layer_times(self._compile(fixed, PERF_COUNT=True), fixed, self._inputs, inputs)
+
+    def _for_any(self, shapes: Shapes) -> _Program | Requests:
         import openvino as ov
 
         # OpenVINO itself runs a shape that contradicts the file's, and returns something
@@ -94,13 +109,12 @@ class OpenVinoSession:
             if not limit.compatible(ov.PartialShape(list(shape))):
                 raise ModelError(f"input {name!r} has shape {shape}; the file takes {limit}.")
         if self._any is None:
-            self._any = _Program(self._compile(self._model))
+            self._any = (Requests if self._divides else _Program)(self._compile(self._model))
         return self._any
 
     def _compile(self, model: Any, **more: Any) -> Any:
         settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
+            **self._told.settings(),
             "INFERENCE_NUM_THREADS": self._threads,
             # by default a CPU with bf16 computes float files in bf16
             "INFERENCE_PRECISION_HINT": self._precision,
@@ -203,6 +217,8 @@ def signature_of(path: Path) -> Signature:
 
 class OpenVinoCpu:
     """OpenVINO's CPU plugin."""
+
+    tells_layers = True
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""

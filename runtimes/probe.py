@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from artifacts.environments import child_environment, installed_version
+from artifacts.environments import WEB, child_environment, installed_version
 from artifacts.types import Availability
 from runtimes.registry import Target, find
 
@@ -29,6 +29,8 @@ def mend(target: Target, missing: str) -> str:
     """The one command that brings a missing distribution."""
     if target.environment is not None:
         return target.environment.command
+    if missing == WEB.name:
+        return WEB.command
     return f"pip install 'tightship[{target.extra}]'" if target.extra else f"pip install {missing}"
 
 

@@ -1,13 +1,15 @@
 """The one list of targets: runtime + device + the file it opens + the quantizer that it runs at full speed."""
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from artifacts.environments import LITERT, Environment
 from artifacts.errors import RequestError, nearest
 from runtimes.base import Runtime
+from runtimes.options import Options, read_options
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,16 @@ class Target:
     """Where it is probed, opened and measured, if not in this environment."""
     schemes: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The quantizers of the schemes that it runs besides int8: scheme -> name in `compress.quantizers`."""
+    options: str | None = None
+    """`module:Class` of the options that its runtime takes; none if it takes none."""
+
+    only_on: str | None = None
+    """The one `sys.platform` on which its files run; on others they are converted and checked, and not run."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its files run on another system only."""
+        return self.only_on is not None and sys.platform != self.only_on
 
     def lowering(self, scheme: str) -> str | None:
         """The quantizer that makes a scheme's files for this target; none if it does not run the scheme."""
@@ -43,9 +55,26 @@ class Target:
 
     def runtime(self) -> Runtime:
         """The runtime of this target."""
-        module, _, name = self.where.partition(":")
-        made: Runtime = getattr(importlib.import_module(module), name)()
+        made: Runtime = _named(self.where)()
         return made
+
+    def options_kind(self) -> type[Options]:
+        """What its options are."""
+        kind: type[Options] = _named(self.options) if self.options else Options
+        return kind
+
+    def read_options(self, given: Mapping[str, Any]) -> Options:
+        """Its options from plain values, such as those of a recipe.
+
+        Raises:
+            RequestError: one is unknown, or has a value that it cannot have.
+        """
+        return read_options(self.options_kind(), given, self.name)
+
+
+def _named(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 TARGETS: dict[str, Target] = {
@@ -85,6 +114,7 @@ TARGETS: dict[str, Target] = {
                 "int4-weights": "onnx-weights",
                 "fp16": "onnx-half",
             },
+            options="runtimes.onnxruntime_options:OrtCpuOptions",
         ),
         Target(
             "onnxruntime-cuda",
@@ -95,6 +125,7 @@ TARGETS: dict[str, Target] = {
             "gpu",
             qat=True,
             device="cuda",
+            options="runtimes.onnxruntime_options:OrtOptions",
         ),
         Target(
             "onnxruntime-tensorrt",
@@ -105,6 +136,7 @@ TARGETS: dict[str, Target] = {
             "gpu",
             qat=True,
             device="cuda",
+            options="runtimes.onnxruntime_options:OrtOptions",
         ),
         Target(
             "tensorrt",
@@ -125,6 +157,7 @@ TARGETS: dict[str, Target] = {
             "openvino",
             qat=True,
             schemes={"fp16": "openvino-half", "bf16": "openvino-half"},
+            options="runtimes.openvino_options:OpenVinoOptions",
         ),
         Target(
             "executorch-xnnpack",
@@ -144,7 +177,25 @@ TARGETS: dict[str, Target] = {
             ("ai-edge-litert",),
             environment=LITERT,
         ),
+        Target(
+            "onnxruntime-web",
+            "runtimes.onnxruntime_web:OnnxRuntimeWeb",
+            ("onnx",),
+            "onnx-qdq",
+            ("onnxruntime-web",),
+            qat=True,
+        ),
         Target("ncnn-cpu", "runtimes.ncnn:NcnnCpu", ("ncnn",), None, ("ncnn",), "ncnn", schemes={"fp16": "ncnn-half"}),
+        Target(
+            "coreml",
+            "runtimes.coreml:CoreMl",
+            ("coreml",),
+            None,
+            ("coremltools",),
+            "coreml",
+            schemes={"fp16": "coreml-half", "int8-weights": "coreml-weights", "palette4-weights": "coreml-weights"},
+            only_on="darwin",
+        ),
     )
 }
 

@@ -114,14 +114,24 @@ def _verify_folder(folder: Path) -> VerifiedBundle:
     return VerifiedBundle(name, artifact, len(sizes), sum(sizes))
 
 
-def _choose(evidence: Evidence, run_dir: Path, artifact_id: str | None, allow_failed: bool) -> ArtifactRecord:
-    """The artifact to pack, after everything that speaks against packing it was looked at."""
+def unpackable(record: ArtifactRecord) -> str | None:
+    """Why no bundle can hold an artifact; none if one can."""
     # numpy is heavy, and the command line must come up without it
     from tightship.runner.run import LOADERS, PROVIDERS
 
+    if record.format in LOADERS and (record.format not in ("onnx", "ort") or record.target in PROVIDERS):
+        return None
+    return (
+        f"{record.id} cannot be packed: a bundle runs {', '.join(sorted(LOADERS))} files, ONNX ones on "
+        f"{' or '.join(PROVIDERS)}, not {record.format} on {record.target}"
+    )
+
+
+def _choose(evidence: Evidence, run_dir: Path, artifact_id: str | None, allow_failed: bool) -> ArtifactRecord:
+    """The artifact to pack, after everything that speaks against packing it was looked at."""
     chosen = artifact_id or evidence.verdict.best
     if chosen is None:
-        known = ", ".join(a.id for a in evidence.artifacts if a.format in LOADERS) or "none that can be packed"
+        known = ", ".join(a.id for a in evidence.artifacts if not unpackable(a)) or "none that can be packed"
         raise RequestError(
             f"run {evidence.name!r} has no artifact that passed; name one explicitly with "
             f"`tightship bundle {run_dir} --artifact ID --allow-failed` (there are: {known})."
@@ -129,11 +139,9 @@ def _choose(evidence: Evidence, run_dir: Path, artifact_id: str | None, allow_fa
     record = evidence.artifact(chosen)
     if record.format == "module":
         raise RequestError(f"{chosen} is the PyTorch reference, which is never shipped; choose an exported artifact.")
-    if record.format not in LOADERS or (record.format == "onnx" and record.target not in PROVIDERS):
-        raise RequestError(
-            f"{chosen} cannot be packed: a bundle runs {', '.join(sorted(LOADERS))} files, ONNX ones on "
-            f"{' or '.join(PROVIDERS)}, not {record.format} on {record.target}; choose another artifact."
-        )
+    why = unpackable(record)
+    if why:
+        raise RequestError(f"{why}; choose another artifact.")
     if record.verdict not in ("ship", "pass") and not allow_failed:
         failed = ", ".join(g.name for g in record.gates if not g.passed) or "not judged"
         raise RequestError(
@@ -214,6 +222,7 @@ def _facts(evidence: Evidence, record: ArtifactRecord) -> dict[str, Any]:
         "precision": record.precision,
         "format": record.format,
         "main": _inside(record, record.main),
+        "options": dict(record.options),
         "runtime": {"name": libraries[0], "libraries": pinned},
         "threads": record.latency_ms.threads,
         "signature": record.signature,

@@ -11,9 +11,9 @@ import numpy as np
 
 from artifacts.errors import RequestError
 from artifacts.evidence import ArtifactRecord, Evidence, read_evidence
-from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.compare import Comparison, compare
 from benchmarks.machine import other_versions, same_machine
+from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.statistics import MARGIN, apart, unpaired_ratio
 from tightship.foreign import engine_of, feeds_for, plan_for
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from artifacts.errors import ParityFailed
 from artifacts.evidence import (
     AccuracyRecord,
     ArtifactRecord,
+    ConvertedRecord,
     Evidence,
     FileRecord,
     LatencyRecord,
@@ -25,13 +27,16 @@ from artifacts.evidence import (
 from artifacts.files import sha256_file, sha256_json, staged, walk
 from artifacts.ladder import GuardRecord, LayerRecord, RungRecord
 from artifacts.noise import NoiseRecord, WarmupRecord
+from artifacts.roofline import RooflineRecord
 from benchmarks.measure import Measured
 from benchmarks.parity import SIMULATED
+from benchmarks.reproducer import REPRODUCER
 from benchmarks.statistics import curve, interval, quantile
 from runtimes.registry import find
 from tightship.gate import decide, guard_gate, judge
 from tightship.plan import Plan
 from tightship.recipe import Recipe
+from tightship.stages.costing import Costs
 from tightship.steps import DATA, MEASURE, REFERENCE, ArtifactPlan
 from tightship.store import Entry
 
@@ -42,7 +47,8 @@ def lay_out(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
     """Copy the shipped files and their self-tests into the run's folder, whole or not at all."""
     for kind, source in (("artifacts", "export"), ("selftest", "check")):
         with staged(out / kind) as folder:
-            for artifact in plan.artifacts:
+            shipped = (*plan.artifacts, *plan.converted) if kind == "artifacts" else plan.artifacts
+            for artifact in shipped:
                 entry = entries[f"{source} {artifact.id}"].folder
                 place = folder / artifact.id
                 if kind == "artifacts":
@@ -52,6 +58,19 @@ def lay_out(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
                     for name in ("inputs.npz", "outputs.npz", "correct.npz"):
                         if (entry / name).is_file():
                             shutil.copyfile(entry / name, place / name)
+    _lay_out_reproducers(plan, entries, out)
+
+
+def _lay_out_reproducers(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
+    """Copy the reproducers of conversions that failed their parity; those of an earlier run go."""
+    made = {a.id: entries[f"check {a.id}"].folder / REPRODUCER for a in plan.artifacts}
+    if not any(folder.is_dir() for folder in made.values()):
+        shutil.rmtree(out / "reproducers", ignore_errors=True)
+        return
+    with staged(out / "reproducers") as place:
+        for name, folder in made.items():
+            if folder.is_dir():
+                shutil.copytree(folder, place / name)
 
 
 def assemble(
@@ -65,6 +84,7 @@ def assemble(
     records = tuple(_artifact(a, plan, entries, measured, out) for a in plan.artifacts)
     reference = next(r for r in records if r.id == REFERENCE_ID)
     records = tuple(_judged(r, reference, recipe) for r in records)
+    not_run = tuple(replace(n, converted=_converted(n.target, plan, entries, out)) for n in not_run)
     records, verdict = decide(records, not_run, recipe)
     as_json = recipe.as_json()
     return Evidence(
@@ -79,6 +99,7 @@ def assemble(
         not_run=not_run,
         verdict=verdict,
         noise=next((m.noise for m in measured.values()), None),
+        peaks=Costs(entries[MEASURE].folder).peaks,
     )
 
 
@@ -154,6 +175,23 @@ def _files(folder: Path, out: Path) -> tuple[FileRecord, ...]:
     )
 
 
+def _converted(target: str, plan: Plan, entries: Mapping[str, Entry], out: Path) -> tuple[ConvertedRecord, ...]:
+    """The files that were made for a target that was not run."""
+    made = []
+    for artifact in plan.converted:
+        if artifact.target != target:
+            continue
+        details = entries[f"export {artifact.id}"].result.details
+        files = _files(out / "artifacts" / artifact.id, out)
+        made.append(
+            ConvertedRecord(
+                artifact.id, artifact.precision, details["format"], f"artifacts/{artifact.id}/{details['main']}", files,
+                sum(f.bytes for f in files), details["signature"], details["checked"], tuple(details["notes"]),
+            )
+        )  # fmt: skip
+    return tuple(made)
+
+
 def _artifact(
     artifact: ArtifactPlan, plan: Plan, entries: Mapping[str, Entry], measured: Mapping[str, Measured], out: Path
 ) -> ArtifactRecord:
@@ -170,7 +208,7 @@ def _artifact(
         files=files, bytes=sum(f.bytes for f in files), signature=exported.details["signature"],
         parity=ParityRecord(**{**parity, "cases": tuple(parity["cases"])}),
         accuracy=_accuracy(artifact, entries, checked.metrics["accuracy"], checked.details["examples"]),
-        latency_ms=_latency(raw, plan.recipe), throughput_per_s=raw.throughput_per_s,
+        latency_ms=_latency(raw, _threads(artifact, plan.recipe)), throughput_per_s=raw.throughput_per_s,
         throughput_batch=plan.recipe.measure.throughput_batch, cold_start_ms=cold.pop("total"), cold_start_parts_ms=cold,
         peak_rss_mb=max(raw.peak_rss_mb), placement=PlacementRecord(**checked.details["placement"]),
         speedup=_speedup(artifact, measured), gates=(), verdict="reference", notes=_notes(exported.details["notes"], raw),
@@ -178,8 +216,15 @@ def _artifact(
         rss_load_mb=max(raw.rss_load_mb), rss_run_mb=max(raw.rss_run_mb), warmup=WarmupRecord(
             tuple(w["warm_calls"] for w in raw.warmups), tuple(w["warm_ms"] for w in raw.warmups),
             all(w["settled"] for w in raw.warmups),
-        ),
+        ), options=dict(artifact.options), roofline=_roofline(artifact, plan, entries, raw),
     )  # fmt: skip
+
+
+def _roofline(artifact: ArtifactPlan, plan: Plan, entries: Mapping[str, Entry], raw: Measured) -> RooflineRecord:
+    work, p50 = entries[f"check {artifact.id}"].result.details["work"], quantile(raw.samples, 0.5)
+    assert p50 is not None
+    threads = _threads(artifact, plan.recipe)
+    return Costs(entries[MEASURE].folder).of(artifact.id, artifact.target, artifact.scheme, p50, work, threads)
 
 
 def guard_record(value: Mapping[str, Any] | None) -> GuardRecord | None:
@@ -204,7 +249,11 @@ def _accuracy(artifact: ArtifactPlan, entries: Mapping[str, Entry], deployed: fl
     )
 
 
-def _latency(raw: Measured, recipe: Recipe) -> LatencyRecord:
+def _threads(artifact: ArtifactPlan, recipe: Recipe) -> int:
+    return find(artifact.target).read_options(artifact.options).threads or recipe.measure.threads
+
+
+def _latency(raw: Measured, threads: int) -> LatencyRecord:
     samples = raw.samples
     low, high = interval(raw.medians)
     p50, p90 = quantile(samples, 0.5), quantile(samples, 0.9)
@@ -213,7 +262,7 @@ def _latency(raw: Measured, recipe: Recipe) -> LatencyRecord:
     # one process gives no interval; what was seen bounds it from below only, so the widest that JSON can hold is written
     return LatencyRecord(
         p50, p90, quantile(samples, 0.99), (low, min(high, 1e12)), len(samples), len(raw.rounds_ms), 1,
-        recipe.measure.threads, curve(samples),
+        threads, curve(samples),
     )  # fmt: skip
 
 
@@ -225,7 +274,7 @@ def _speedup(artifact: ArtifactPlan, measured: Mapping[str, Measured]) -> Speedu
 
 
 def _versus_stock(artifact: ArtifactPlan, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
-    stock = f"{artifact.target}/int8-stock"
+    stock = f"{artifact.target}/int8-stock{f'@{artifact.label}' if artifact.label else ''}"
     if stock not in measured or artifact.id == stock:
         return None
     ratio = measured[artifact.id].speedup_over(measured[stock])
@@ -233,11 +282,10 @@ def _versus_stock(artifact: ArtifactPlan, measured: Mapping[str, Measured]) -> S
 
 
 def _judged(record: ArtifactRecord, reference: ArtifactRecord, recipe: Recipe) -> ArtifactRecord:
-    from dataclasses import replace
-
     if record.role != "compressed" or find(record.target).reference:
         return record
-    wanted = next(t for t in recipe.targets if t.name == record.target)
+    label = record.precision.partition("@")[2] or None
+    wanted = next(t for t in recipe.targets if (t.name, t.label) == (record.target, label))
     limits = {**recipe.gates.limits(), **(wanted.gates.limits() if wanted.gates else {})}
     gates = judge(record, reference, limits) + guard_gate(record)
     passed = record.parity.passed and all(g.passed for g in gates)

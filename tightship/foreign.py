@@ -1,8 +1,8 @@
 """Measure files that may come from anywhere: find their target and their inputs, then interleave them."""
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from artifacts.types import Arrays, Engine
 from benchmarks.measure import Measured, MeasurePlan, measure
 from benchmarks.noise import Watch
 from benchmarks.statistics import interval, quantile
+from runtimes.options import from_text
 from runtimes.registry import find
 from tightship.foreign_inputs import given, kind_of, lead, made_up, runnable
 from tightship.foreign_inputs import synthesise as synthesise
@@ -20,6 +21,7 @@ from tightship.foreign_signatures import signature_of
 
 SUFFIXES = {
     ".onnx": "onnxruntime-cpu",
+    ".ort": "onnxruntime-cpu",
     ".pt": "torchscript-cpu",
     ".pte": "executorch-xnnpack",
     ".pt2": "aotinductor-cpu",
@@ -28,6 +30,8 @@ SUFFIXES = {
     ".param": "ncnn-cpu",
     ".json": "torch-cpu",
 }
+MAKING = ("optimized_file", "format")
+"""Options that are followed when a file is made."""
 BLOCKS = 4
 THROUGHPUT_BATCH = 32
 
@@ -41,6 +45,7 @@ def bench_files(
     seconds: float,
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (),
+    options: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """One row of figures per file, batch size and number of threads; files that take the same inputs are measured together.
 
@@ -52,11 +57,13 @@ def bench_files(
         seconds: seconds of timing in each process.
         threads: CPU threads, one sweep for each.
         batches: examples per call; by default what the files take, else 1.
+        options: how the target opens them, as text: its options' names and values.
 
     Raises:
-        RequestError: a file is missing, its kind or inputs cannot be told, or it takes another batch.
+        RequestError: a file is missing, its kind or inputs cannot be told, it takes another batch, or its target does not
+            know an option.
     """
-    engines = [engine_of(path, target, inputs) for path in files]
+    engines = [_told(engine_of(path, target, inputs), options or {}) for path in files]
     groups = _alike(engines, inputs)
     rows: list[dict[str, Any]] = []
     for count in threads:
@@ -69,6 +76,23 @@ def bench_files(
                 found |= dict(zip(group, of, strict=True))
             rows += [found[place] for place in range(len(files))]
     return rows
+
+
+def _told(engine: Engine, options: Mapping[str, str]) -> Engine:
+    """The engine with options.
+
+    Raises:
+        RequestError: its target does not know one, or it belongs to the making of a file.
+    """
+    target = find(engine.target)
+    given = {name: from_text(target.options_kind(), name, text) for name, text in options.items()}
+    read = target.read_options(given)
+    making = [name for name in given if name in read.said() and name in MAKING]
+    if making:
+        raise RequestError(
+            f"option {making[0]} makes another file, and `bench` measures files as they are; say it in a recipe, or not at all."
+        )
+    return replace(engine, options={**engine.options, **read.said()})
 
 
 def _alike(engines: Sequence[Engine], inputs: Path | None) -> list[list[int]]:
@@ -87,9 +111,11 @@ def _row(path: Path, engine: Engine, raw: Measured, plan: MeasurePlan) -> dict[s
         "batch": plan.latency_batch, "throughput_per_s": raw.throughput_per_s, "throughput_batch": plan.throughput_batch,
         "cold_start_ms": float(np.mean([c["total"] for c in raw.cold_ms])),
         "peak_rss_mb": max(raw.peak_rss_mb), "rss_load_mb": max(raw.rss_load_mb), "rss_run_mb": max(raw.rss_run_mb),
-        "bytes": shipped_bytes(path), "threads": plan.threads, "processes": plan.processes,
+        "bytes": shipped_bytes(path), "processes": plan.processes,
+        "threads": find(engine.target).read_options(engine.options).threads or plan.threads,
         "warm_calls": max(w["warm_calls"] for w in raw.warmups), "warm_ms": max(w["warm_ms"] for w in raw.warmups),
         "settled": all(w["settled"] for w in raw.warmups), "noise": asdict(raw.noise) if raw.noise else None,
+        "options": dict(engine.options),
     }  # fmt: skip
 
 

@@ -31,6 +31,10 @@ def signature_of(path: Path, inputs: Path | None, target: str) -> Signature:
         return recorded
     if path.suffix == ".onnx":
         return _onnx_signature(path, inputs, target)
+    if path.suffix == ".ort":
+        from runtimes.onnxruntime_offline import signature_of as optimized_signature
+
+        return optimized_signature(path)
     if path.suffix == ".tflite":
         return _litert_signature(path)
     if path.suffix == ".xml":

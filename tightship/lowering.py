@@ -1,5 +1,7 @@
 """Which files a target gets: fp32, and the schemes of quantization that it is asked for and can run."""
 
+from dataclasses import replace
+
 from artifacts.errors import RecipeError, RequestError
 from compress.configs import QuantizeConfig
 from runtimes.registry import TARGETS, Target, find, running
@@ -66,7 +68,16 @@ def _for_target(
             made.append(_artifact(target, target.formats[0], "int8-qat", trained, scheme))
     if wanted.stock:
         made.append(_stock(target, recipe))
-    return made
+    return [_of_row(artifact, target, wanted) for artifact in made]
+
+
+def _of_row(artifact: ArtifactPlan, target: Target, wanted: TargetConfig) -> ArtifactPlan:
+    """The artifact under the label and with the options of the recipe's row; a stock file is opened as the rest are."""
+    said = target.read_options(wanted.options).said()
+    if wanted.label is None:
+        return replace(artifact, options=said)
+    precision = f"{artifact.precision}@{wanted.label}"
+    return replace(artifact, id=f"{target.name}/{precision}", precision=precision, options=said, label=wanted.label)
 
 
 def _stock(target: Target, recipe: Recipe) -> ArtifactPlan:

@@ -30,22 +30,31 @@ class Plan:
     steps: tuple[Step, ...]
     keys: Mapping[str, str]
     artifacts: tuple[ArtifactPlan, ...]
+    converted: tuple[ArtifactPlan, ...] = ()
+    """Files of targets that run on another system only: made and checked, and not run."""
 
     def cached(self, store: Store) -> dict[str, bool]:
         """Which steps have an entry in the store (it is verified when it is used)."""
         return {s.name: store.entry_folder(self.keys[s.name]).is_dir() for s in self.steps}
 
 
-def make_plan(recipe: Recipe, machine: str, skipped: frozenset[str] = frozenset()) -> Plan:
-    """The steps of a recipe on a machine, without the targets in `skipped`."""
+def make_plan(
+    recipe: Recipe, machine: str, skipped: frozenset[str] = frozenset(), converted: frozenset[str] = frozenset()
+) -> Plan:
+    """The steps of a recipe on a machine, without the targets in `skipped`; of those, the `converted` get their files."""
     steps, float_model, trained = _compression(recipe, machine)
-    artifacts = plan_artifacts(recipe, float_model, trained, skipped)
+    planned = plan_artifacts(recipe, float_model, trained, skipped - converted)
+    artifacts = tuple(a for a in planned if a.target not in converted)
+    conversions = tuple(a for a in planned if a.target in converted)
     for artifact in artifacts:
         steps += [_export(artifact, recipe), _check(artifact)]
+    steps += [_export(artifact, recipe) for artifact in conversions]
     libraries = tuple(dict.fromkeys(lib for a in artifacts for lib in find(a.target).libraries))
-    measuring = {**recipe.measure.model_dump(), "machine": machine}
+    # targets that open the same file, and rows of one target, are told apart by what is measured
+    opened = {a.id: dict(a.options) for a in artifacts}
+    measuring = {**recipe.measure.model_dump(), "machine": machine, "artifacts": opened}
     steps.append(Step(MEASURE, "measure", measuring, (DATA, *(f"export {a.id}" for a in artifacts)), libraries, EVERYTHING))
-    return Plan(recipe, tuple(steps), _keys(steps, fingerprint(recipe.data.ref()), recipe.seed), artifacts)
+    return Plan(recipe, tuple(steps), _keys(steps, fingerprint(recipe.data.ref()), recipe.seed), artifacts, conversions)
 
 
 def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | None]:
@@ -145,8 +154,16 @@ def _model_config(model: ModelConfig) -> dict[str, Any]:
 
 
 def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
-    config: dict[str, Any] = {"format": artifact.format, "precision": artifact.precision}
+    # a label tells rows of the recipe apart, not files: what is equal is made once
+    config: dict[str, Any] = {"format": artifact.format, "precision": artifact.precision.partition("@")[0]}
     libraries = FORMATS[artifact.format].libraries
+    packages: tuple[str, ...] = (*COMPRESSING, "export")
+    options = find(artifact.target).read_options(artifact.options)
+    if options.of_the_file:
+        config["rewritten"] = {"target": artifact.target, **options.of_the_file}
+        libraries, packages = (*libraries, *find(artifact.target).libraries), (*packages, "runtimes")
+    if options.bound_to_cpu:
+        config["isa"] = instructions()
     if artifact.quantizer:
         quantize = recipe.stage("quantize")
         assert isinstance(quantize, QuantizeConfig)
@@ -158,14 +175,14 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
         libraries += QUANTIZERS[artifact.quantizer].libraries
         if guarded(recipe) and artifact.scheme == "int8" and artifact.role == "compressed":
             return _guard(artifact, recipe, {**config, **quantize.model_dump(mode="json")}, libraries)
-    packages = (*COMPRESSING, "export")
-    return Step(f"export {artifact.id}", "export", config, (DATA, artifact.source), libraries, packages, artifact)
+    kind = "convert" if find(artifact.target).only_on else "export"
+    return Step(f"export {artifact.id}", kind, config, (DATA, artifact.source), libraries, packages, artifact)
 
 
 def _guard(artifact: ArtifactPlan, recipe: Recipe, config: dict[str, Any], libraries: tuple[str, ...]) -> Step:
     """An export that is measured on its target, and made again by the next remedy until its accuracy holds."""
     # the same int8 file scores differently on another instruction set
-    config |= {"target": artifact.target, "isa": instructions(), "threads": recipe.measure.threads}
+    config |= {"target": artifact.target, "isa": instructions(), "threads": recipe.measure.threads} | _opened(artifact)
     libraries += (*TRAINING, *find(artifact.target).libraries)
     packages = (*COMPRESSING, "export", "runtimes", "benchmarks")
     return Step(f"export {artifact.id}", "guard", config, (DATA, artifact.source), libraries, packages, artifact)
@@ -176,12 +193,17 @@ def _check(artifact: ArtifactPlan) -> Step:
     return Step(
         f"check {artifact.id}",
         "check",
-        {"target": artifact.target},
+        {"target": artifact.target, **_opened(artifact)},
         needs,
         find(artifact.target).libraries,
         EVERYTHING,
         artifact,
     )
+
+
+def _opened(artifact: ArtifactPlan) -> dict[str, Any]:
+    """How the file is opened, where that is not the default; so that a recipe that says nothing keeps its keys."""
+    return {"options": dict(artifact.options)} if artifact.options else {}
 
 
 def training_threads() -> int:

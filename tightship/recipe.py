@@ -95,10 +95,10 @@ def parse_recipe(value: Mapping[str, Any], folder: Path, where: str = "recipe") 
     recipe = _parse(Recipe, value, where)
     if not recipe.gates.limits():
         raise RecipeError(f"{where}: gates is empty, so the run would decide nothing; set at least accuracy_drop.")
-    names = [t.name for t in recipe.targets]
+    names = [f"{t.name}@{t.label}" if t.label else t.name for t in recipe.targets]
     twice = [n for n in names if names.count(n) > 1]
     if twice:
-        raise RecipeError(f"{where}: target {twice[0]!r} is listed twice; list it once.")
+        raise RecipeError(f"{where}: target {twice[0]!r} is listed twice; list it once, or give each row a `label` of its own.")
     return recipe
 
 

@@ -15,14 +15,14 @@ from artifacts.evidence import Evidence, Machine, NotRun
 from artifacts.files import sha256_json, write_atomic
 from artifacts.types import Availability
 from benchmarks.machine import describe
-from runtimes.probe import probe
+from runtimes.probe import missing_library, probe
 from runtimes.registry import Target, find
 from tightship.chain import check_chain
 from tightship.evidence import assemble, lay_out
 from tightship.plan import Plan, make_plan
 from tightship.progress import Progress
 from tightship.recipe import Recipe
-from tightship.stages import deploying, training
+from tightship.stages import converting, deploying, training
 from tightship.stages.job import Job, Shared
 from tightship.steps import Step
 from tightship.store import Entry, Result, Store, versions
@@ -36,13 +36,14 @@ STAGES: dict[str, Callable[[Job], Result]] = {
     "palettize": training.palettize_model,
     "quantize": training.quantize,
     "export": deploying.export,
+    "convert": converting.convert,
     "guard": deploying.export_guarded,
     "check": deploying.check,
     "measure": deploying.measure_all,
 }
 
 
-WRITTEN = ("artifacts", "selftest", "evidence.json", "report.html", "junit.xml", "summary.md")
+WRITTEN = ("artifacts", "selftest", "reproducers", "evidence.json", "report.html", "junit.xml", "summary.md")
 """What a run writes into its folder, beside the bundles; each is written under a hidden name first."""
 
 
@@ -67,7 +68,8 @@ def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progres
     check_chain(recipe)
     machine = describe()
     not_run = unavailable(recipe, store, machine)
-    plan = make_plan(recipe, machine.fingerprint(), frozenset(n.target for n in not_run))
+    skipped = frozenset(n.target for n in not_run)
+    plan = make_plan(recipe, machine.fingerprint(), skipped, converted_here(skipped))
     entries = execute(plan, store, progress)
     with alone(out, store):
         sweep(out)
@@ -105,11 +107,17 @@ def unavailable(recipe: Recipe, store: Store, machine: Machine) -> tuple[NotRun,
         if answer.available:
             continue
         if not wanted.optional:
-            raise TargetUnavailable(
-                f"target {wanted.name!r} cannot run here: {answer.reason}; mend that, or say `optional: true` in the recipe."
-            )
+            way_out = "mend that, or say `optional: true` in the recipe"
+            if converted_here(frozenset((wanted.name,))):
+                way_out = "run it there, or say `optional: true` in the recipe, and its files are converted and not run"
+            raise TargetUnavailable(f"target {wanted.name!r} cannot run here: {answer.reason}; {way_out}.")
         found.append(NotRun(wanted.name, answer.reason))
     return tuple(found)
+
+
+def converted_here(targets: frozenset[str]) -> frozenset[str]:
+    """Those of the targets that run on another system only, and whose files can be made on this one."""
+    return frozenset(name for name in targets if find(name).elsewhere and missing_library(find(name)) is None)
 
 
 def availability(target: Target, store: Store, machine: Machine) -> Availability:
@@ -172,10 +180,11 @@ def captured(log: Path, step: str) -> Iterator[None]:
 
 
 def write_views(evidence: Evidence, out: Path) -> Path | None:
-    """Write evidence.json and all that is made from it; pack the best artifact."""
-    from tightship.bundle import make_bundle
+    """Write evidence.json and all that is made from it; pack the best artifact if a bundle can hold it."""
+    from tightship.bundle import make_bundle, unpackable
     from tightship.report import write_views as write_report
 
     evidence.write(out / "evidence.json")
     write_report(evidence, out)
-    return make_bundle(out) if evidence.verdict.best else None
+    best = evidence.verdict.best
+    return make_bundle(out) if best and not unpackable(evidence.artifact(best)) else None

@@ -1,5 +1,6 @@
 """The sections of a recipe that say where data comes from, which targets, what must hold, and how much is measured."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -81,12 +82,21 @@ class TargetConfig(Config):
     """Measure beside it the reference in int8 as the runtime's own tools make it: what a user has without compression."""
     gates: GatesConfig | None = None
     """Limits of this target; they replace the recipe's of the same name."""
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    """How its runtime opens the files, by the runtime's own names."""
+    label: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=40)
+    """Tells rows of one target apart: their artifacts end in `@label`."""
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
         find(name)
         return name
+
+    @model_validator(mode="after")
+    def _options_of_the_target(self) -> "TargetConfig":
+        find(self.name).read_options(self.options)
+        return self
 
 
 class MeasureConfig(Config):

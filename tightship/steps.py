@@ -1,7 +1,7 @@
 """What a plan is made of: steps, and the files that some of them make. Imports nothing heavy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 TRAINING = ("torch", "torch-pruning", "numpy", "accelerate")
@@ -19,13 +19,17 @@ class ArtifactPlan:
     target: str
     format: str
     precision: str
-    """fp32, int8-ptq, int8-qat or int8-guard; `-script` marks a second format of the same precision."""
+    """fp32, int8-ptq, int8-qat or int8-guard; `-script` marks a second format of the same precision, `@label` a row."""
     role: Literal["reference", "stock", "compressed"]
     source: str
     """The step whose network it is made from."""
     quantizer: str | None
     scheme: str | None = None
     """The scheme of quantization, where there is one."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The target's options that are not at their default."""
+    label: str | None = None
+    """Which of the recipe's rows for the target it belongs to."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from compress.configs.train import FinetuneConfig, TrainConfig
 
-Scheme = Literal["int8", "int8-dynamic", "int8-weights", "int4-weights", "fp16", "bf16"]
+Scheme = Literal["int8", "int8-dynamic", "int8-weights", "int4-weights", "palette4-weights", "fp16", "bf16"]
 
 
 class QuantizeConfig(FinetuneConfig):

@@ -53,6 +53,8 @@ QUANTIZERS: dict[str, Quantizer] = {
         Quantizer("openvino-half", "file", "compress.quantizers.openvino_half:quantize", ("openvino",)),
         Quantizer("litert-int8", "file", "compress.quantizers.litert_int8:quantize", ("ai-edge-quantizer",)),
         Quantizer("ncnn-half", "module", "compress.quantizers.ncnn_half:quantize", ("pnnx",)),
+        Quantizer("coreml-half", "module", "compress.quantizers.coreml_half:quantize", ("coremltools",)),
+        Quantizer("coreml-weights", "file", "compress.quantizers.coreml_weights:quantize", ("coremltools",)),
         Quantizer("pt2e-stock", "module", "compress.quantizers.pt2e_xnnpack:quantize_stock", ("torchao", "executorch")),
         Quantizer("pt2e-x86", "module", "compress.quantizers.pt2e_x86:quantize", ("torch", "torchao")),
         Quantizer("pt2e-xnnpack", "module", "compress.quantizers.pt2e_xnnpack:quantize", ("torchao", "executorch")),

@@ -42,11 +42,13 @@ def test_the_layer_whose_weights_were_changed_is_named(exported, tmp_path, index
     (weight,) = [w for w in tampered.graph.initializer if w.name == wanted]
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.5), weight.name))
     onnx.save(tampered, tmp_path / "tampered.onnx")
-    said = first_departure(model, tmp_path / "tampered.onnx", inputs)
+    found = first_departure(model, tmp_path / "tampered.onnx", inputs)
     layers = [name for name, layer in model.module.named_modules() if isinstance(layer, torch.nn.Conv2d)]
-    assert said is not None
-    assert f"({layers[index]})" in said
-    assert "first departure at" in said
+    assert found is not None
+    assert found.layer == layers[index]
+    assert found.tensor == convolutions(tampered.graph)[index].output[0]
+    assert f"({layers[index]})" in str(found)
+    assert "first departure at" in str(found)
 
 
 def test_a_change_too_small_to_matter_is_no_departure(exported, tmp_path):

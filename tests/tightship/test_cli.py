@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "scipy", "sklearn", "plotly", "jinja2", "yaml", "executorch")
 VERBS = (
-    "run", "plan", "bench", "compare", "gate", "report", "bundle", "verify", "targets", "inspect", "zoo", "doctor", "schema",
+    "run", "plan", "bench", "load", "compare", "gate", "report", "bundle", "verify", "targets", "inspect", "zoo",
+    "doctor", "schema",
 )  # fmt: skip
 
 

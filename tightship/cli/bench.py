@@ -23,13 +23,18 @@ def bench(
     threads: Annotated[str, typer.Option(help="CPU threads; several, as in 1,2, make a sweep.")] = "1",
     batch: Annotated[str | None, typer.Option(help="Examples per call; several, as in 1,8,32, make a sweep.")] = None,
     target: Annotated[str | None, typer.Option(help="The target to run on; by default told from the file's name.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="How the target opens the files: name=value, such as spinning=false.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure exported files, ours or foreign: latency, cold start, memory, bytes; interleaved."""
     from tightship.foreign import bench_files
 
     sweep, batches = counts("--threads", threads), counts("--batch", batch) if batch is not None else ()
-    rows = bench_files(files, inputs, target, processes=processes, seconds=seconds, threads=sweep, batches=batches)
+    rows = bench_files(
+        files, inputs, target, processes=processes, seconds=seconds, threads=sweep, batches=batches, options=pairs(option or [])
+    )
     if as_json:
         emit(rows)
         return
@@ -37,11 +42,28 @@ def bench(
     typer.echo(
         f"{processes} processes per row; per s at batch {', '.join(map(str, sorted({r['throughput_batch'] for r in rows})))}."
     )
+    if option:
+        typer.echo(f"options: {', '.join(option)}.")
     for said in dict.fromkeys(r["inputs"] for r in rows):
         typer.echo(f"inputs: {said}.")
     reasons = sorted({reason for r in rows for reason in (r["noise"] or {}).get("reasons", ())})
     if reasons:
         typer.echo(f"DISTURBED: the machine was not quiet ({', '.join(reasons)}).")
+
+
+def pairs(given: list[str]) -> dict[str, str]:
+    """Options by name.
+
+    Raises:
+        RequestError: one is not of the form name=value.
+    """
+    from artifacts.errors import RequestError
+
+    split = [text.partition("=") for text in given]
+    for text, (name, equals, value) in zip(given, split, strict=True):
+        if not (name and equals and value):
+            raise RequestError(f"--option takes name=value, such as graph_level=basic; not {text!r}.")
+    return {name: value for name, _, value in split}
 
 
 def counts(option: str, text: str) -> tuple[int, ...]:

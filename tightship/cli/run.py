@@ -41,4 +41,8 @@ def run(
         typer.echo(f"\nreport    {folder / 'report.html'}\nevidence  {folder / 'evidence.json'}")
         if ran.bundle:
             typer.echo(f"bundle    {ran.bundle}")
+        elif best := ran.evidence.verdict.best:
+            from tightship.bundle import unpackable
+
+            typer.echo(f"no bundle: {unpackable(ran.evidence.artifact(best))}; its files are in {folder / 'artifacts' / best}")
     sys.exit(0 if ran.evidence.verdict.passed else 1)

@@ -8,6 +8,7 @@ from artifacts.evidence import ArtifactRecord, Evidence, StageRecord
 from tightship.report import figures, surroundings, words
 from tightship.report.ladder import ladders
 from tightship.report.pages import count, environment, render_page, yaml_text
+from tightship.report.roofline import absent, roofline_figure, roofline_rows
 from tightship.report.start import cold_start
 
 STAGE_FIGURES = ("accuracy", "parameters", "macs", "bytes", "sparsity")
@@ -34,6 +35,8 @@ def render(evidence: Evidence) -> str:
         noise=surroundings.noise_facts(evidence.noise),
         gates=_gates(evidence),
         ladders=ladders(evidence),
+        roofline_rows=roofline_rows(evidence),
+        no_roofline=absent(evidence),
         figures=_figures(evidence),
         drop_heading="Drop, points" if all(words.is_share(a.accuracy) for a in evidence.artifacts) else "Drop",
         drawn=len(figures.drawn(evidence.artifacts)),
@@ -51,6 +54,7 @@ def _teach() -> None:
     made = environment()
     made.filters |= {
         "operators": _operators,
+        "absence": words.absence,
         "figure": _stage_figure,
         "others": _other_metrics,
         "warmup": surroundings.warmup_text,
@@ -72,11 +76,13 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
     if not evidence.artifacts:
         staged = any("bytes" in stage.metrics for stage in evidence.stages)
         return {"sizes": figures.sizes(evidence)} if staged else {}
+    roofs = roofline_figure(evidence)
     return {
         "tradeoff": figures.tradeoff(evidence),
         "sizes": figures.sizes(evidence),
         "distributions": figures.distributions(evidence),
         "cold": cold_start(evidence),
+        **({"roofline": roofs} if roofs else {}),
     }
 
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from artifacts.evidence import ArtifactRecord, Evidence, GateRecord
-from tightship.report.words import clean, headline, parity_reason, short
+from tightship.report.words import absence, clean, conversion, headline, parity_reason, short
 
 
 def render(evidence: Evidence) -> str:
@@ -57,7 +57,10 @@ def _add_artifact(root: Element, record: ArtifactRecord) -> None:
 def _add_not_run(root: Element, evidence: Evidence) -> None:
     suite = SubElement(root, "testsuite", name="not run")
     for missing in evidence.not_run:
-        SubElement(_case(suite, missing.target, "run"), "skipped", message=clean(missing.reason))
+        message = absence(missing) if missing.converted else clean(missing.reason)
+        SubElement(_case(suite, missing.target, "run"), "skipped", message=message)
+        for file in missing.converted:
+            SubElement(_case(suite, file.id, "run"), "skipped", message=f"converted, not run: {conversion(file)}")
 
 
 def _add_verdict(root: Element, evidence: Evidence) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from artifacts.evidence import ArtifactRecord, Evidence
 from tightship.report.words import (
     MISSING,
+    absence,
     against_reference,
     best_of,
     bytes_against_reference,
     clean,
+    conversion,
     drop_text,
     failures,
     headline,
@@ -40,7 +42,7 @@ def summary(evidence: Evidence) -> str:
     parts += as_markdown(evidence, escape)
     failed = [f"{a.id}: {name}: {reason}" for a in ordered(evidence.artifacts) for name, reason in failures(a)]
     parts += _section("Failed gates", failed)
-    parts += _section("Not run", [f"{n.target}: {n.reason}" for n in evidence.not_run])
+    parts += _section("Not run", list(_absences(evidence)))
     parts.append(f"Measured on {escape(evidence.machine.fingerprint())}; recipe sha256 `{clean(evidence.recipe_sha256)}`.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -68,6 +70,12 @@ def _row(a: ArtifactRecord) -> tuple[str, ...]:
         f"{number(fast.ratio)}× {interval(fast.ci95)} {fast.verdict}" if fast else MISSING,
         *(number(a.cold_start_ms), number(a.peak_rss_mb), size(a.bytes), "passed" if a.parity.passed else "FAILED"),
     )
+
+
+def _absences(evidence: Evidence) -> Iterable[str]:
+    for missing in evidence.not_run:
+        yield f"{missing.target}: {absence(missing) if missing.converted else missing.reason}"
+        yield from (conversion(file) for file in missing.converted)
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

@@ -15,7 +15,8 @@ from tightship.report import words
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-WORDS = ("interval", "number", "p99", "p99_value", "percent", "short", "score", "size", "drop", "drop_text", "failures")
+WORDS = ("interval", "number", "p99", "p99_value", "percent", "short", "score", "size", "drop", "drop_text", "failures",
+         "options_text")  # fmt: skip
 """The functions of `words` that a template uses as filters."""
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.evidence import ArtifactRecord, Evidence
-from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.machine import same_machine
+from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.statistics import MARGIN, Ratio, apart
 from tightship.baseline import figures_of
 from tightship.relative import RELATIVE, LatencyRatio, latency_ratio

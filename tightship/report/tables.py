@@ -8,7 +8,7 @@ from math import isfinite
 
 from artifacts.evidence import ArtifactRecord, Evidence, NotRun, SpeedupRecord
 from tightship.report.markdown import escape
-from tightship.report.words import MISSING, UNBOUNDED, clean, failures, number, p99_value
+from tightship.report.words import MISSING, UNBOUNDED, clean, failures, number, options_text, p99_value
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
@@ -22,15 +22,15 @@ MARKDOWN = (
 
 
 def rows(evidence: Evidence) -> list[Row]:
-    """One row for each artifact in the order of the evidence, then one for each target that was not run."""
+    """One row for each artifact in the order of the evidence, then one for each target that was not run, or its files."""
     about: Row = {
         "run": clean(evidence.name),
         "recipe_sha256": evidence.recipe_sha256,
         "machine": clean(evidence.machine.fingerprint()),
     }
     made = [_row(record) | about for record in evidence.artifacts]
-    empty: Row = dict.fromkeys(made[0] if made else (*_ID, "verdict", "failed", *about))
-    return made + [empty | _absent(missing) | about for missing in evidence.not_run]
+    empty: Row = dict.fromkeys(made[0] if made else (*_ID, "verdict", "failed", "size_bytes", *about))
+    return made + [empty | row | about for missing in evidence.not_run for row in _absent(missing)]
 
 
 def as_csv(evidence: Evidence) -> str:
@@ -95,6 +95,7 @@ def _row(a: ArtifactRecord) -> Row:
         "parity_max_error_spreads": a.parity.max_error,
         "parity_argmax_share": a.parity.argmax_agreement,
         "fallback_share": a.placement.fallback_share,
+        "options": options_text(a),
     }
     return {name: _plain(cell) for name, cell in row.items()}
 
@@ -111,8 +112,15 @@ def _ratio(name: str, found: SpeedupRecord | None) -> Row:
     }
 
 
-def _absent(missing: NotRun) -> Row:
-    return {"target": clean(missing.target), "verdict": "not run", "failed": clean(missing.reason)}
+def _absent(missing: NotRun) -> list[Row]:
+    """What was not run: a row for each file that was made for it all the same, or else one."""
+    why: Row = {"target": clean(missing.target), "verdict": "not run", "failed": clean(missing.reason)}
+    return [
+        why
+        | {"artifact": clean(file.id), "precision": clean(file.precision), "format": clean(file.format)}
+        | {"verdict": "converted, not run", "size_bytes": file.bytes}
+        for file in missing.converted
+    ] or [why]
 
 
 def _plain(cell: Cell) -> Cell:

@@ -15,8 +15,10 @@ from tightship.report.words import (
     headline,
     interval,
     number,
+    options_text,
     ordered,
     score,
+    size,
     stock_lines,
 )
 
@@ -136,10 +138,15 @@ def _lines(evidence: Evidence) -> Iterator[str]:
     if any(a.latency_ms.samples < 1000 for a in evidence.artifacts):
         yield "[dim]* no p99 from fewer than 1000 samples[/dim]"
     for record in ordered(evidence.artifacts):
+        if record.options:
+            yield f"[dim]{_markup(record.id)} is opened with {_markup(options_text(record))}[/dim]"
         for name, reason in failures(record):
             yield f"[red]failed[/red]  {_markup(record.id)}  {_markup(name)}: {_markup(reason)}"
     for missing in evidence.not_run:
-        yield f"[yellow]not run[/yellow] {_markup(missing.target)}: {_markup(missing.reason)}"
+        state = "converted, not run" if missing.converted else "not run"
+        yield f"[yellow]{state}[/yellow] {_markup(missing.target)}: {_markup(missing.reason)}"
+        for file in missing.converted:
+            yield f"[yellow]converted, not run[/yellow] {_markup(file.id)}: {size(file.bytes)} at {_markup(file.main)}"
     colour = "green" if evidence.verdict.passed else "red"
     yield f"[bold {colour}]{_markup(headline(evidence))}[/]" + _why(evidence)
 

@@ -1,10 +1,19 @@
 """The evidence in plain words: the wording that all views share."""
 
+import json
 import re
 from collections.abc import Iterable
 from math import floor, isfinite, log10
 
-from artifacts.evidence import AccuracyRecord, ArtifactRecord, Evidence, LatencyRecord, ParityRecord
+from artifacts.evidence import (
+    AccuracyRecord,
+    ArtifactRecord,
+    ConvertedRecord,
+    Evidence,
+    LatencyRecord,
+    NotRun,
+    ParityRecord,
+)
 
 MISSING = "n/a"
 """What stands where nothing was measured."""
@@ -178,6 +187,11 @@ def ordered(artifacts: Iterable[ArtifactRecord]) -> list[ArtifactRecord]:
     return sorted(artifacts, key=lambda a: (VERDICT_ORDER.index(a.verdict), a.latency_ms.p50))
 
 
+def options_text(record: ArtifactRecord) -> str:
+    """How the runtime opened it, where that is not its default: `graph_level basic, spinning false`."""
+    return ", ".join(clean(f"{name} {json.dumps(value).strip(chr(34))}") for name, value in record.options.items())
+
+
 def failures(record: ArtifactRecord) -> list[tuple[str, str]]:
     """What this artifact failed, as name and reason: its gates, and parity where no gate says so already."""
     found = [(gate.name, gate.reason) for gate in record.gates if not gate.passed]
@@ -191,6 +205,18 @@ def parity_reason(parity: ParityRecord) -> str:
     where = f", first bad: {clean(parity.first_bad)}" if parity.first_bad else ""
     apart = f"max error {number(parity.max_error)} spreads of the output"
     return f"outputs differ from the {clean(parity.against)} model: {apart}{where}"
+
+
+def absence(missing: NotRun) -> str:
+    """Why a target was not run, and whether its files were made all the same."""
+    state = "converted, not run" if missing.converted else "not run"
+    return f"{state}: {clean(missing.reason)}"
+
+
+def conversion(file: ConvertedRecord) -> str:
+    """One file that was made for a target that was not run, with all that was checked of it."""
+    checked = "; ".join(f"{clean(name)}: {clean(found)}" for name, found in file.checked.items())
+    return f"{clean(file.id)}: {size(file.bytes)} at {clean(file.main)}; checked without running it: {checked}"
 
 
 def headline(evidence: Evidence) -> str:

@@ -29,7 +29,9 @@ PROVIDERS = {"onnxruntime-cpu": "CPUExecutionProvider", "onnxruntime-cuda": "CUD
 
 ISA = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16",
        "asimd", "asimddp", "i8mm", "sve")  # fmt: skip
-"""The instruction sets that decide how 8-bit products are formed."""
+"""The instruction sets that decide how 8-bit products are formed, and how tensors are laid out."""
+
+LEVELS = {"disable": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "layout": "ENABLE_LAYOUT"}
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -85,12 +87,56 @@ def read_manifest() -> Json:
     return manifest
 
 
+def instructions() -> set[str]:
+    """The instruction sets of this CPU, of those that matter."""
+    flags = cpu_facts()
+    unlisted = "asimd" if platform.machine() == "arm64" else ""
+    return {isa for isa in ISA if isa in (flags.get("flags") or flags.get("Features") or unlisted).split()}
+
+
+def cpu_facts() -> dict[str, str]:
+    """What the system tells of its CPU."""
+    listing = Path("/proc/cpuinfo")
+    return dict(re.findall(r"(?m)^(.+?)\s*:[ \t]*(.*)$", listing.read_text() if listing.exists() else ""))
+
+
+def optimized(path: Path) -> bool:
+    """Whether the graph was optimized before it was packed, which a note beside it says; on this kind of CPU it may run."""
+    note = path.with_name(f"{path.name}.optimized.json")
+    if not note.exists():
+        return False
+    said = json.loads(note.read_text("utf-8"))
+    apart = sorted(set(said["isa"]) ^ instructions())
+    if said["graph_level"] in ("layout", "all") and apart:
+        raise Refused(
+            f"{path.name} was optimized for a CPU with other instructions than this one ({', '.join(apart)}); "
+            "make it again on this kind of CPU, or with graph_level: extended."
+        )
+    return True
+
+
+def ort_settings(ort: Any, path: Path, manifest: Json) -> Any:
+    """The session's options as they were when it was measured."""
+    told, made = manifest.get("options", {}), ort.SessionOptions()
+    made.intra_op_num_threads, made.inter_op_num_threads = manifest["threads"], told.get("inter_op_threads", 1)
+    made.log_severity_level = 3
+    level = "DISABLE_ALL" if optimized(path) else LEVELS.get(told.get("graph_level", "all"), "ENABLE_ALL")
+    made.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_{level}")
+    made.enable_cpu_mem_arena, made.enable_mem_pattern = told.get("arena", True), told.get("mem_pattern", True)
+    if told.get("execution") == "parallel":
+        made.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    if not told.get("spinning", True):
+        for pool in ("intra_op", "inter_op"):
+            made.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
+    if told.get("denormals") == "zero":
+        made.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return made
+
+
 def load_onnx(path: Path, manifest: Json) -> Call:
-    """Open an ONNX file on the one provider that its target names."""
+    """Open an ONNX or .ort file on the one provider that its target names."""
     ort, wanted = require("onnxruntime"), PROVIDERS[manifest["target"]]
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = manifest["threads"], 1
-    options.log_severity_level = 3
+    options = ort_settings(ort, path, manifest)
     providers = [name for name in ort.get_available_providers() if name == wanted]
     session = ort.InferenceSession(str(path), options, providers=providers)
     active = session.get_providers()[0]
@@ -195,9 +241,12 @@ def load_openvino(path: Path, manifest: Json) -> Call:
     """Open an OpenVINO file in the precision that it was measured in."""
     core = require("openvino").Core()
     model, key = core.read_model(path), ["tightship", "inference_precision"]
+    told = manifest.get("options", {})
+    hint = told.get("hint", "latency")
+    streams = told.get("streams", 1 if hint == "latency" else None)
     settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": hint.upper(),
+        **({} if streams is None else {"NUM_STREAMS": streams}),
         "INFERENCE_NUM_THREADS": manifest["threads"],
         "INFERENCE_PRECISION_HINT": model.get_rt_info(key).astype(str) if model.has_rt_info(key) else "f32",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
@@ -206,7 +255,7 @@ def load_openvino(path: Path, manifest: Json) -> Call:
     return lambda arrays: [value.copy() for value in request.infer(arrays, share_outputs=True).values()]
 
 
-LOADERS = {"onnx": load_onnx, "executorch": load_executorch, "litert": load_litert, "ncnn": load_ncnn}
+LOADERS = {"onnx": load_onnx, "ort": load_onnx, "executorch": load_executorch, "litert": load_litert, "ncnn": load_ncnn}
 LOADERS |= {"openvino": load_openvino, "aotinductor": load_aotinductor}
 LOADERS |= dict.fromkeys(("torchscript-trace", "torchscript-script"), load_torchscript)
 
@@ -259,12 +308,8 @@ def read_arrays(path: Path) -> Arrays:
 
 def same_cpu(machine: Json) -> bool:
     """Whether this CPU bears the name of the one that was measured and has the same vector instructions."""
-    listing = Path("/proc/cpuinfo")
-    facts = dict(re.findall(r"(?m)^(.+?)\s*:[ \t]*(.*)$", listing.read_text() if listing.exists() else ""))
-    unlisted = "asimd" if platform.machine() == "arm64" else ""
-    flags = (facts.get("flags") or facts.get("Features") or unlisted).split()
-    name = facts.get("model name") or platform.processor() or platform.machine()
-    return bool(name.strip() == machine["cpu"] and set(machine["isa"]) == {isa for isa in ISA if isa in flags})
+    name = cpu_facts().get("model name") or platform.processor() or platform.machine()
+    return bool(name.strip() == machine["cpu"] and set(machine["isa"]) == instructions())
 
 
 def compare(name: str, stored: Array, fresh: Array, lenient: bool) -> tuple[bool, str]:

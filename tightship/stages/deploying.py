@@ -1,5 +1,6 @@
 """The steps that make a deployed file and hold it against its model: export, check, measure."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,16 +9,19 @@ from typing import Any
 import numpy as np
 
 from artifacts.arrays import load_arrays, save_arrays
+from artifacts.evidence import ParityRecord
 from artifacts.specs import Signature
 from artifacts.types import Arrays, Engine, ExportedFile, TorchModel
 from benchmarks.child import Child
 from benchmarks.measure import MeasurePlan, measure
 from benchmarks.noise import Watch
 from benchmarks.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, judge
+from benchmarks.work import work_of
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
 from runtimes.registry import find
+from tightship.stages import costing
 from tightship.stages.job import Job
 from tightship.steps import ArtifactPlan
 from tightship.store import Entry, Result
@@ -30,12 +34,28 @@ def export(job: Job) -> Result:
     """Write the file of one artifact, quantized as its target wants it."""
     artifact = job.step.artifact
     assert artifact is not None
-    model = job.model(artifact.source)
-    write = FORMATS[artifact.format].load()
     folder = job.out / "files"
     folder.mkdir()
+    return _exported(_as_shipped(artifact, _written(job, artifact, folder)))
+
+
+def _as_shipped(artifact: ArtifactPlan, file: ExportedFile) -> ExportedFile:
+    """The file as the target's options want it shipped, in the folder that it lies in."""
+    options = find(artifact.target).read_options(artifact.options)
+    if not options.of_the_file:
+        return file
+    with tempfile.TemporaryDirectory(dir=file.folder.parent) as work:
+        plain = Path(work) / "plain"
+        file.folder.rename(plain)
+        file.folder.mkdir()
+        return options.rewrite(replace(file, folder=plain), file.folder)
+
+
+def _written(job: Job, artifact: ArtifactPlan, folder: Path) -> ExportedFile:
+    model = job.model(artifact.source)
+    write = FORMATS[artifact.format].load()
     if artifact.quantizer is None:
-        return _exported(write(model, folder))
+        return write(model, folder)
     config = job.recipe.stage("quantize")
     assert isinstance(config, QuantizeConfig)
     config = config.model_copy(update={"scheme": artifact.scheme})
@@ -43,17 +63,23 @@ def export(job: Job) -> Result:
     calibration = Calibration(job.data.train, config, job.recipe.seed, model)
     if quantizer.works_on == "module":
         file = write(replace(model, module=quantizer.load()(calibration)), folder)
-        return _exported(replace(file, precision=artifact.scheme or "int8"))
+        return replace(file, precision=artifact.scheme or "int8")
     plain = job.work / "float"
     plain.mkdir(exist_ok=True)
-    return _exported(quantizer.load()(write(model, plain), folder, calibration))
+    made: ExportedFile = quantizer.load()(write(model, plain), folder, calibration)
+    return made
 
 
 def export_guarded(job: Job) -> Result:
     """The file that the accuracy guard settles on."""
     from tightship.stages.guarding import guard  # it needs torch, which a run that finds all in the store does not
 
-    return guard(job)
+    artifact, found = job.step.artifact, guard(job)
+    assert artifact is not None
+    shipped = _as_shipped(artifact, _file_of(found, job.out))
+    size = float(sum(p.stat().st_size for p in shipped.folder.iterdir()))
+    details = {**found.details, "main": shipped.main, "format": shipped.format, "notes": list(shipped.notes)}
+    return replace(found, metrics={**found.metrics, "bytes": size}, details=details)
 
 
 def _exported(file: ExportedFile) -> Result:
@@ -65,14 +91,19 @@ def _exported(file: ExportedFile) -> Result:
 
 def exported_file(entry: Entry) -> ExportedFile:
     """The file that an export step wrote."""
-    details = entry.result.details
+    return _file_of(entry.result, entry.folder)
+
+
+def _file_of(result: Result, folder: Path) -> ExportedFile:
+    details = result.details
     signature = Signature.from_json(details["signature"])
-    return ExportedFile(details["format"], entry.folder / "files", details["main"], signature, notes=tuple(details["notes"]))
+    return ExportedFile(details["format"], folder / "files", details["main"], signature, notes=tuple(details["notes"]))
 
 
-def engine_of(target: str, entry: Entry, folder: Path) -> Engine:
-    """What the target's runtime opens; built in `folder` where the runtime builds anything."""
-    return find(target).runtime().build(exported_file(entry), folder)
+def engine_of(target: str, entry: Entry, folder: Path, options: Mapping[str, Any]) -> Engine:
+    """What the target's runtime opens, and how; built in `folder` where the runtime builds anything."""
+    engine = find(target).runtime().build(exported_file(entry), folder)
+    return replace(engine, options={**engine.options, **options})
 
 
 def check(job: Job) -> Result:
@@ -80,7 +111,7 @@ def check(job: Job) -> Result:
     artifact = job.step.artifact
     assert artifact is not None
     entry = job.inputs[f"export {artifact.id}"]
-    engine = engine_of(artifact.target, entry, job.out)
+    engine = engine_of(artifact.target, entry, job.out, artifact.options)
     batch = 256 if Signature.from_json(entry.result.details["signature"]).dynamic else 1
     log = job.work / "child.log"
     with Child(engine, log, job.recipe.measure.threads) as child:
@@ -93,7 +124,7 @@ def check(job: Job) -> Result:
         placement = child.ask("placement")
     parity = judge(cases, tolerance, against, job.data.metric == "top1")
     if not parity.passed:
-        parity = replace(parity, first_bad=_locate(job, engine, test_inputs) or parity.first_bad)
+        parity = _locate(job, parity, test_inputs, cases, tolerance)
     from zoo.metrics import score
 
     deployed = score(job.data.metric, next(iter(outputs.values())), targets)
@@ -103,7 +134,8 @@ def check(job: Job) -> Result:
         # which ones, not only how many: two artifacts can then be told apart by a paired test
         right = next(iter(outputs.values())).reshape(len(targets), -1).argmax(axis=1) == targets
         save_arrays(job.out / "correct.npz", {"correct": right.astype(np.uint8)})
-    details = {"parity": asdict(parity), "placement": placement, "examples": len(targets)}
+    work = asdict(work_of(made_from(job, artifact).module, test_inputs))
+    details = {"parity": asdict(parity), "placement": placement, "examples": len(targets), "work": work}
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
     return Result(f"{job.data.metric} {deployed:.4f} deployed, {state}", {"accuracy": deployed}, details)
 
@@ -206,24 +238,27 @@ def _blends(real: Arrays) -> Arrays:
     return made
 
 
-def _locate(job: Job, engine: Engine, inputs: Arrays) -> str | None:
-    from benchmarks.bisect import first_departure
+def _locate(job: Job, parity: ParityRecord, inputs: Arrays, cases: list[Case], tolerance: Tolerance) -> ParityRecord:
+    """The failed parity with where the file departs, and with a folder that shows it."""
+    from tightship.stages.reproducing import Failed, reproduce
 
     artifact = job.step.artifact
     assert artifact is not None
-    if artifact.format not in ("onnx", "onnx-packed") or artifact.quantizer:
-        return None
-    return first_departure(job.model(artifact.source), engine.path, {k: v[:4] for k, v in inputs.items()})
+    real = {k: v[:PARITY_EXAMPLES] for k, v in inputs.items()}
+    made_up = _blends(real) if artifact.quantizer else _noise(real)
+    return reproduce(job, parity, Failed(cases, tolerance, real, made_up))
 
 
 def measure_all(job: Job) -> Result:
     """Latency, throughput, cold start and memory of every artifact, interleaved in separate processes."""
     config = dict(job.step.config)
     config.pop("machine")
+    opened: Mapping[str, Mapping[str, Any]] = config.pop("artifacts")
     plan = MeasurePlan(**config)
     plan = replace(plan, repeats=plan.blocks * plan.processes // 2)
     entries = {name.removeprefix("export "): entry for name, entry in job.inputs.items() if name.startswith("export ")}
-    engines = {name: engine_of(name.partition("/")[0], entry, job.out / "engines") for name, entry in entries.items()}
+    built = job.out / "engines"
+    engines = {n: engine_of(n.partition("/")[0], entry, built, opened[n]) for n, entry in entries.items()}
     inputs = job.data.test.batch(np.arange(min(plan.throughput_batch, len(job.data.test))))[0]
     watch = Watch()
     watch.look_first()
@@ -245,5 +280,6 @@ def measure_all(job: Job) -> Result:
         place = job.out / "outputs" / f"{name}.npz"
         place.parent.mkdir(parents=True, exist_ok=True)
         save_arrays(place, one.outputs)
+    costing.record(engines, job.work / "one.npz", plan, job)
     count = sum(len(one.samples) for one in found.values())
     return Result(f"{len(found)} artifacts, {plan.processes} processes each, {count:,} calls timed", {}, details)

@@ -32,7 +32,7 @@ def guard(job: Job) -> Result:
     model, target = job.model(artifact.source), find(artifact.target)
     with Workshop(
         model, job.data, target, artifact.quantizer, artifact.format, job.recipe.seed, config.calibration_samples,
-        job.recipe.measure.threads, job.work, job.progress,
+        job.recipe.measure.threads, job.work, job.progress, artifact.options,
     ) as workshop:  # fmt: skip
         climber = Climber(workshop)
         ladder = Ladder(

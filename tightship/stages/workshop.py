@@ -1,8 +1,8 @@
 """Makes int8 files of one network for one target, and runs them there: what the accuracy guard and `inspect` measure with."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ class Workshop:
     threads: int
     work: Path
     progress: Callable[[float, str], None]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """How the target opens a file, where that is not the default."""
 
     def __post_init__(self) -> None:
         self._child: Child | None = None
@@ -143,6 +145,7 @@ class Workshop:
         """The first output (N, ...) of a file on the first `count` held-out examples, by the target's runtime in the child."""
         inputs = {name: value[:count] for name, value in self.examples.inputs.items()}
         engine = self.target.runtime().build(file, file.folder.parent / "engine")
+        engine = replace(engine, options={**engine.options, **self.options})
         fed, first, made = (self.work / f"{name}.npz" for name in (f"in-{count or 'all'}", "first", "out"))
         if self._child is None:
             self._child = Child(engine, self.work / "child.log", self.threads)

@@ -1,0 +1,136 @@
+"""Options of a target in the recipe: refused before any work, part of the keys, and followed by what is shipped."""
+
+import json
+
+import pytest
+
+from artifacts.errors import RecipeError
+from artifacts.evidence import read_evidence
+from tightship.plan import make_plan
+
+BASE = "name: a\nmodel: {zoo: resnet, depth: 8, width: 8}\ndata: {zoo: digits}\ngates: {accuracy_drop: 1}\n"
+INT8 = "compress: [{quantize: {calibration_samples: 32}}]\n"
+GUARDED = "compress: [{quantize: {accuracy_drop: 0.1}}]\n"
+
+
+@pytest.fixture
+def plan(recipe_from):
+    """The plan of a recipe with these targets."""
+    return lambda targets, compress=INT8: make_plan(recipe_from(f"{BASE}{compress}targets: {targets}\n"), "a machine")
+
+
+def options(text, more=""):
+    return f"[{{name: onnxruntime-cpu, options: {{{text}}}{more}}}]"
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("{name: onnxruntime-cpu, options: {spining: false}}", ("no option 'spining'", "did you mean 'spinning'", "arena")),
+        ("{name: onnxruntime-cpu, options: {graph_level: al}}", ("graph_level", "'al'", "did you mean 'all'", "extended")),
+        ("{name: openvino-cpu, options: {streams: 0}}", ("option streams", "from 1")),
+        ("{name: torch-cpu, options: {spinning: false}}", ("target torch-cpu has no option 'spinning'",)),
+        ("{name: onnxruntime-cpu, options: 3}", ("options",)),
+        ("{name: onnxruntime-cpu, label: A/B}", ("label",)),
+    ],
+)
+def test_what_a_target_is_not_told_is_refused_as_the_recipe_is_read(recipe_from, target, words):
+    with pytest.raises(RecipeError) as caught:
+        recipe_from(f"{BASE}targets: [{target}]\n")
+    assert all(word in str(caught.value) for word in ("targets[0]", *words)), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_differ_with_the_options_and_only_where_these_matter(plan):
+    plain, told = plan("[onnxruntime-cpu]").keys, plan(options("spinning: false")).keys
+    changed = {name for name in plain if plain[name] != told[name]}
+    assert changed == {"check onnxruntime-cpu/fp32", "check onnxruntime-cpu/int8-ptq", "measure"}
+    assert plan(options("spinning: false")).keys != plan(options("arena: false")).keys
+
+
+def test_options_at_their_default_leave_every_key_as_it_is(plan):
+    plain = plan("[onnxruntime-cpu]")
+    assert plan(options("")).keys == plain.keys
+    assert plan(options("spinning: true, graph_level: all, format: onnx, inter_op_threads: 1")).keys == plain.keys
+    assert all("options" not in step.config for step in plain.steps)
+
+
+def test_a_file_that_is_optimized_before_it_is_shipped_is_another_step(plan):
+    plain, told = plan("[onnxruntime-cpu]"), plan(options("format: ort, graph_level: extended, arena: false"))
+    name = "export onnxruntime-cpu/int8-ptq"
+    assert plain.keys[name] != told.keys[name]
+    config, libraries = next((s.config, s.libraries) for s in told.steps if s.name == name)
+    assert config["rewritten"] == {"target": "onnxruntime-cpu", "format": "ort", "graph_level": "extended"}
+    assert "isa" not in config
+    assert "onnxruntime" in libraries
+    bound = next(s.config for s in plan(options("format: ort")).steps if s.name == name)
+    assert bound["isa"], "from `layout` on the graph is one for this CPU"
+
+
+def test_the_accuracy_guard_scores_files_as_they_are_opened(plan):
+    name = "export onnxruntime-cpu/int8-guard"
+    plain, told = plan("[onnxruntime-cpu]", GUARDED), plan(options("denormals: zero"), GUARDED)
+    assert plain.keys[name] != told.keys[name]
+    assert next(s.config for s in told.steps if s.name == name)["options"] == {"denormals": "zero"}
+
+
+def test_targets_that_open_the_same_file_are_measured_apart(plan):
+    one, other = plan("[torch-cpu]", ""), plan("[inductor-cpu]", "")
+    assert one.keys["export torch-cpu/fp32"] == other.keys["export inductor-cpu/fp32"]
+    assert one.keys["measure"] != other.keys["measure"]
+
+
+def test_rows_of_one_target_are_told_apart_by_their_labels(plan):
+    rows = (
+        "onnxruntime-cpu, {name: onnxruntime-cpu, label: basic, options: {graph_level: basic}, precisions: [int8], stock: true}"
+    )
+    made = plan(f"[{rows}]")
+    assert [a.id for a in made.artifacts[1:]] == [
+        "onnxruntime-cpu/fp32",
+        "onnxruntime-cpu/int8-ptq",
+        "onnxruntime-cpu/int8-ptq@basic",
+        "onnxruntime-cpu/int8-stock@basic",
+    ]
+    assert [dict(a.options) for a in made.artifacts[1:]] == [{}, {}, *[{"graph_level": "basic"}] * 2]
+    assert made.keys["export onnxruntime-cpu/int8-ptq"] == made.keys["export onnxruntime-cpu/int8-ptq@basic"]
+    assert made.keys["check onnxruntime-cpu/int8-ptq"] != made.keys["check onnxruntime-cpu/int8-ptq@basic"]
+
+
+def test_two_rows_without_a_label_of_their_own_are_refused(recipe_from):
+    same = "{name: onnxruntime-cpu, label: x}"
+    for rows in ("onnxruntime-cpu, {name: onnxruntime-cpu, options: {arena: false}}", f"{same}, {same}"):
+        with pytest.raises(RecipeError, match=r"is listed twice.*give each row a `label`"):
+            recipe_from(f"{BASE}targets: [{rows}]\n")
+
+
+RUN = f"""\
+{BASE}train: {{epochs: 1}}
+measure: {{processes: 2, blocks: 1, block_seconds: 0.02}}
+targets:
+  - onnxruntime-cpu
+  - name: onnxruntime-cpu
+    label: ort
+    options: {{format: ort, graph_level: extended, intra_op_threads: 2}}
+    gates: {{size_mb: 9}}
+"""
+
+
+@pytest.mark.slow
+def test_a_run_follows_the_options_and_its_evidence_and_bundle_say_so(tmp_path, cli):
+    recipe, out, store = tmp_path / "r.yaml", tmp_path / "out", tmp_path / "store"
+    recipe.write_text(RUN)
+    done = cli("run", recipe, "--store", store, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime-cpu/fp32@ort is opened with graph_level extended, intra_op_threads 2, format ort" in done.stdout
+    plain, told = (read_evidence(out / "evidence.json").artifact(f"onnxruntime-cpu/fp32{end}") for end in ("", "@ort"))
+    assert (dict(plain.options), plain.format, plain.latency_ms.threads) == ({}, "onnx", 1)
+    assert dict(told.options) == {"graph_level": "extended", "intra_op_threads": 2, "format": "ort"}
+    assert (told.format, told.latency_ms.threads) == ("ort", 2)
+    assert told.main == "artifacts/onnxruntime-cpu/fp32@ort/model.ort"
+    assert [g.name for g in told.gates] == ["accuracy_drop", "size_mb"]
+    assert told.parity.passed
+    assert told.accuracy.deployed == plain.accuracy.deployed
+    row = next(r for r in json.loads(cli("report", out, "--format", "json").stdout) if r["artifact"] == told.id)
+    assert row["options"] == "graph_level extended, intra_op_threads 2, format ort"
+    assert "graph_level extended" in (out / "report.html").read_text()
+    assert cli("bundle", out, "--artifact", told.id, "--allow-failed", "--out", tmp_path / "b.tar.gz").returncode == 0

@@ -1,0 +1,109 @@
+"""When parity fails: where the file departs from its network, and a folder that shows it with one command."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from artifacts.evidence import ParityRecord
+from artifacts.types import Arrays, ExportedFile
+from benchmarks.parity import Case, Tolerance, judge, same_largest
+from benchmarks.reproducer import REPRODUCER, Shown, worst, write_reproducer
+from runtimes.registry import find
+from tightship.runner import run as runner
+from tightship.stages.job import Job
+from tightship.steps import ArtifactPlan
+
+if TYPE_CHECKING:
+    from benchmarks.bisect import Departure
+
+EXAMPLES = 4
+"""How many examples a reproducer holds: those that differ most."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What a parity that failed was judged by."""
+
+    cases: Sequence[Case]
+    """Real examples first, then the first of them in other batch sizes, made-up ones last."""
+    tolerance: Tolerance
+    real: Arrays
+    made_up: Arrays
+
+
+@dataclass(frozen=True)
+class _Example:
+    """A few examples that show the difference."""
+
+    inputs: Arrays
+    case: Case
+    """What the network and the file made of them."""
+    spreads: dict[str, float]
+    """Of each output, over all examples of the case that they are from."""
+    batch: int
+
+
+def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
+    """The parity with where the file departs, and with a reproducer in the step's folder if its runtime opens it alone."""
+    from tightship.stages.deploying import exported_file
+
+    artifact = job.step.artifact
+    assert artifact is not None
+    file = exported_file(job.inputs[f"export {artifact.id}"])
+    classes = job.data.metric == "top1"
+    example = _example(failed, classes, bool(file.signature.dynamic))
+    departure, why_not = _departure(job, artifact, file, example.inputs)
+    says = str(departure) if departure else f"{parity.first_bad}; {why_not}"
+    if not _opens_alone(artifact, file):
+        return replace(parity, first_bad=says)
+    place = f"reproducers/{artifact.id}"
+    says = f"{says}; to see it: python {place}/repro.py"
+    elsewhere = classes and not bool(same_largest(example.case).all())
+    shown = Shown(
+        file, artifact.target, artifact.options, example.inputs, example.case.reference, example.spreads, failed.tolerance,
+        elsewhere, example.batch,
+    )  # fmt: skip
+    write_reproducer(job.out / REPRODUCER, shown, departure, says, Path(runner.__file__))
+    return replace(parity, first_bad=says, reproducer=place)
+
+
+def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
+    """The worst examples of the first case that fails by itself, or of the real ones; all of them where a batch is at fault."""
+    bad = [c for c in failed.cases if not judge([c], failed.tolerance, "", classes and c.real).passed]
+    case = bad[0] if bad else failed.cases[0]
+    inputs = failed.real if case.real else failed.made_up
+    spreads = {name: float(np.std(value.astype(np.float64))) or 1.0 for name, value in case.reference.items()}
+    count = len(next(iter(case.reference.values())))
+    if case.real and case is not failed.cases[0]:
+        return _Example({n: a[:count] for n, a in inputs.items()}, case, spreads, int(case.name.rpartition(" ")[2]))
+    rows = worst(case.reference, case.deployed, EXAMPLES, classes)
+    chosen = Case(
+        case.name,
+        case.real,
+        {n: a[rows] for n, a in case.reference.items()},
+        {n: a[rows] for n, a in case.deployed.items() if len(a) == count},
+    )
+    return _Example({n: a[rows] for n, a in inputs.items()}, chosen, spreads, EXAMPLES if dynamic else 1)
+
+
+def _departure(job: Job, artifact: ArtifactPlan, file: ExportedFile, inputs: Arrays) -> "tuple[Departure | None, str]":
+    """The tensor at which an ONNX file departs; or none, and why."""
+    if file.path.suffix != ".onnx":
+        return None, f"the tensors inside a {file.format} file cannot be read here"
+    if job.inputs[f"export {artifact.id}"].result.details.get("remedied", False):
+        return None, "a remedy changed the tensors inside, so they cannot be held against the network's"
+    if find(artifact.target).read_options(artifact.options).of_the_file:
+        return None, "the tensors of a graph that was optimized before are laid out otherwise than the network's"
+    from benchmarks.bisect import first_departure, largest_growth
+    from tightship.stages.deploying import made_from
+
+    find_it = largest_growth if artifact.quantizer else first_departure
+    return find_it(made_from(job, artifact), file.path, inputs), "every tensor inside it agrees in ONNX Runtime on the CPU"
+
+
+def _opens_alone(artifact: ArtifactPlan, file: ExportedFile) -> bool:
+    """Whether the stand-alone runner opens the file with its target's runtime."""
+    return file.format in runner.LOADERS and (file.format not in ("onnx", "ort") or artifact.target in runner.PROVIDERS)
