@@ -1,6 +1,6 @@
 """Our median beside LoadGen's SingleStream median: one process, turns in random order, one sample.
 
-pytest benchmarks/suites/test_loadgen_agreement.py -m "" -rP
+TIGHTSHIP_AGREEMENT=1 pytest benchmarks/suites/test_loadgen_agreement.py -m "" -rP
 
 What is compared is the timing, so both ask the same open engine. LoadGen's own way through its Python binding is part of
 its latency; `test_what_loadgen_adds` says how much that is.
@@ -26,6 +26,9 @@ from benchmarks.stopwatch import Block
 from export.onnx import export
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf LoadGen is missing: pip install 'tightship[loadgen]'")
+STUDY = pytest.mark.skipif(
+    not os.environ.get("TIGHTSHIP_AGREEMENT"), reason="two minutes of a machine that does nothing else: TIGHTSHIP_AGREEMENT=1"
+)
 ROUNDS = 9
 MOST = int(os.environ.get("TIGHTSHIP_REPEATS", "18"))
 """Rounds that others disturbed and that are done again, at the most."""
@@ -93,6 +96,7 @@ def tell(name, found):
     return ratio
 
 
+@STUDY
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("name", MODELS)

@@ -1,6 +1,5 @@
 """Files for a system that may not be this one: made, read back and held against their model, which needs no device."""
 
-from artifacts.files import walk
 from artifacts.specs import Signature
 from artifacts.types import ExportedFile
 from tightship.stages.deploying import export
@@ -23,7 +22,4 @@ def convert(job: Job) -> Result:
     signature = Signature.from_json(details["signature"])
     file = ExportedFile(details["format"], job.out / "files", details["main"], signature, artifact.scheme or "fp32")
     checked = inspect(file, job.model(artifact.source))
-    # a package is a folder of its own: its bytes are those of the files below it
-    sizes = [path.stat().st_size for _, path in walk(file.folder)]
-    summary = f"{file.format} {artifact.precision}: {sum(sizes):,} bytes in {len(sizes)} files"
-    return Result(summary, {"bytes": float(sum(sizes))}, {**details, "checked": checked})
+    return Result(made.summary, made.metrics, {**details, "checked": checked})

@@ -10,6 +10,7 @@ import numpy as np
 
 from artifacts.arrays import load_arrays, save_arrays
 from artifacts.evidence import ParityRecord
+from artifacts.files import walk
 from artifacts.specs import Signature
 from artifacts.types import Arrays, Engine, ExportedFile, TorchModel
 from benchmarks.child import Child
@@ -28,6 +29,9 @@ from tightship.store import Entry, Result
 
 SELFTEST_EXAMPLES = 8
 PARITY_EXAMPLES = 256
+
+OTHER_GRIDS = ("coreml-weights",)
+"""Quantizers that round weights on grids of their runtime's own, which `rounded` does not know."""
 
 
 def export(job: Job) -> Result:
@@ -83,8 +87,8 @@ def export_guarded(job: Job) -> Result:
 
 
 def _exported(file: ExportedFile) -> Result:
-    sizes = {p.name: p.stat().st_size for p in sorted(file.folder.iterdir())}
-    total = sum(sizes.values())
+    sizes = [path.stat().st_size for _, path in walk(file.folder)]
+    total = sum(sizes)
     details = {"main": file.main, "format": file.format, "signature": asdict(file.signature), "notes": list(file.notes)}
     return Result(f"{file.format} {file.precision}: {total:,} bytes in {len(sizes)} files", {"bytes": float(total)}, details)
 
@@ -209,6 +213,8 @@ def _yardstick(job: Job, artifact: ArtifactPlan) -> tuple[Any, Tolerance, str]:
     config = config.model_copy(update={"scheme": artifact.scheme})
     if model.ranges:
         return simulate(model, config), SIMULATED, "simulated"
+    if artifact.quantizer in OTHER_GRIDS:
+        return model.module.eval(), QUANTIZED, "float"
     tolerance = SCHEMES.get(artifact.scheme, QUANTIZED)
     # equalised or corrected weights are not those of the model before they are rounded
     remedied = job.inputs[f"export {artifact.id}"].result.details.get("remedied", False)
