@@ -143,7 +143,7 @@ def decide(
         reasons.append("no target can ship: list a target other than the PyTorch reference")
     passed = not reasons
     if passed:
-        reasons = [f"{a.id} met its {len(a.gates)} gates" for a in shipped]
+        reasons = [f"{a.id} met its {len(a.gates)} gates" if len(a.gates) != 1 else f"{a.id} met its gate" for a in shipped]
     best_id = min(shipped, key=lambda a: a.latency_ms.p50).id if shipped else None
     return tuple(judged), Verdict(passed, tuple(a.id for a in shipped), best_id, tuple(reasons))
 
