@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	@echo "== setting up $(VENV) (PyTorch and the mobile extra: a few minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mobile,ncnn,openvino,coreml,loadgen,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mobile,ncnn,openvino,coreml,loadgen,mlflow,dev]"
 	@touch $(STAMP)
 
 # LiteRT downgrades libraries of ours, so it has an environment of its own

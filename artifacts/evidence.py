@@ -5,9 +5,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from artifacts.calls import EndToEndRecord, EnergyRecord, PowerRecord
 from artifacts.errors import RequestError
 from artifacts.files import write_json
 from artifacts.ladder import GuardRecord
+from artifacts.measured import AccuracyRecord as AccuracyRecord
+from artifacts.measured import LatencyRecord as LatencyRecord
+from artifacts.measured import ParityRecord as ParityRecord
+from artifacts.measured import PlacementRecord as PlacementRecord
+from artifacts.measured import SpeedupRecord as SpeedupRecord
 from artifacts.noise import NoiseRecord, WarmupRecord
 from artifacts.roofline import PeaksRecord, RooflineRecord
 
@@ -62,79 +68,6 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
-class ParityRecord:
-    """How far the deployed outputs are from those of the model that they were converted from."""
-
-    passed: bool
-    against: str
-    """What the outputs were compared with: `float` module or `simulated` (fake-quantized) module."""
-    max_error: float
-    """Largest absolute difference divided by the spread (standard deviation) of the reference output."""
-    rms_error: float
-    """Root mean square difference divided by the spread of the reference output."""
-    argmax_agreement: float | None
-    """Share of real examples whose largest output is the same; none where outputs are not classes."""
-    tolerance: str
-    """The limit that was applied, in words and numbers."""
-    cases: tuple[str, ...]
-    """The inputs that were tried: real and random, and which batch sizes."""
-    first_bad: str | None = None
-    """Where the outputs first depart, when they do."""
-    reproducer: str | None = None
-    """The folder, in that of the run, whose `repro.py` shows the difference."""
-
-
-@dataclass(frozen=True)
-class AccuracyRecord:
-    """The task's metric on the whole evaluation set."""
-
-    metric: str
-    reference: float | None
-    simulated: float | None
-    deployed: float
-    examples: int
-    test_sha256: str
-
-
-@dataclass(frozen=True)
-class LatencyRecord:
-    """Warm latency of one call, in milliseconds."""
-
-    p50: float
-    p90: float
-    p99: float | None
-    """None with fewer than 1000 samples."""
-    ci95: tuple[float, float]
-    """95 % interval of the median, over processes."""
-    samples: int
-    processes: int
-    batch: int
-    threads: int
-    curve: tuple[float, ...]
-    """101 equally spaced quantiles, 0..100 %, for plotting."""
-
-
-@dataclass(frozen=True)
-class SpeedupRecord:
-    """The latency of a baseline divided by that of this artifact, interleaved in separate processes."""
-
-    baseline: str
-    ratio: float
-    ci95: tuple[float, float]
-    verdict: Literal["faster", "slower", "no difference shown"]
-
-
-@dataclass(frozen=True)
-class PlacementRecord:
-    """Operators inside and outside the accelerated kernels."""
-
-    accelerated: Mapping[str, int]
-    fallback: Mapping[str, int]
-    fallback_share: float
-    how: str
-
-
-@dataclass(frozen=True)
 class GateRecord:
     """One limit and the measured value it was held against."""
 
@@ -178,6 +111,8 @@ class ArtifactRecord:
     """Of a file that the accuracy guard made."""
     versus_stock: SpeedupRecord | None = None
     """Against the stock int8 file of the same target, where the recipe asks for one."""
+    versus_float: SpeedupRecord | None = None
+    """Of a quantized file: against the fp32 file of the same network on the same target, where there is one."""
     rss_load_mb: float | None = None
     """Peak resident set until the file was loaded, in MB of 10^6 bytes."""
     rss_run_mb: float | None = None
@@ -187,6 +122,10 @@ class ArtifactRecord:
     """How the runtime opened it: the target's options of the recipe that are not at their default."""
     roofline: RooflineRecord | None = None
     """How much of what this machine can do it reaches, and what its layers take."""
+    energy: EnergyRecord | None = None
+    """Of one call; none where `power` of the run says why."""
+    end_to_end: EndToEndRecord | None = None
+    """Calls from the raw example to the label; none where `no_end_to_end` of the run says why."""
 
 
 @dataclass(frozen=True)
@@ -246,6 +185,12 @@ class Evidence:
     noise: NoiseRecord | None = None
     peaks: PeaksRecord | None = None
     """The best that this machine's kernels and memory were measured to do."""
+    power: PowerRecord | None = None
+    """Where energy was read, what the machine took when idle, and why where nothing could be read."""
+    no_end_to_end: str | None = None
+    """Why no calls from the raw example to the label were timed; none where they were."""
+    asked_for: tuple[str, ...] = ()
+    """The targets of the recipe that this run was cut down to, `@label` at those that have one; empty: all of them."""
 
     def artifact(self, artifact_id: str) -> ArtifactRecord:
         """The artifact with this id.

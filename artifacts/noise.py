@@ -1,6 +1,19 @@
 """What surrounded the timed calls: the warm-up before them, and what else the machine did meanwhile."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Sign(StrEnum):
+    """What shows that others disturbed a measurement; the value is what the evidence says."""
+
+    WAITED = "waited for a core"
+    FOREIGN = "other processes ran"
+    STEAL = "other guests took time"
+    SPIN = "a fixed loop ran slower than its best"
+    LATE = "a caller began late"
 
 
 @dataclass(frozen=True)
@@ -45,3 +58,9 @@ class NoiseRecord:
     """Highest temperature that was seen."""
     clock_ns: int
     """The smallest step of the clock."""
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> "NoiseRecord":
+        """Read what `asdict` wrote."""
+        mhz = (value["mhz"][0], value["mhz"][1]) if value["mhz"] else None
+        return cls(**{**value, "reasons": tuple(value["reasons"]), "mhz": mhz})

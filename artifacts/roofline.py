@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from artifacts.noise import NoiseRecord
+
 
 @dataclass(frozen=True)
 class LayerTime:
@@ -45,6 +47,8 @@ class PeakRecord:
     """What reached it, such as `3x3 convolution, 256 channels, 28x28`."""
     tried: tuple[str, ...]
     """All that was run, with the rate that each reached."""
+    disturbed: tuple[str, ...] = ()
+    """What others did during every visit to one of its networks, so that it may be too low; empty: it may be trusted."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class BandwidthRecord:
     gb_per_s: float
     megabytes: float
     """Of the three arrays together, in 10^6 bytes."""
+    disturbed: tuple[str, ...] = ()
+    """What others did in every visit, so that it may be too low."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,14 @@ class PeaksRecord:
     """The last-level cache in 10^6 bytes; none: this system does not say."""
     compute: tuple[PeakRecord, ...]
     bandwidth: tuple[BandwidthRecord, ...]
+    noise: NoiseRecord | None = None
+    """What else the machine did while these were measured; none: not looked at, by an earlier version."""
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """What others did to any of them; empty if all may be trusted."""
+        roofs: tuple[PeakRecord | BandwidthRecord, ...] = (*self.compute, *self.bandwidth)
+        return tuple(sorted({sign for roof in roofs for sign in roof.disturbed}))
 
 
 @dataclass(frozen=True)

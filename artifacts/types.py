@@ -87,6 +87,9 @@ class TorchModel:
     """Quantization-aware training: graph node -> learned activation range; the module is then a folded graph."""
     palettes: Mapping[str, Palette] = field(default_factory=dict)
     """Parameter name -> that its weight holds few distinct values, and how."""
+    operators: Mapping[str, str] = field(default_factory=dict)
+    """Operators of the user's own that ONNX lacks: `namespace::name` -> the `module:callable` that translates it. Not stored
+    with the network: the recipe says them."""
 
 
 @dataclass(frozen=True)

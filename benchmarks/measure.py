@@ -1,9 +1,9 @@
 """Measure engines against each other: one process each, fresh processes every round, short blocks interleaved."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,14 @@ from artifacts.errors import ParityFailed
 from artifacts.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
 from benchmarks.child import Child
-from benchmarks.noise import Counters, Watch
+from benchmarks.energy import Meter
+from benchmarks.noise import Watch
 from benchmarks.outputs import near
 from benchmarks.statistics import Ratio, paired_ratio
-from benchmarks.stopwatch import Block
+from benchmarks.turns import Answer, Turns, Whole, energy_mj
+
+PARTS = ("pre", "inference", "post")
+"""Of a call from the raw example to the labels."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Measured:
     """`warm_calls`, `warm_ms` and `settled` of each process."""
     outputs: Arrays = field(default_factory=dict)
     """What the timed calls returned."""
+    energy_mj: list[float] = field(default_factory=list)
+    """Millijoules of a call, one per process; empty where no energy can be read."""
+    whole_ms: list[dict[str, list[float]]] = field(default_factory=list)
+    """Of calls from the raw example to the labels, p50 and p90 of `pre`, `inference`, `post` and `whole`; one per process."""
+    whole_calls: int = 0
     noise: NoiseRecord | None = None
     """What else the machine did; the same for all that were measured together."""
 
@@ -74,9 +83,10 @@ class Measured:
 
     def extend(self, more: "Measured") -> None:
         """Add further processes of the same engine."""
-        for name in ("rounds_ms", "cold_ms", "peak_rss_mb", "rss_load_mb", "rss_run_mb", "warmups"):
+        for name in ("rounds_ms", "cold_ms", "peak_rss_mb", "rss_load_mb", "rss_run_mb", "warmups", "energy_mj", "whole_ms"):
             getattr(self, name).extend(getattr(more, name))
         self.throughput_per_s, self.noise = more.throughput_per_s, more.noise
+        self.whole_calls += more.whole_calls
 
 
 def measure(
@@ -86,8 +96,10 @@ def measure(
     folder: Path,
     progress: Callable[[float, str], None] = lambda share, message: None,
     watch: Watch | None = None,
+    meter: Meter | None = None,
+    whole: Whole | None = None,
 ) -> dict[str, Measured]:
-    """Latency, cold start, throughput and peak memory of each engine, in interleaved rounds.
+    """Latency, cold start, throughput, peak memory and energy of each engine, in interleaved rounds.
 
     Args:
         engines: by artifact id.
@@ -96,6 +108,8 @@ def measure(
         folder: where inputs and logs are kept.
         progress: told the share done.
         watch: what has looked at the machine so far, if this goes on with an earlier measurement.
+        meter: reads energy; by default none is read.
+        whole: a raw example, if calls from there to the labels are timed too.
 
     Raises:
         ParityFailed: an engine returned something else in a timed call, or in another process.
@@ -103,7 +117,7 @@ def measure(
     one, many = _write_inputs(inputs, plan, folder)
     results = {name: Measured() for name in engines}
     shuffle = random.Random(plan.seed)
-    watch = watch or Watch()
+    watch, meter = watch or Watch(), meter or Meter((), None)
     spare = plan.repeats
     for round_ in range(plan.processes):
         names = list(engines)
@@ -119,7 +133,11 @@ def measure(
                 children[name] = child
             progress((round_ + 0.6) / plan.processes, f"round {round_ + 1}: timing")
             watch.sample()
-            spare -= _time_round(children, results, plan, one, shuffle, watch, spare)
+            turns = Turns(children, shuffle, watch, meter, spare)
+            _time_round(turns, results, plan, one)
+            if whole:
+                _time_whole(turns, results, plan, one, whole)
+            spare = turns.spare
             for name, child in children.items():
                 _finish(child, results[name], plan, one, many, last=round_ == plan.processes - 1)
     for one_engine in results.values():
@@ -156,37 +174,38 @@ def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path
     return one, many
 
 
-def _time_round(
-    children: Mapping[str, Child],
-    results: Mapping[str, Measured],
-    plan: MeasurePlan,
-    one: Path,
-    shuffle: random.Random,
-    watch: Watch,
-    spare: int,
-) -> int:
-    """Time `plan.blocks` turns; returns how many of the `spare` ones were used up on disturbed ones."""
-    times: dict[str, list[float]] = {name: [] for name in children}
-    used = kept = 0
-    while kept < plan.blocks:
-        order: Sequence[str] = shuffle.sample(list(children), len(children))
-        begun = Counters.now()
-        answers = {
-            name: children[name].ask("block", inputs=str(one), seconds=plan.block_seconds, calls=plan.block_calls)
-            for name in order
-        }
-        turn = watch.turn([Block.of(answer["seen"]) for answer in answers.values()], begun)
-        if turn.reasons and used < spare:
-            used += 1
-            watch.repeated += 1
-            continue
-        watch.keep(turn)
-        kept += 1
-        for name, answer in answers.items():
-            times[name] += [ns / 1e6 for ns in answer["ns"]]
-    for name, values in times.items():
-        results[name].rounds_ms.append(values)
-    return used
+def _time_round(turns: Turns, results: Mapping[str, Measured], plan: MeasurePlan, one: Path) -> None:
+    """Time `plan.blocks` turns of single calls."""
+
+    def block(child: Child) -> Answer:
+        return child.ask("block", inputs=str(one), seconds=plan.block_seconds, calls=plan.block_calls)
+
+    for name, answers in turns.take(plan.blocks, block).items():
+        results[name].rounds_ms.append([ns / 1e6 for answer in answers for ns in answer["ns"]])
+        energy = energy_mj(answers)
+        if energy is not None:
+            results[name].energy_mj.append(energy)
+
+
+def _time_whole(turns: Turns, results: Mapping[str, Measured], plan: MeasurePlan, one: Path, whole: Whole) -> None:
+    """Time half as many turns of calls from the raw example to the labels, where the engine lives in the child."""
+    raw = one.with_name("raw.npz")
+    save_arrays(raw, whole.raw)
+    asked = {"raw": str(raw), "how": dict(whole.how), "labels": whole.labels, "like": str(one) if whole.same else None}
+    children = {name: child for name, child in turns.children.items() if child.ask("whole_able")["able"]}
+    if not children:
+        return
+
+    def block(child: Child) -> Answer:
+        return child.ask("whole", **asked, seconds=plan.block_seconds, calls=plan.block_calls)
+
+    mine = replace(turns, children=children)
+    for name, answers in mine.take(max(1, plan.blocks // 2), block).items():
+        parts = {part: [ns / 1e6 for answer in answers for ns in answer[part]] for part in PARTS}
+        parts["whole"] = [ns / 1e6 for answer in answers for ns in answer["ns"]]
+        results[name].whole_ms.append({part: [float(np.quantile(ms, q)) for q in (0.5, 0.9)] for part, ms in parts.items()})
+        results[name].whole_calls += len(parts["whole"])
+    turns.spare = mine.spare
 
 
 def _throughput(child: Child, many: Path, plan: MeasurePlan) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from artifacts.noise import NoiseRecord
+from artifacts.noise import NoiseRecord, Sign
 from benchmarks.stopwatch import Block, clock_step_ns
 
 LOST_LIMIT = 0.05
@@ -56,7 +56,7 @@ class Turn:
     blocks: list[Block]
     foreign_cores: float | None
     steal: float | None
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Sign] = field(default_factory=list)
 
 
 class Watch:
@@ -96,13 +96,13 @@ class Watch:
         lost = max((b.lost for b in blocks if b.lost is not None and b.wall_ns >= SHORTEST * 1e9), default=0.0)
         slowest = max(b.spin_ns for b in blocks) / self._best_spin
         if lost > LOST_LIMIT:
-            found.reasons.append("waited for a core")
+            found.reasons.append(Sign.WAITED)
         if foreign is not None and foreign > FOREIGN_LIMIT * self.cores:
-            found.reasons.append("other processes ran")
+            found.reasons.append(Sign.FOREIGN)
         if steal is not None and steal > STEAL_LIMIT:
-            found.reasons.append("other guests took time")
+            found.reasons.append(Sign.STEAL)
         if slowest > SPIN_LIMIT and sum(b.wall_ns for b in blocks) >= SHORTEST * 1e9:
-            found.reasons.append("a fixed loop ran slower than its best")
+            found.reasons.append(Sign.SPIN)
         return found
 
     def keep(self, turn: Turn) -> None:
@@ -126,7 +126,7 @@ class Watch:
         spins = [b.spin_ns / self._best_spin for b in blocks]
         return NoiseRecord(
             disturbed=bool(bad), turns=len(self.kept), disturbed_turns=len(bad), repeated=self.repeated,
-            reasons=tuple(sorted({r for t in bad for r in t.reasons})), cores=self.cores,
+            reasons=tuple(sorted({str(r) for t in bad for r in t.reasons})), cores=self.cores,
             foreign_cores=_mean([t.foreign_cores for t in self.kept]), foreign_cores_before=self.before,
             steal_share=_mean([t.steal for t in self.kept]), lost_share=_mean([b.lost for b in blocks]),
             preemptions=sum(b.preempted for b in blocks), slowest_spin=max(spins, default=1.0),

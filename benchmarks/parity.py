@@ -1,12 +1,14 @@
 """Whether a converted file computes what the model computes: a gate, not a warning."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.evidence import ParityRecord
+from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Arrays
 
 
@@ -29,6 +31,9 @@ CONVERSION = Tolerance(1e-3, 2e-4, 0.999)
 
 SIMULATED = Tolerance(None, 0.05, 0.98)
 """A QAT file against its fake-quantized module: single roundings may fall the other way."""
+
+AT_ENDS = 7
+"""Examples in a call at the end of another dimension's range than the batch's."""
 
 QUANTIZED = Tolerance(None, 0.2, 0.95)
 """A PTQ file against the float module: quantization noise is allowed, another function is not."""
@@ -54,6 +59,37 @@ class Case:
     real: bool
     reference: Arrays
     deployed: Arrays
+    inputs: Arrays | None = None
+    """What was fed, where that is neither the first real examples nor the made-up ones."""
+
+
+def at_ends(inputs: Arrays, signature: Signature) -> list[tuple[str, Arrays]]:
+    """Real examples brought to the two ends of the range of each dynamic dimension, one dimension at a time.
+
+    An axis is cut, or continued with what it begins with; the batch is so many examples, which begin anew where there are
+    too few.
+
+    Args:
+        inputs: real examples by input.
+        signature: with the ranges; none of them, no ends.
+
+    Returns:
+        For each end its name, such as `batch = 64`, and one call's inputs.
+    """
+    made = []
+    for limits in signature.ranges:
+        for size in (limits.min, limits.max):
+            sizes = {**signature.sizes(AT_ENDS), limits.name: size}
+            made.append((f"{limits.name} = {size}", {s.name: _at(inputs[s.name], s, sizes) for s in signature.inputs}))
+    return made
+
+
+def _at(array: NDArray[Any], spec: TensorSpec, sizes: Mapping[str, int]) -> NDArray[Any]:
+    """An input with its dynamic dimensions at these sizes."""
+    for axis, dimension in enumerate(spec.shape):
+        if isinstance(dimension, str):
+            array = np.take(array, np.arange(sizes[dimension]) % array.shape[axis], axis)
+    return np.ascontiguousarray(array)
 
 
 def judge(cases: Sequence[Case], tolerance: Tolerance, against: str, classes: bool) -> ParityRecord:

@@ -9,6 +9,12 @@ from benchmarks.work import COMPUTED, Work
 
 COSTLIEST = 10
 
+UNCOUNTED = {
+    "LSTM", "GRU", "RNN", "LSTMSequence", "GRUSequence", "RNNSeq", "RNNCell", "DynamicQuantizeLSTM", "Attention", "QAttention",
+    "MultiHeadAttention", "GroupQueryAttention", "ScaledDotProductAttention", "Einsum",
+}  # fmt: skip
+"""Operators that multiply, but whose MACs no profile tells."""
+
 
 def peak_of(peaks: PeaksRecord, target: str, precision: str | None) -> PeakRecord | None:
     """The peak that a target's rate is held against: by its own runtime if that was measured, else by ONNX Runtime."""
@@ -69,12 +75,14 @@ def place(
         return replace(known, reasons=(f"it ran on {threads} threads, the peaks were measured on {peaks.threads}",))
     precision = COMPUTED.get(scheme or "fp32")
     peak = peak_of(peaks, target, precision)
-    reasons = () if peak else (f"no peak is measured for {scheme}",)
+    reasons: tuple[str, ...] = () if peak else (f"no peak is measured for {scheme}",)
+    reasons += held_down(f"the {precision} peak", peak) if peak else ()
     memory: Literal["memory", "cache"] | None = None
     roof = None
     if moved is not None:
         band = bandwidth_of(peaks, moved)
         memory, roof = band.where, memory_roof(work.macs, moved, band.gb_per_s)
+        reasons += held_down(f"the bandwidth of {band.where}", band)
     return replace(
         known,
         compute_share=rate / peak.gmac_per_s if peak else None,
@@ -85,6 +93,82 @@ def place(
         peak_precision=precision,
         reasons=reasons,
     )
+
+
+def place_by_layers(
+    target: str, p50_ms: float, peaks: PeaksRecord, times: LayerTimes, threads: int, recorded: RooflineRecord | None = None
+) -> RooflineRecord:
+    """Hold a file against the roofs by what its runtime tells of its layers: no network is at hand to count in.
+
+    Layers of several precisions are each held against their own peak: the share is the time that all would take at the
+    peaks, in units of the latency.
+
+    Args:
+        target: the target's name.
+        p50_ms: of a call.
+        peaks: the roofs.
+        times: of the layers in that call.
+        threads: that the call ran on.
+        recorded: what the run that made the file recorded of a call of the same batch.
+    """
+    precision = recorded.peak_precision if recorded else None
+    if peaks.threads != threads:
+        why = f"it ran on {threads} threads, the peaks were measured on {peaks.threads}"
+        return replace(costs(target, None, times, precision), reasons=(why,))
+    known = costs(target, peaks, times, precision)
+    macs = _macs_by_precision(times, precision)
+    if not macs and recorded and recorded.macs and precision:
+        macs = {precision: recorded.macs}
+    if unknown := _why_unknown(times, macs):
+        return replace(known, reasons=(unknown,))
+    total, most = sum(macs.values()), max(macs, key=lambda name: macs[name])
+    known = replace(known, macs=float(total), gmac_per_s=total / p50_ms / 1e6, peak_precision=most)
+    roofs = {name: peak_of(peaks, target, name) for name in macs}
+    reasons = tuple(f"no peak is measured for {name or 'the types of some layers'}" for name in macs if roofs[name] is None)
+    reasons += tuple(said for name, peak in roofs.items() if peak for said in held_down(f"the {name} peak", peak))
+    found = {name: peak for name, peak in roofs.items() if peak}
+    ideal_ms = sum(macs[name] / peak.gmac_per_s for name, peak in found.items()) / 1e6
+    share = ideal_ms / p50_ms if len(found) == len(macs) else None
+    known = replace(known, compute_share=share, peak_target=found[most].target if most in found else None)
+    moved = recorded.bytes_moved if recorded else None
+    if moved is None:
+        return replace(known, reasons=(*reasons, "what a call moves is not known, so it is not held against the bandwidth"))
+    band = bandwidth_of(peaks, moved)
+    roof = memory_roof(total, moved, band.gb_per_s)
+    return replace(
+        known,
+        bytes_moved=moved,
+        memory=band.where,
+        memory_share=total / p50_ms / 1e6 / roof,
+        bound=None if share is None else "compute" if total / ideal_ms / 1e6 <= roof else "memory",
+        reasons=(*reasons, *held_down(f"the bandwidth of {band.where}", band)),
+    )
+
+
+def _macs_by_precision(times: LayerTimes, otherwise: str | None) -> dict[str, float]:
+    macs: dict[str, float] = {}
+    for layer in times.layers:
+        if layer.macs:
+            name = layer.precision or otherwise or ""
+            macs[name] = macs.get(name, 0.0) + layer.macs
+    return macs
+
+
+def _why_unknown(times: LayerTimes, macs: dict[str, float]) -> str | None:
+    """Why the MACs of a file are not known; none where they are."""
+    operators = {layer.operator.partition(":")[0] for layer in times.layers}
+    if missed := sorted(operators & UNCOUNTED):
+        return f"MACs are not known: {', '.join(missed)} multiplies, and no profile tells how much"
+    if macs:
+        return None
+    return "it has no convolution and no matrix product" if times.layers else f"MACs are not known: {times.how}"
+
+
+def held_down(name: str, roof: PeakRecord | BandwidthRecord) -> tuple[str, ...]:
+    """What to say of a roof that others disturbed at every visit; nothing of one that may be trusted."""
+    if not roof.disturbed:
+        return ()
+    return (f"{name} may be too low and this share too high: while it was measured, {', '.join(roof.disturbed)}",)
 
 
 def memory_roof(macs: float, moved: float, gb_per_s: float) -> float:

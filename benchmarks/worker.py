@@ -28,6 +28,7 @@ from artifacts.types import Arrays, Engine, Session  # noqa: E402
 from benchmarks.outputs import copied, near  # noqa: E402
 from benchmarks.stopwatch import Timer, time_calls, watched  # noqa: E402
 from benchmarks.warmup import settle  # noqa: E402
+from benchmarks.whole import Parts  # noqa: E402
 from runtimes.registry import find  # noqa: E402
 
 WARM_CALLS = 20
@@ -117,6 +118,34 @@ class Worker:
         times, last, seen = watched(lambda: run(feeds), seconds, calls, self._timer(feeds), elsewhere)
         self._same(inputs, last)
         return {"ns": times, "seen": seen}
+
+    def whole_able(self) -> dict[str, bool]:
+        """Whether calls from a raw example can be timed here: not where the engine lives in yet another process."""
+        return {"able": not hasattr(self.session, "timed")}
+
+    def whole(self, raw: str, how: dict[str, Any], labels: int, like: str | None, seconds: float, calls: int) -> dict[str, Any]:
+        """Time calls from a raw example to the likeliest labels; nanoseconds of each, whole and by part.
+
+        Args:
+            raw: an NPZ with one raw example.
+            how: what `prepare` takes besides.
+            labels: how many are looked for.
+            like: an NPZ with the same example as model input: then the outputs must be those of its first run.
+            seconds: at least so long.
+            calls: at least so many.
+
+        Raises:
+            ParityFailed: the last call did not return what the first one did, or what the same example as input gave.
+        """
+        given, run = self._ready(raw)
+        parts = Parts(given, how, labels, run)
+        if raw not in self.made:
+            parts.warm(WARM_CALLS)
+        times, last, seen = watched(parts, seconds, calls, parts.timed)
+        if like is not None:
+            self.made.setdefault(raw, self.made[like])
+        self._same(raw, last)
+        return {"ns": times, **parts.ns, "seen": seen}
 
     def _timed(self, inputs: str, seconds: float, calls: int) -> list[int]:
         feeds, run = self._ready(inputs)

@@ -67,8 +67,8 @@ def load(folder: Path) -> TorchModel:
 
 
 def zeros(signature: Signature, batch: int) -> Arrays:
-    """A batch of zeros that fits the inputs; every dynamic dimension takes the size `batch`."""
-    sizes = dict.fromkeys(signature.dynamic, batch)
+    """A batch of zeros that fits the inputs; a dynamic dimension takes the size `batch`, or one in its range."""
+    sizes = signature.sizes(batch)
     return {s.name: np.zeros(s.concrete(sizes), s.dtype) for s in signature.inputs}
 
 

@@ -74,8 +74,9 @@ def lesson(
         yield base, None
         return
     shown = teachers[0].run
-    if len(teachers) > 1 or not isinstance(shown, Network):
-        raise ModelError(f"method {config.method!r} compares layers with one teacher that is a network; use method logits.")
+    if not isinstance(shown, Network):
+        what = f"method {config.method!r} compares layers with the first teacher"
+        raise ModelError(f"{what}, which is no network; use method logits.")
     with Taps(student, config.layers, "student") as ours, Taps(shown.module, config.layers.values(), "teacher") as theirs:
         names = list(config.layers.items())
         _try(student, example)

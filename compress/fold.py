@@ -3,6 +3,7 @@
 What is exported, quantized and trained with fake quantization is this graph, so that all three see the same tensors.
 """
 
+import re
 import warnings
 from typing import Any
 
@@ -19,8 +20,9 @@ BATCH = 2
 
 
 def dynamic_shapes(signature: Signature) -> dict[str, dict[int, Any]]:
-    """torch.export's dimensions for every named dynamic dimension of the inputs."""
-    dims = {name: torch.export.Dim(name) for name in signature.dynamic}
+    """torch.export's dimensions for every named dynamic dimension of the inputs, with their ranges."""
+    ranges = {r.name: {"min": r.min, "max": r.max} for r in signature.ranges}
+    dims = {name: torch.export.Dim(name, **ranges.get(name, {})) for name in signature.dynamic}
     return {s.name: {i: dims[d] for i, d in enumerate(s.shape) if isinstance(d, str)} for s in signature.inputs}
 
 
@@ -29,7 +31,7 @@ def example_tensors(signature: Signature) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     made = []
     for spec in signature.inputs:
-        shape = spec.concrete(dict.fromkeys(signature.dynamic, BATCH))
+        shape = spec.concrete(signature.sizes(BATCH))
         dtype = getattr(torch, spec.dtype)
         made.append(
             torch.randn(shape, generator=generator).to(dtype) if dtype.is_floating_point else torch.zeros(shape, dtype=dtype)
@@ -73,6 +75,10 @@ def _cause(error: Exception) -> str:
         return "forward writes into a tensor through `.data`; do it before the export, or in place under torch.no_grad()"
     if "Constraints violated" in text:
         dims = first.partition("(")[2].partition(")")[0] or "of the inputs"
+        guards = re.findall(r"in the specified range (.+) satisfy the generated guard (.+)\.$", text, re.MULTILINE)
+        if guards:
+            span, guard = guards[-1][0], re.sub(r"L\['\w+'\]\.size\(\)\[\d+\]", dims, guards[-1][1])
+            return f"it does not take every size of {span} (it asks for {guard}); narrow the range under `export: dims`"
         return f"the model ties the dynamic dimensions {dims} to others or to a number; give equal dimensions one name"
     way_out = "remove control flow that depends on data, and shapes that fix the batch"
     return f"{type(error).__name__}: {first}; {way_out}"
@@ -91,7 +97,7 @@ def _plain(module: nn.Module) -> GraphModule:
 
 
 def _is(node: Any, operator: str) -> bool:
-    return isinstance(node, Node) and node.op == "call_function" and str(node.target).split(".")[1:2] == [operator]
+    return isinstance(node, Node) and node.op == "call_function" and str(node.target).startswith(f"aten.{operator}.")
 
 
 def is_layer(node: Any) -> bool:
@@ -100,8 +106,11 @@ def is_layer(node: Any) -> bool:
 
 
 def operator(node: Node) -> str:
-    """The ATen operator of a call, such as `conv2d`; the node's kind otherwise."""
-    return str(node.target).split(".")[1] if node.op == "call_function" and "." in str(node.target) else node.op
+    """The ATen operator of a call, such as `conv2d`; another library's by its whole name; the node's kind otherwise."""
+    name = str(node.target)
+    if node.op != "call_function" or "." not in name:
+        return node.op
+    return name.split(".")[1] if name.startswith("aten.") else name
 
 
 def _foldable(norm: Node) -> bool:

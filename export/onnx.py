@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import onnx
 import torch
 
-from artifacts.errors import ModelError
+from artifacts.errors import ModelError, TightshipError
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import dynamic_shapes, example_tensors, fold
+from export.onnx_ranges import write_ranges
+from export.operators import WHERE, refuse_other_domains, translations
 
 OPSET = 18
 FILE = "model.onnx"
@@ -19,13 +22,14 @@ SINGLE_FILE_LIMIT = 1_500_000_000
 """Bytes of weights above which they go into a sidecar: protobuf ends at 2 GiB."""
 SHARED_FROM = 1024
 """Bytes from which equal weights are kept once; below, names are worth more."""
+LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='(\w+)\.(\w+)', overload='(\w+)'\)>")
 
 
 def export(model: TorchModel, folder: Path) -> ExportedFile:
     """Write `model.onnx` (and `model.onnx.data` above 1.5 GB), checked and at the opset that was asked for.
 
     Raises:
-        ModelError: an operator has no ONNX form, or the exporter did not keep to the opset.
+        ModelError: an operator has no ONNX form, its translation does not fit, or the exporter did not keep to the opset.
     """
     graph = fold(model.module, model.signature)
     program = _program(graph, model)
@@ -35,6 +39,8 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     if opset != OPSET:
         raise ModelError(f"the ONNX exporter wrote opset {opset} where {OPSET} was asked for; the file was refused.")
     strip(proto)
+    refuse_other_domains(proto)
+    write_ranges(proto, model.signature.ranges)
     pool_globally(proto, folder)
     share_equal_weights(proto)
     proto.producer_name = "tightship"
@@ -44,7 +50,7 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
         onnx.checker.check_model(str(folder / FILE), full_check=True)
     except Exception as error:
         raise ModelError(f"the ONNX file is not valid: {str(error).splitlines()[0]}.") from error
-    return ExportedFile("onnx", folder, FILE, model.signature, notes=(f"opset {opset}",))
+    return ExportedFile("onnx", folder, FILE, model.signature, notes=(f"opset {opset}", *_translated(model)))
 
 
 def export_stock(model: TorchModel, folder: Path) -> ExportedFile:
@@ -57,11 +63,16 @@ def export_stock(model: TorchModel, folder: Path) -> ExportedFile:
     return ExportedFile("onnx", folder, FILE, model.signature, notes=("torch.onnx.export as it is",))
 
 
+def _translated(model: TorchModel) -> tuple[str, ...]:
+    return tuple(f"{name} translated by {spec}" for name, spec in model.operators.items())
+
+
 def _weight_bytes(graph: torch.nn.Module) -> int:
     return sum(t.numel() * t.element_size() for t in graph.state_dict().values())
 
 
 def _program(graph: torch.nn.Module, model: TorchModel) -> Any:
+    table = translations(model.operators)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -78,13 +89,29 @@ def _program(graph: torch.nn.Module, model: TorchModel) -> Any:
                 output_names=[s.name for s in model.signature.outputs],
                 dynamic_shapes=tuple(dynamic_shapes(model.signature).values()),
                 optimize=True,
+                custom_translation_table=table or None,
             )
     except Exception as error:
+        if ours := _ours(error):
+            raise ours from error
+        if lacking := LACKING.search(str(error)):
+            space, name, overload = lacking.groups()
+            whole = f"{space}::{name}" + ("" if overload == "default" else f".{overload}")
+            raise ModelError(
+                f"the model has no ONNX form: ONNX lacks {whole!r}; say under {WHERE} in the recipe how it is translated."
+            ) from error
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         cause = next((line for line in reversed(lines) if "not" in line.lower()), (lines or [""])[-1])
         raise ModelError(f"the model has no ONNX form: {type(error).__name__}: {cause}") from error
     finally:
         quiet.setLevel(level)
+
+
+def _ours(error: BaseException | None) -> TightshipError | None:
+    """What was raised on purpose while the exporter ran."""
+    while error is not None and not isinstance(error, TightshipError):
+        error = error.__cause__
+    return error
 
 
 def pool_globally(proto: onnx.ModelProto, folder: Path) -> None:

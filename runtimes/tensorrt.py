@@ -26,6 +26,7 @@ from runtimes.tensorrt_key import (
     rebuild_command,
     refuse_foreign,
     signature_of,
+    sizes_of,
     timing_cache_path,
     trtexec_command,
 )
@@ -37,7 +38,7 @@ TF32 = "Layers left in float32 may run in TF32 (10 bits of mantissa), TensorRT's
 
 
 class TensorRt:
-    """The TensorRT runtime; `sizes` gives dynamic dimensions other sizes than 1 to 256."""
+    """The TensorRT runtime; `sizes` gives dynamic dimensions other sizes than their ranges in the signature, or 1 to 256."""
 
     def __init__(self, sizes: Mapping[str, Sizes] | None = None, workspace_mib: int = 4096) -> None:
         self.sizes = dict(sizes or {})
@@ -61,12 +62,13 @@ class TensorRt:
         trt, torch = _libraries()
         _refuse_asymmetric(file.path)
         machine = _machine(trt, torch)
-        profiles = profiles_of(file.signature, self.sizes)
+        sizes = sizes_of(file.signature, self.sizes)
+        profiles = profiles_of(file.signature, sizes)
         plan = self._plan(trt, file.path, profiles, timing_cache_path(folder, machine))
         path = folder / f"{Path(file.main).stem}.engine"
         write_atomic(path, plan)
         hashes = onnx_hashes(file.path)
-        EngineKey(replace(machine, driver=_driver()), hashes, self.sizes, profiles, sha256_file(path)).write(path)
+        EngineKey(replace(machine, driver=_driver()), hashes, sizes, profiles, sha256_file(path)).write(path)
         command = trtexec_command(file.path, path, profiles, self.workspace_mib)
         notes = (*check_placement(file.path), TF32, f"The same engine with NVIDIA's tool: `{command}`")
         options = {"onnx": str(file.path), "hashes": hashes, "precision": file.precision, "notes": list(notes)}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from artifacts.errors import IntegrityError, RequestError, nearest
 from artifacts.files import sha256_file, write_json
 from artifacts.specs import Signature, TensorSpec
+from export.onnx_ranges import read_ranges
 
 if TYPE_CHECKING:
     import onnx
@@ -120,6 +121,8 @@ def refuse_foreign(engine: Path, key: EngineKey, machine: Machine, onnx: Mapping
 def profiles_of(signature: Signature, sizes: Mapping[str, Sizes]) -> dict[str, Profile]:
     """The shapes that every input with a dynamic dimension may take; dimensions that `sizes` leaves out are 1 to 256.
 
+    `sizes_of` adds the ranges of the signature to what is asked for.
+
     Raises:
         RequestError: a size is not one of a rising triple, or its dimension does not exist.
     """
@@ -134,6 +137,16 @@ def profiles_of(signature: Signature, sizes: Mapping[str, Sizes]) -> dict[str, P
     return {spec.name: (spec.concrete(steps[0]), spec.concrete(steps[1]), spec.concrete(steps[2])) for spec in moving}
 
 
+def sizes_of(signature: Signature, asked: Mapping[str, Sizes]) -> dict[str, Sizes]:
+    """The sizes of dynamic dimensions: those asked for, then those of the signature's ranges.
+
+    >>> spec = TensorSpec("x", "float32", ("batch", 3))
+    >>> sizes_of(Signature((spec,), (), (DimRange("batch", 1, 64, 8),)), {})
+    {'batch': (1, 8, 64)}
+    """
+    return {r.name: (r.min, r.opt, r.max) for r in signature.ranges} | dict(asked)
+
+
 def onnx_hashes(path: Path) -> dict[str, str]:
     """The SHA-256 of an ONNX file and of each file that holds its weights, by file name."""
     import onnx
@@ -146,13 +159,14 @@ def onnx_hashes(path: Path) -> dict[str, str]:
 
 
 def signature_of(path: Path) -> Signature:
-    """The inputs and outputs that an ONNX file declares; a dynamic dimension without a name gets one."""
+    """The inputs and outputs that an ONNX file declares, with the ranges that it notes; a nameless dimension gets a name."""
     import onnx
 
-    graph = onnx.load(path, load_external_data=False).graph
+    proto = onnx.load(path, load_external_data=False)
+    graph = proto.graph
     weights = {tensor.name for tensor in graph.initializer}
     inputs = tuple(_spec(value) for value in graph.input if value.name not in weights)
-    return Signature(inputs, tuple(_spec(value) for value in graph.output))
+    return Signature(inputs, tuple(_spec(value) for value in graph.output), read_ranges(proto))
 
 
 def _spec(value: "onnx.ValueInfoProto") -> TensorSpec:

@@ -210,8 +210,20 @@ def test_figures_are_json_even_with_numbers_that_are_not():
 def test_terminal_table_fits_120_columns():
     lines = printed(make_evidence(24)).splitlines()
     assert max(map(len, lines[:27])) <= 120
-    assert lines[1].split()[-1] == "parity"
+    assert lines[1].split()[-2:] == ["parity", "outside"]
     assert any(line.startswith("torch-cpu/fp32") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("width", "gone", "kept"), [(200, (), ("cold", "p90", "p99", "RSS")), (112, ("cold", "p90"), ("p50", "kB", "parity"))]
+)
+def test_what_is_wider_than_the_terminal_loses_whole_columns_and_no_name(width, gone, kept):
+    evidence = make_evidence(9)
+    long = replace(evidence.artifacts[1], id="a-target-with-a-long-name/int8-qat")
+    lines = printed(replace(evidence, artifacts=(long, *evidence.artifacts[2:])), width).splitlines()
+    assert set(kept) <= set(lines[1].split())
+    assert not set(gone) & set(lines[1].split())
+    assert any(line.startswith(long.id + " ") for line in lines)
 
 
 def test_terminal_survives_an_ascii_log():

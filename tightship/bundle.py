@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import artifacts
 from artifacts.errors import IntegrityError, RequestError
 from artifacts.evidence import ArtifactRecord, Evidence, read_evidence
 from artifacts.files import sha256_file, sync, walk, write_atomic
@@ -21,6 +22,7 @@ MAKERS = ("nncf",)
 """Libraries of targets that make files and are not needed to run them."""
 
 _SELFTEST = ("inputs.npz", "outputs.npz")
+_PICTURES = Path(artifacts.__file__).with_name("pictures.py")
 _README = """# {record.id} of {evidence.name}
 
     tar xzf {stem}.tar.gz && cd {stem}
@@ -165,6 +167,8 @@ def _fill(folder: Path, run_dir: Path, evidence: Evidence, record: ArtifactRecor
     _check_selftest(record, folder / "selftest")
     _copy(run_dir, "evidence.json", folder / "evidence.json")
     shutil.copyfile(Path(__file__).parent / "runner" / "run.py", folder / "run.py")
+    # the runner prepares pictures and finds labels by the very code that end-to-end latency was measured with
+    shutil.copyfile(_PICTURES, folder / "pictures.py")
     facts = _facts(evidence, record)
     write_atomic(folder / "requirements.txt", _requirements(facts["runtime"]["libraries"]))
     write_atomic(folder / "README.md", _readme(folder.name, evidence, record))

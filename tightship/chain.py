@@ -1,7 +1,7 @@
 """Which stage may follow which: the whole chain is checked before any work starts."""
 
 from artifacts.errors import RecipeError, nearest
-from compress.configs import DistilConfig, PruneConfig
+from compress.configs import PruneConfig
 from runtimes.registry import find
 from tightship.recipe import Recipe, Stage
 
@@ -50,21 +50,7 @@ def check_chain(recipe: Recipe) -> None:
                 if pair in NOT_AFTER:
                     first, second = f"compress[{earlier_at}] {earlier.kind!r}", f"compress[{later_at}] {later.kind!r}"
                     raise RecipeError(f"{second} cannot follow {first}: {NOT_AFTER[pair]}.")
-    _check_distil(recipe)
     _check_latency(recipe)
-
-
-def _check_distil(recipe: Recipe) -> None:
-    for at, stage in enumerate(recipe.compress):
-        config = stage.config
-        if not isinstance(config, DistilConfig):
-            continue
-        if config.networks and at > 0:
-            before = recipe.compress[at - 1].kind
-            raise RecipeError(
-                f"compress[{at}] 'distil' with a teacher cannot follow compress[{at - 1}] {before!r}: "
-                "it would train the model anew: put distil first, or leave the teacher out."
-            )
 
 
 def _check_latency(recipe: Recipe) -> None:

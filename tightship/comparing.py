@@ -14,8 +14,10 @@ from artifacts.evidence import ArtifactRecord, Evidence, read_evidence
 from benchmarks.compare import Comparison, compare
 from benchmarks.machine import other_versions, same_machine
 from benchmarks.mcnemar import mcnemar, read_correct
-from benchmarks.statistics import MARGIN, apart, unpaired_ratio
+from benchmarks.statistics import MARGIN, Ratio, apart
+from tightship.baseline import figures_of
 from tightship.foreign import engine_of, feeds_for, plan_for
+from tightship.relative import speedup_between
 
 
 class _How(TypedDict):
@@ -122,10 +124,10 @@ def _recorded(a: ArtifactRecord, b: ArtifactRecord, margin: float) -> dict[str, 
             f"{a.id} was measured with {one.threads} thread(s) and batch {one.batch} in one run, with {other.threads} and "
             f"{other.batch} in the other; compare the files themselves, or add --again."
         )
-    ratio = unpaired_ratio(one.ci95, one.processes, other.ci95, other.processes)
-    known = math.isfinite(ratio.ratio)
+    # without an interval the points say nothing of each other
+    ratio = speedup_between(b, figures_of(a)) or Ratio(one.p50 / other.p50, 0.0, math.inf)
     return {
-        "interleaved": False, "verdict": apart(ratio, margin), "ratio": ratio.ratio if known else one.p50 / other.p50,
+        "interleaved": False, "verdict": apart(ratio, margin), "ratio": ratio.ratio,
         "ci": [ratio.low, min(ratio.high, 1e12)], "margin": margin, "a_ms": one.p50, "b_ms": other.p50,
         "processes": min(one.processes, other.processes), "processes_needed": None, "threads": one.threads,
     }  # fmt: skip

@@ -16,6 +16,7 @@ from compress.edits import edit_to_json
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
 from runtimes.registry import Target
+from tightship.exporting import digests
 from tightship.store import code_digest, versions
 
 PACKAGES = ("artifacts", "zoo", "compress", "export", "runtimes", "benchmarks")
@@ -63,6 +64,7 @@ class DeployedLatency:
             "model": structure(model), "start": structure(self.start), "target": self.target.name,
             "precision": self.precision, "machine": self.machine, "threads": self.threads,
             "code": code_digest(PACKAGES), "versions": versions(self.target.libraries),
+            **({"operators": digests(model.operators)} if model.operators else {}),
         })  # fmt: skip
 
     def _time(self, models: dict[str, TorchModel], processes: int) -> None:

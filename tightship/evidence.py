@@ -1,6 +1,5 @@
-"""Put the evidence together from what the stages stored, and lay out the run's folder."""
+"""Put the evidence together from what the stages stored."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,53 +23,24 @@ from artifacts.evidence import (
     SpeedupRecord,
     StageRecord,
 )
-from artifacts.files import sha256_file, sha256_json, staged, walk
+from artifacts.files import sha256_file, sha256_json, walk
 from artifacts.ladder import GuardRecord, LayerRecord, RungRecord
 from artifacts.noise import NoiseRecord, WarmupRecord
 from artifacts.roofline import RooflineRecord
 from benchmarks.measure import Measured
 from benchmarks.parity import SIMULATED
-from benchmarks.reproducer import REPRODUCER
 from benchmarks.statistics import curve, interval, quantile
 from runtimes.registry import find
 from tightship.gate import decide, guard_gate, judge
+from tightship.layout import lay_out as lay_out
 from tightship.plan import Plan
 from tightship.recipe import Recipe
+from tightship.stages.calling import Calls
 from tightship.stages.costing import Costs
 from tightship.steps import DATA, MEASURE, REFERENCE, ArtifactPlan
 from tightship.store import Entry
 
 REFERENCE_ID = "torch-cpu/reference"
-
-
-def lay_out(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
-    """Copy the shipped files and their self-tests into the run's folder, whole or not at all."""
-    for kind, source in (("artifacts", "export"), ("selftest", "check")):
-        with staged(out / kind) as folder:
-            shipped = (*plan.artifacts, *plan.converted) if kind == "artifacts" else plan.artifacts
-            for artifact in shipped:
-                entry = entries[f"{source} {artifact.id}"].folder
-                place = folder / artifact.id
-                if kind == "artifacts":
-                    shutil.copytree(entry / "files", place)
-                else:
-                    place.mkdir(parents=True)
-                    for name in ("inputs.npz", "outputs.npz", "correct.npz"):
-                        if (entry / name).is_file():
-                            shutil.copyfile(entry / name, place / name)
-    _lay_out_reproducers(plan, entries, out)
-
-
-def _lay_out_reproducers(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
-    """Copy the reproducers of conversions that failed their parity; those of an earlier run go."""
-    made = {a.id: entries[f"check {a.id}"].folder / REPRODUCER for a in plan.artifacts}
-    if not any(folder.is_dir() for folder in made.values()):
-        shutil.rmtree(out / "reproducers", ignore_errors=True)
-        return
-    with staged(out / "reproducers") as place:
-        for name, folder in made.items():
-            if folder.is_dir():
-                shutil.copytree(folder, place / name)
 
 
 def assemble(
@@ -100,6 +70,8 @@ def assemble(
         verdict=verdict,
         noise=next((m.noise for m in measured.values()), None),
         peaks=Costs(entries[MEASURE].folder).peaks,
+        power=Calls(entries[MEASURE].folder).power,
+        no_end_to_end=Calls(entries[MEASURE].folder).no_end_to_end,
     )
 
 
@@ -147,15 +119,9 @@ def _stage(plan: Plan, name: str, entries: Mapping[str, Entry]) -> StageRecord:
 def _measured(value: Mapping[str, Any]) -> Measured:
     return Measured(
         value["rounds_ms"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"],
-        value["rss_load_mb"], value["rss_run_mb"], value["warmups"], noise=_noise(value["noise"]),
+        value["rss_load_mb"], value["rss_run_mb"], value["warmups"],
+        noise=NoiseRecord.of(value["noise"]) if value["noise"] else None,
     )  # fmt: skip
-
-
-def _noise(value: Mapping[str, Any] | None) -> NoiseRecord | None:
-    if value is None:
-        return None
-    mhz = (value["mhz"][0], value["mhz"][1]) if value["mhz"] else None
-    return NoiseRecord(**{**value, "reasons": tuple(value["reasons"]), "mhz": mhz})
 
 
 def _notes(exported: Sequence[str], raw: Measured) -> tuple[str, ...]:
@@ -211,12 +177,16 @@ def _artifact(
         latency_ms=_latency(raw, _threads(artifact, plan.recipe)), throughput_per_s=raw.throughput_per_s,
         throughput_batch=plan.recipe.measure.throughput_batch, cold_start_ms=cold.pop("total"), cold_start_parts_ms=cold,
         peak_rss_mb=max(raw.peak_rss_mb), placement=PlacementRecord(**checked.details["placement"]),
-        speedup=_speedup(artifact, measured), gates=(), verdict="reference", notes=_notes(exported.details["notes"], raw),
-        guard=guard_record(exported.details.get("guard")), versus_stock=_versus_stock(artifact, measured),
+        speedup=_over(artifact, REFERENCE_ID, measured), gates=(), verdict="reference",
+        notes=_notes(exported.details["notes"], raw), guard=guard_record(exported.details.get("guard")),
+        versus_stock=_over(artifact, _stock_of(artifact), measured),
         rss_load_mb=max(raw.rss_load_mb), rss_run_mb=max(raw.rss_run_mb), warmup=WarmupRecord(
             tuple(w["warm_calls"] for w in raw.warmups), tuple(w["warm_ms"] for w in raw.warmups),
             all(w["settled"] for w in raw.warmups),
         ), options=dict(artifact.options), roofline=_roofline(artifact, plan, entries, raw),
+        energy=Calls(entries[MEASURE].folder).energy(artifact.id),
+        end_to_end=Calls(entries[MEASURE].folder).end_to_end(artifact.id),
+        versus_float=_over(artifact, _float_of(artifact), measured),
     )  # fmt: skip
 
 
@@ -266,19 +236,25 @@ def _latency(raw: Measured, threads: int) -> LatencyRecord:
     )  # fmt: skip
 
 
-def _speedup(artifact: ArtifactPlan, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
-    if artifact.id == REFERENCE_ID:
+def _over(artifact: ArtifactPlan, baseline: str | None, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
+    """The latency of a baseline of the same run in units of this artifact's, paired by round; none against itself."""
+    if baseline is None or baseline not in measured or baseline == artifact.id:
         return None
-    ratio = measured[artifact.id].speedup_over(measured[REFERENCE_ID])
-    return SpeedupRecord(REFERENCE_ID, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
+    ratio = measured[artifact.id].speedup_over(measured[baseline])
+    return SpeedupRecord(baseline, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
 
 
-def _versus_stock(artifact: ArtifactPlan, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
-    stock = f"{artifact.target}/int8-stock{f'@{artifact.label}' if artifact.label else ''}"
-    if stock not in measured or artifact.id == stock:
-        return None
-    ratio = measured[artifact.id].speedup_over(measured[stock])
-    return SpeedupRecord(stock, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
+def _stock_of(artifact: ArtifactPlan) -> str:
+    return f"{artifact.target}/int8-stock{_row(artifact)}"
+
+
+def _float_of(artifact: ArtifactPlan) -> str | None:
+    """The fp32 file of a quantized one; the stock file is made from another network, so it has none."""
+    return f"{artifact.target}/fp32{_row(artifact)}" if artifact.scheme and artifact.role == "compressed" else None
+
+
+def _row(artifact: ArtifactPlan) -> str:
+    return f"@{artifact.label}" if artifact.label else ""
 
 
 def _judged(record: ArtifactRecord, reference: ArtifactRecord, recipe: Recipe) -> ArtifactRecord:

@@ -10,13 +10,16 @@ import numpy as np
 
 from artifacts.errors import RequestError
 from artifacts.types import Arrays, Engine
+from benchmarks.energy import Meter
 from benchmarks.measure import Measured, MeasurePlan, measure
 from benchmarks.noise import Watch
 from benchmarks.statistics import interval, quantile
 from runtimes.options import from_text
 from runtimes.registry import find
+from tightship.foreign_calls import calls_of, raw_for
 from tightship.foreign_inputs import given, kind_of, lead, made_up, runnable
 from tightship.foreign_inputs import synthesise as synthesise
+from tightship.foreign_roofline import Roofs
 from tightship.foreign_signatures import signature_of
 
 SUFFIXES = {
@@ -46,6 +49,8 @@ def bench_files(
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (),
     options: Mapping[str, str] | None = None,
+    roofline: bool = False,
+    end_to_end: bool = False,
 ) -> list[dict[str, Any]]:
     """One row of figures per file, batch size and number of threads; files that take the same inputs are measured together.
 
@@ -58,6 +63,8 @@ def bench_files(
         threads: CPU threads, one sweep for each.
         batches: examples per call; by default what the files take, else 1.
         options: how the target opens them, as text: its options' names and values.
+        roofline: whether this machine's peaks are measured, and each file's layers.
+        end_to_end: whether calls from a raw example to the labels are timed, of files in the folder of their run.
 
     Raises:
         RequestError: a file is missing, its kind or inputs cannot be told, it takes another batch, or its target does not
@@ -65,6 +72,7 @@ def bench_files(
     """
     engines = [_told(engine_of(path, target, inputs), options or {}) for path in files]
     groups = _alike(engines, inputs)
+    roofs = Roofs([engine.target for engine in engines]) if roofline else None
     rows: list[dict[str, Any]] = []
     for count in threads:
         for batch in batches or (None,):
@@ -72,7 +80,7 @@ def bench_files(
             plans = [(g, plan_for([engines[i] for i in g], batch, processes, seconds, count)) for g in groups]
             found: dict[int, dict[str, Any]] = {}
             for group, plan in plans:
-                of = _measure([files[i] for i in group], [engines[i] for i in group], inputs, plan)
+                of = _measure([files[i] for i in group], [engines[i] for i in group], inputs, plan, roofs, end_to_end)
                 found |= dict(zip(group, of, strict=True))
             rows += [found[place] for place in range(len(files))]
     return rows
@@ -123,19 +131,32 @@ def plan_for(engines: Sequence[Engine], batch: int | None, processes: int, secon
     """How much is measured of these files.
 
     Raises:
-        RequestError: one of them takes another number of examples at once.
+        RequestError: one of them takes another number of examples at once, or was exported for fewer or more.
     """
     fixed = batch_of(engines)
     if fixed is not None and batch not in (None, fixed):
         raise RequestError(f"the files take {fixed} examples at once, not {batch}; leave --batch out, or export it dynamic.")
-    first = batch or fixed or 1
+    signatures = [e.signature for e in engines]
+    first = batch or fixed or max(s.most(1) for s in signatures)
+    for engine in engines:
+        refuse_batch(engine, first)
     # where an input has no examples side by side, such as a recurrent state, a larger batch cannot be put together
     alike = all(s.shape and s.shape[0] == e.signature.inputs[0].shape[0] for e in engines for s in e.signature.inputs)
-    many = fixed or (max(first, THROUGHPUT_BATCH) if alike else first)
+    many = fixed or (max(first, min(s.most(THROUGHPUT_BATCH) for s in signatures)) if alike else first)
     return MeasurePlan(
         processes, BLOCKS, seconds / BLOCKS, threads=threads, latency_batch=first, throughput_batch=many,
         repeats=BLOCKS * processes // 2,
     )  # fmt: skip
+
+
+def refuse_batch(engine: Engine, batch: int) -> None:
+    """Hold a number of examples against the range that a file was exported for.
+
+    Raises:
+        RequestError: it lies outside.
+    """
+    if first := lead(engine.signature):
+        engine.signature.refuse_outside({first.name: (batch,)}, f"{engine.path.name} at batch {batch}")
 
 
 def feeds_for(engines: Sequence[Engine], inputs: Path | None, batch: int) -> Arrays:
@@ -151,15 +172,31 @@ def feeds_for(engines: Sequence[Engine], inputs: Path | None, batch: int) -> Arr
     return runnable(engines, batch)
 
 
-def _measure(files: Sequence[Path], engines: Sequence[Engine], inputs: Path | None, plan: MeasurePlan) -> list[dict[str, Any]]:
+def _measure(
+    files: Sequence[Path],
+    engines: Sequence[Engine],
+    inputs: Path | None,
+    plan: MeasurePlan,
+    roofs: Roofs | None,
+    end_to_end: bool,
+) -> list[dict[str, Any]]:
     feeds = feeds_for(engines, inputs, plan.latency_batch)
     names = {f"{i}-{p.name}": e for i, (p, e) in enumerate(zip(files, engines, strict=True))}
     watch = Watch()
     watch.look_first()
+    meter = Meter.find()
+    meter.look_first()
+    whole, no_whole = raw_for(engines) if end_to_end else (None, None)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(names, feeds, plan, Path(folder), watch=watch).values()
+        found = measure(names, feeds, plan, Path(folder), watch=watch, meter=meter, whole=whole)
+        medians = {name: quantile(raw.samples, 0.5) or 0.0 for name, raw in found.items()}
+        placed = roofs.place(names, medians, plan, Path(folder)) if roofs else {}
+    calls = calls_of(found, {name: e.target for name, e in names.items()}, meter, whole, no_whole)
     said = {"inputs": str(inputs) if inputs else made_up(feeds), "interleaved": len(files)}
-    return [_row(path, engine, raw, plan) | said for path, engine, raw in zip(files, engines, found, strict=True)]
+    return [
+        _row(path, names[name], raw, plan) | said | calls[name] | placed.get(name, {})
+        for path, (name, raw) in zip(files, found.items(), strict=True)
+    ]
 
 
 def batch_of(engines: Sequence[Engine]) -> int | None:

@@ -60,6 +60,10 @@ def sizes_of(signature: Signature, batch: int, side: int, length: int, alike: bo
         for axis, name in enumerate(spec.shape):
             if not isinstance(name, str) or name in sizes:
                 continue
+            limits = signature.range_of(name)
+            if limits and not (spec == first and axis == 0):
+                sizes[name] = limits.opt
+                continue
             nameless = name == f"{spec.name}_{axis}"
             counts = BATCH.search(name) if not nameless else axis == 0 or (spec != first and not alike)
             if counts or (spec == first and axis == 0):
@@ -192,6 +196,8 @@ def _check(engine: Engine, arrays: Arrays, inputs: Path) -> None:
         if array.ndim != len(spec.shape) or any(isinstance(size, int) and size != has for size, has in sizes):
             shape = "x".join(map(str, array.shape)) or "scalar"
             raise DataError(f"{inputs.name} has {spec.name!r} of shape {shape}, but {name} takes {words(spec)}.")
+        # how many examples a call takes is held against its range with the batch
+        engine.signature.refuse_outside({spec.name: (*(engine.signature.most(1),) * start, *array.shape[start:])}, inputs.name)
 
 
 def _check_count(engine: Engine, arrays: Arrays, inputs: Path, batch: int) -> None:

@@ -115,6 +115,8 @@ def _litert_signature(path: Path) -> Signature:
 def _onnx_signature(path: Path, inputs: Path | None, target: str) -> Signature:
     import onnx
 
+    from export.onnx_ranges import read_ranges
+
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:
@@ -139,7 +141,7 @@ def _onnx_signature(path: Path, inputs: Path | None, target: str) -> Signature:
         return TensorSpec(value.name, dtype, tuple(d or f"{value.name}_{i}" for i, d in enumerate(dims)))
 
     taken = tuple(spec(v, True) for v in model.graph.input if v.name not in weights)
-    return Signature(taken, tuple(spec(v, False) for v in model.graph.output))
+    return Signature(taken, tuple(spec(v, False) for v in model.graph.output), read_ranges(model))
 
 
 def _refuse_unknown_operators(path: Path, model: Any) -> None:

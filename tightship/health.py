@@ -32,10 +32,18 @@ def examine() -> list[Check]:
         Check("disk", free > 1, f"{free:.0f} GB free here", True),
         *_libraries(),
     ]
+    checks.append(energy())
     for name, target in TARGETS.items():
         answer = probe(target)
         checks.append(Check(name, answer.available, answer.reason, False))
     return checks
+
+
+def energy() -> Check:
+    """Whether the energy of calls can be read here, and from which counters or why not."""
+    from benchmarks.energy import Meter, says
+
+    return Check("energy", *says(Meter.find()), core=False)
 
 
 def _libraries() -> list[Check]:

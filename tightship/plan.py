@@ -5,18 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.errors import ModelError, nearest
+from artifacts.errors import ModelError
 from artifacts.files import sha256_file, sha256_json
-from compress.configs import DistilConfig, FactorizeConfig, ModelConfig, PruneConfig, QuantizeConfig
+from compress.configs import DistilConfig, ModelConfig, QuantizeConfig
 from compress.configs.train import FinetuneConfig
 from compress.quantizers import QUANTIZERS
 from compress.quantizers.isa import instructions
 from export.registry import FORMATS
 from runtimes.registry import find
+from tightship.asking import Asked, measured_on
+from tightship.exporting import check_dims, digests, said
 from tightship.lowering import guarded, plan_artifacts
-from tightship.recipe import Recipe, Stage
+from tightship.recipe import Recipe
 from tightship.steps import COMPRESSING, DATA, EVERYTHING, MEASURE, REFERENCE, TRAINED, TRAINING, ArtifactPlan, Step
 from tightship.store import Store, code_digest, versions
+from tightship.teaching import taught_by, teacher_steps
 from zoo import registry
 from zoo.data import fingerprint
 from zoo.factories import source_files
@@ -39,11 +42,20 @@ class Plan:
 
 
 def make_plan(
-    recipe: Recipe, machine: str, skipped: frozenset[str] = frozenset(), converted: frozenset[str] = frozenset()
+    recipe: Recipe,
+    machine: str,
+    skipped: frozenset[str] = frozenset(),
+    converted: frozenset[str] = frozenset(),
+    asked: Asked | None = None,
 ) -> Plan:
-    """The steps of a recipe on a machine, without the targets in `skipped`; of those, the `converted` get their files."""
+    """The steps of a recipe on a machine, without the targets in `skipped`; of those, the `converted` get their files.
+
+    Where only some rows of its targets are `asked` for, the network is made as the whole recipe says.
+    """
+    check_dims(recipe)
     steps, float_model, trained = _compression(recipe, machine)
-    planned = plan_artifacts(recipe, float_model, trained, skipped - converted)
+    shown = recipe.model_copy(update={"targets": asked.rows}) if asked else recipe
+    planned = plan_artifacts(shown, float_model, trained, skipped - converted)
     artifacts = tuple(a for a in planned if a.target not in converted)
     conversions = tuple(a for a in planned if a.target in converted)
     for artifact in artifacts:
@@ -61,24 +73,25 @@ def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | N
     """The steps that change the network; the names of the last float one and of the quantization-trained one."""
     steps = [Step(DATA, "data", recipe.data.model_dump(mode="json"), (), (), ("artifacts", "zoo"))]
     first = recipe.compress[0] if recipe.compress else None
-    networks = first.config.networks if first and isinstance(first.config, DistilConfig) else ()
-    current: str | None = REFERENCE
-    if networks:
-        steps += [_start(teacher_step(at), teacher.network(), recipe) for at, teacher in enumerate(networks)]
-        current = "model" if recipe.model.weights else None
-        if current:
-            steps.append(_start("model", recipe.model, recipe))
-    else:
-        steps.append(_start(REFERENCE, recipe.model, recipe))
+    leads = bool(first and isinstance(first.config, DistilConfig) and first.config.leads)
+    current: str | None = None
+    if not leads:
+        current = REFERENCE
+        steps.append(_start(current, recipe.model, recipe))
     trained = None
     counts: dict[str, int] = {}
     for stage in recipe.compress:
         counts[stage.kind] = counts.get(stage.kind, 0) + 1
         name = stage.kind if counts[stage.kind] == 1 else f"{stage.kind}-{counts[stage.kind]}"
         config = {**stage.config.model_dump(mode="json", exclude={"teacher", "teachers"})}
-        teachers = _teachers(stage.config) if isinstance(stage.config, DistilConfig) else []
-        if teachers:
-            config["taught_by"] = teachers
+        teachers: list[dict[str, Any]] = []
+        if isinstance(stage.config, DistilConfig):
+            named = teacher_steps(stage.config, name, leads and stage is first)
+            steps += [_start(step, teacher.network(), recipe) for step, teacher in named.items()]
+            config["taught_by"] = teachers = taught_by(stage.config, list(named))
+        if current is None and recipe.model.weights:
+            current = "model"
+            steps.append(_start(current, recipe.model, recipe))
         taught = tuple(teacher["step"] for teacher in teachers if "step" in teacher)
         needs = tuple(dict.fromkeys((DATA, *((current,) if current else ()), *taught)))
         if isinstance(stage.config, QuantizeConfig):
@@ -91,45 +104,17 @@ def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | N
             config["model"] = _model_config(recipe.model)
         libraries = (*TRAINING, "onnxruntime") if any("file" in teacher for teacher in teachers) else TRAINING
         packages: tuple[str, ...] = COMPRESSING
-        measured_on = _measured_on(stage)
-        if measured_on is not None:
+        target = measured_on(stage)
+        if target is not None:
             # what is measured on a machine holds for that machine
             config |= {"machine": machine, "threads": recipe.measure.threads}
-            libraries, packages = (*libraries, *find(measured_on).libraries), EVERYTHING
+            if recipe.export.onnx.operators:
+                config["operators"] = digests(recipe.export.onnx.operators)
+            libraries, packages = (*libraries, *find(target).libraries), EVERYTHING
         steps.append(Step(name, stage.kind, config, needs, libraries, packages))
         current = name
     assert current is not None
     return steps, current, trained
-
-
-def _measured_on(stage: Stage) -> str | None:
-    """The target on which a stage measures while it works."""
-    if isinstance(stage.config, PruneConfig):
-        return stage.config.target
-    return stage.config.latency_target if isinstance(stage.config, FactorizeConfig) else None
-
-
-def teacher_step(at: int) -> str:
-    """The step that makes the teacher at this place; the first one is the reference of the run."""
-    return f"teacher-{at + 1}" if at else REFERENCE
-
-
-def _teachers(config: DistilConfig) -> list[dict[str, Any]]:
-    """Every teacher of a distillation: the step that made it, or the file that it is, and its weight."""
-    if not config.lineup:
-        return [{"step": REFERENCE, "weight": 1.0}]
-    made: list[dict[str, Any]] = []
-    for teacher in config.lineup:
-        if teacher.file is None:
-            at = sum("step" in known for known in made)
-            made.append({"step": teacher_step(at), "weight": teacher.weight})
-            continue
-        if not teacher.file.is_file():
-            beside = [p.name for p in teacher.file.parent.iterdir()] if teacher.file.parent.is_dir() else []
-            hint = f"; {nearest(teacher.file.name, beside)}" if beside else ""
-            raise ModelError(f"there is no teacher file at {teacher.file}{hint}.")
-        made.append({"file": str(teacher.file), "sha256": sha256_file(teacher.file), "weight": teacher.weight})
-    return made
 
 
 def _start(name: str, model: ModelConfig, recipe: Recipe) -> Step:
@@ -157,6 +142,7 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
     # a label tells rows of the recipe apart, not files: what is equal is made once
     config: dict[str, Any] = {"format": artifact.format, "precision": artifact.precision.partition("@")[0]}
     libraries = FORMATS[artifact.format].libraries
+    config |= said(recipe, artifact.target, artifact.format)
     packages: tuple[str, ...] = (*COMPRESSING, "export")
     options = find(artifact.target).read_options(artifact.options)
     if options.of_the_file:

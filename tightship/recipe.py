@@ -20,7 +20,15 @@ from compress.configs import (
     TeacherConfig,
     TrainConfig,
 )
-from tightship.sections import DataConfig, GatesConfig, MeasureConfig, TargetConfig
+from tightship.sections import (
+    DataConfig,
+    DimConfig,
+    ExportConfig,
+    GatesConfig,
+    MeasureConfig,
+    OnnxExportConfig,
+    TargetConfig,
+)
 from tightship.yaml_reader import read_yaml
 
 StageConfig = DistilConfig | PruneConfig | FactorizeConfig | PalettizeConfig | QuantizeConfig
@@ -51,6 +59,7 @@ class Recipe(Config):
     train: TrainConfig = TrainConfig()
     """How a network that comes without weights is trained before it is compressed."""
     compress: tuple[Stage, ...] = ()
+    export: ExportConfig = ExportConfig()
     targets: tuple[TargetConfig, ...] = Field(min_length=1)
     gates: GatesConfig
     measure: MeasureConfig = MeasureConfig()
@@ -92,6 +101,8 @@ def parse_recipe(value: Mapping[str, Any], folder: Path, where: str = "recipe") 
         _stage(entry, folder, f"{where}: compress[{i}]") for i, entry in enumerate(_list(value, "compress", where))
     )
     value["targets"] = tuple(_target(entry, f"{where}: targets[{i}]") for i, entry in enumerate(_list(value, "targets", where)))
+    if "export" in value:
+        value["export"] = _export(value["export"], f"{where}: export")
     recipe = _parse(Recipe, value, where)
     if not recipe.gates.limits():
         raise RecipeError(f"{where}: gates is empty, so the run would decide nothing; set at least accuracy_drop.")
@@ -133,6 +144,16 @@ def _target(entry: Any, where: str) -> TargetConfig:
     if isinstance(value, dict) and isinstance(value.get("gates"), dict):
         value = {**value, "gates": _parse(GatesConfig, value["gates"], f"{where}: gates")}
     return _parse(TargetConfig, value, where)
+
+
+def _export(entry: Any, where: str) -> ExportConfig:
+    _known_keys(entry, ExportConfig, where)
+    value = dict(entry)
+    if isinstance(value.get("dims"), dict):
+        value["dims"] = {name: _parse(DimConfig, one, f"{where}: dims.{name}") for name, one in value["dims"].items()}
+    if "onnx" in value:
+        value["onnx"] = _parse(OnnxExportConfig, value["onnx"], f"{where}: onnx")
+    return _parse(ExportConfig, value, where)
 
 
 def _expand(value: Any, folder: Path, where: str) -> dict[str, Any]:

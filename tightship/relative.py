@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from artifacts.evidence import ArtifactRecord, GateRecord, Machine
+from benchmarks.statistics import Ratio, unpaired_ratio
 from tightship.baseline import Baseline, Figures
 from tightship.gate import has_interval, hold
 
@@ -27,37 +28,23 @@ class Relative:
     """Why these two cannot be compared, as a phrase; none if they can."""
 
 
-@dataclass(frozen=True)
-class LatencyRatio:
-    """A median divided by another that was measured in another run."""
+def speedup_between(artifact: ArtifactRecord, base: Figures) -> Ratio | None:
+    """The baseline's latency in units of the artifact's, of two runs: above 1 the artifact is faster.
 
-    ratio: float
-    low: float
-    high: float
-    """The ends of the 95 % interval."""
-
-
-def latency_ratio(artifact: ArtifactRecord, base: Figures) -> LatencyRatio | None:
-    """The artifact's median over the baseline's, with the interval that follows from both medians' intervals.
-
-    The two runs are independent, so the distances from point to end are combined as the root of the sum of their
-    squares, on the logarithms ("method of variance estimates recovery": Zou & Donner 2008, Statistics in Medicine 27).
-    None where either has no interval.
+    The one place where runs at different times are held against each other. Nothing is paired, so the interval is Welch's
+    on the logarithms, from both medians' intervals and their numbers of processes. None where either has no interval.
     """
-    now, then = artifact.latency_ms.ci95, base.latency_ci95_ms
-    if not (has_interval(now) and has_interval(then)):
+    now = artifact.latency_ms
+    if not (has_interval(now.ci95) and has_interval(base.latency_ci95_ms)):
         return None
-    a, a_low, a_high = _logs(artifact.latency_ms.p50, now)
-    b, b_low, b_high = _logs(base.latency_p50_ms, then)
-    low = a - b - math.hypot(a - a_low, b_high - b)
-    high = a - b + math.hypot(a_high - a, b - b_low)
-    return LatencyRatio(math.exp(a - b), math.exp(low), math.exp(high))
+    found = unpaired_ratio(base.latency_ci95_ms, base.processes, now.ci95, now.processes)
+    return found if math.isfinite(found.high) else None
 
 
-def _logs(point: float, bounds: tuple[float, float]) -> tuple[float, float, float]:
-    """Point and ends as logarithms; the median of all samples may lie outside the interval of the processes' medians."""
-    low, high = bounds
-    return math.log(min(max(point, low), high)), math.log(low), math.log(high)
+def latency_ratio(artifact: ArtifactRecord, base: Figures) -> Ratio | None:
+    """The artifact's latency in units of the baseline's: `speedup_between` turned over."""
+    found = speedup_between(artifact, base)
+    return Ratio(1 / found.ratio, 1 / found.high, 1 / found.low) if found else None
 
 
 def _over(now: float, then: float) -> float | None:

@@ -17,12 +17,14 @@ from artifacts.types import Availability
 from benchmarks.machine import describe
 from runtimes.probe import missing_library, probe
 from runtimes.registry import Target, find
+from tightship.asking import Asked, ask, measured_on
 from tightship.chain import check_chain
 from tightship.evidence import assemble, lay_out
+from tightship.exporting import check_operators
 from tightship.plan import Plan, make_plan
 from tightship.progress import Progress
 from tightship.recipe import Recipe
-from tightship.stages import converting, deploying, training
+from tightship.stages import converting, deploying, measuring, training
 from tightship.stages.job import Job, Shared
 from tightship.steps import Step
 from tightship.store import Entry, Result, Store, versions
@@ -39,7 +41,7 @@ STAGES: dict[str, Callable[[Job], Result]] = {
     "convert": converting.convert,
     "guard": deploying.export_guarded,
     "check": deploying.check,
-    "measure": deploying.measure_all,
+    "measure": measuring.measure_all,
 }
 
 
@@ -57,8 +59,8 @@ class Ran:
     """The best artifact, packed; none if nothing passed."""
 
 
-def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progress) -> Ran:
-    """Run a recipe and write evidence, report and bundle into `out`.
+def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progress, asked: Asked | None = None) -> Ran:
+    """Run a recipe, or only the rows of its targets that are asked for, and write evidence, report and bundle into `out`.
 
     Raises:
         RequestError: the recipe asks for something that cannot be.
@@ -66,15 +68,17 @@ def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progres
         StageCrashed: a stage died; names its log.
     """
     check_chain(recipe)
+    check_operators(recipe)
     machine = describe()
-    not_run = unavailable(recipe, store, machine)
+    asked = asked or ask(recipe)
+    not_run = unavailable(recipe, asked, store, machine)
     skipped = frozenset(n.target for n in not_run)
-    plan = make_plan(recipe, machine.fingerprint(), skipped, converted_here(skipped))
+    plan = make_plan(recipe, machine.fingerprint(), skipped, converted_here(skipped), asked)
     entries = execute(plan, store, progress)
     with alone(out, store):
         sweep(out)
         lay_out(plan, entries, out)
-        evidence = assemble(plan, entries, machine, not_run, out, command)
+        evidence = asked.mark(assemble(plan, entries, machine, not_run, out, command))
         return Ran(evidence, out, write_views(evidence, out))
 
 
@@ -95,24 +99,37 @@ def sweep(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def unavailable(recipe: Recipe, store: Store, machine: Machine) -> tuple[NotRun, ...]:
-    """The optional targets that cannot run here.
+def unavailable(recipe: Recipe, asked: Asked, store: Store, machine: Machine) -> tuple[NotRun, ...]:
+    """The optional targets that were asked for and cannot run here; each once, however many rows it has.
 
     Raises:
-        TargetUnavailable: one that is not optional cannot.
+        TargetUnavailable: one that is not optional cannot, or one on which a stage of the chain measures, or no one
+            of those that `--target` names.
     """
+    names = dict.fromkeys(row.name for row in asked.rows)
+    must = {row.name for row in asked.rows if not row.optional}
+    # a network that is pruned for a target is timed there, whether or not that target was asked for
+    timed = {name for stage in recipe.compress if (name := measured_on(stage)) and name not in names}
     found = []
-    for wanted in recipe.targets:
-        answer = availability(find(wanted.name), store, machine)
+    for name in (*names, *sorted(timed)):
+        answer = availability(find(name), store, machine)
         if answer.available:
             continue
-        if not wanted.optional:
-            way_out = "mend that, or say `optional: true` in the recipe"
-            if converted_here(frozenset((wanted.name,))):
-                way_out = "run it there, or say `optional: true` in the recipe, and its files are converted and not run"
-            raise TargetUnavailable(f"target {wanted.name!r} cannot run here: {answer.reason}; {way_out}.")
-        found.append(NotRun(wanted.name, answer.reason))
+        if name in timed:
+            raise TargetUnavailable(f"the chain measures on {name!r}, which cannot run here: {answer.reason}; mend that.")
+        if name in must:
+            raise TargetUnavailable(f"target {name!r} cannot run here: {answer.reason}; {_way_out(name)}.")
+        found.append(NotRun(name, answer.reason))
+    if asked.left_out and len(found) == len(names) and not converted_here(frozenset(names)):
+        why = "; ".join(f"{missing.target}: {missing.reason}" for missing in found)
+        raise TargetUnavailable(f"none of the targets asked for can run here: {why}; ask for another with --target.")
     return tuple(found)
+
+
+def _way_out(name: str) -> str:
+    if converted_here(frozenset((name,))):
+        return "run it there, or say `optional: true` in the recipe, and its files are converted and not run"
+    return "mend that, or say `optional: true` in the recipe"
 
 
 def converted_here(targets: frozenset[str]) -> frozenset[str]:
@@ -139,7 +156,8 @@ def execute(plan: Plan, store: Store, progress: Progress) -> dict[str, Entry]:
     for index, step in enumerate(plan.steps):
         progress.begin(step.name, index, len(plan.steps))
         needed = {name: entries[name] for name in step.needs}
-        digests = {name: entry.digest for name, entry in needed.items()}
+        # by key: two steps that do the same work share an entry, whatever the steps they need are called
+        digests = {entry.key: entry.digest for entry in needed.values()}
 
         def make(folder: Path, work: Path, step: Step = step, needed: Mapping[str, Entry] = needed) -> Result:
             job = Job(plan.recipe, step, needed, folder, work, shared, progress.update)

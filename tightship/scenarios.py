@@ -19,7 +19,7 @@ from benchmarks.scenarios.plan import SCENARIOS, LoadPlan
 from benchmarks.scenarios.samples import Samples
 from benchmarks.scenarios.sustained import drift, sustain
 from benchmarks.scenarios.system import load_generator
-from tightship.foreign import batch_of, engine_of, feeds_for
+from tightship.foreign import batch_of, engine_of, feeds_for, refuse_batch
 from tightship.foreign_inputs import lead, made_up
 
 ALL = (*SCENARIOS, "sustained", "concurrency")
@@ -118,8 +118,10 @@ def sample_set(engine: Engine, inputs: Path | None, batch: int | None) -> tuple[
     if batch is not None and not stack and batch not in (1, fixed):
         takes = f"{fixed} examples at once" if fixed else "one example at once, because not all inputs have them side by side"
         raise RequestError(f"{engine.path.name} takes {takes}, not {batch}; leave --batch out, or export it dynamic.")
+    if batch is not None:
+        refuse_batch(engine, batch)
     per = fixed or 1
-    feeds = feeds_for([engine], inputs, per if inputs or not stack else MADE_UP)
+    feeds = feeds_for([engine], inputs, per if inputs or not stack else engine.signature.most(MADE_UP))
     first = lead(engine.signature)
     rows = len(feeds[first.name]) if first else per
     count = max(1, rows // per)

@@ -1,11 +1,13 @@
 """The sections of a recipe that say where data comes from, which targets, what must hold, and how much is measured."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from artifacts.specs import DimRange
 from compress.configs import Config
 from compress.configs.quantize import Scheme
 from runtimes.registry import find
@@ -97,6 +99,52 @@ class TargetConfig(Config):
     def _options_of_the_target(self) -> "TargetConfig":
         find(self.name).read_options(self.options)
         return self
+
+
+class DimConfig(Config):
+    """The sizes that a dynamic dimension may take."""
+
+    min: Annotated[int, Field(strict=True, ge=1)] = 1
+    max: Annotated[int, Field(strict=True, ge=1)]
+    opt: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """The size that TensorRT chooses kernels for; by default `min`."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> "DimConfig":
+        if self.min >= self.max:
+            raise ValueError(f"min {self.min} is not below max {self.max}; a dynamic dimension needs two sizes or more")
+        if self.opt is not None and not self.min <= self.opt <= self.max:
+            raise ValueError(f"opt {self.opt} is outside min {self.min} to max {self.max}; set it inside")
+        return self
+
+
+class OnnxExportConfig(Config):
+    """How ONNX files are written, and files that are made from them."""
+
+    operators: Mapping[str, str] = Field(default_factory=dict)
+    """Operators of your own that ONNX lacks: `namespace::name` -> `"module:callable"` that translates it."""
+
+    @field_validator("operators")
+    @classmethod
+    def _by_name(cls, operators: Mapping[str, str]) -> Mapping[str, str]:
+        for name, spec in operators.items():
+            if not re.fullmatch(r"\w+::\w+(\.\w+)?", name):
+                raise ValueError(f"{name!r} is no operator's name; PyTorch's are of the form namespace::name")
+            if not re.fullmatch(r"[\w.]+:\w+", spec):
+                raise ValueError(f"{name!r} is translated by {spec!r}, which is not of the form module:callable")
+        return operators
+
+
+class ExportConfig(Config):
+    """What files take, and how they are written."""
+
+    dims: Mapping[str, DimConfig] = Field(default_factory=dict)
+    """The sizes that the inputs' dynamic dimensions may take, by name; those left out take any."""
+    onnx: OnnxExportConfig = OnnxExportConfig()
+
+    def ranges(self) -> tuple[DimRange, ...]:
+        """The ranges as signatures hold them."""
+        return tuple(DimRange(n, d.min, d.max, d.min if d.opt is None else d.opt) for n, d in self.dims.items())
 
 
 class MeasureConfig(Config):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.errors import DataError
+from artifacts.pictures import prepare
 from artifacts.specs import TensorSpec
 from artifacts.types import Arrays, Split
 
@@ -24,11 +25,7 @@ class Preprocessing:
 
     def apply(self, raw: NDArray[Any]) -> NDArray[np.float32]:
         """Raw images (N, C, H, W) of any dtype to float32 model input of the same shape."""
-        shape = (1, -1, 1, 1)
-        mean = np.asarray(self.mean, np.float32).reshape(shape)
-        std = np.asarray(self.std, np.float32).reshape(shape)
-        result: NDArray[np.float32] = (raw.astype(np.float32) * np.float32(self.scale) - mean) / std
-        return result
+        return prepare(raw, self.scale, self.mean, self.std)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.noise import NoiseRecord
+from artifacts.noise import NoiseRecord, Sign
 from artifacts.types import Engine
 from benchmarks.child import Child
 from benchmarks.noise import Counters, Turn, Watch
@@ -24,7 +24,7 @@ LEAD_NS = 100_000_000
 """From the request until all begin."""
 LATE = 0.1
 """Share of a turn that a caller may begin after the others."""
-FOREIGN = ("other processes ran", "other guests took time")
+FOREIGN = (Sign.FOREIGN, Sign.STEAL)
 """Signs that count when several run: they wait for cores and slow the busy loop by themselves."""
 
 
@@ -119,7 +119,7 @@ def _together(
     if len(children) > 1:
         turn.reasons = [reason for reason in turn.reasons if reason in FOREIGN]
     if max(a["late_ms"] for a in answers) > LATE * 1000 * seconds:
-        turn.reasons.append("a caller began late")
+        turn.reasons.append(Sign.LATE)
     rate = sum(len(a["ns"]) / (a["seen"]["wall_ns"] / 1e9) for a in answers)
     return [ns / 1e6 for a in answers for ns in a["ns"]], rate, turn
 

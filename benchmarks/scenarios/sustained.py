@@ -9,6 +9,7 @@ from typing import Literal
 
 import psutil
 
+from artifacts.noise import Sign
 from artifacts.types import Engine
 from benchmarks.child import Child
 from benchmarks.noise import Counters, Watch
@@ -26,7 +27,7 @@ SLOW_CLOCK = 1.03
 """From here on the fixed loop is said to have slowed: by more than the 2 % within which latencies are equal."""
 GROWTH = 0.05
 """Share by which memory must grow to be called growing; less is the allocator's."""
-OWN = "a fixed loop ran slower than its best"
+OWN = Sign.SPIN
 """This sign does not take a window out: a slower clock is what is looked for here."""
 
 Said = Literal["steady", "slows", "speeds up", "cannot tell"]
@@ -48,7 +49,7 @@ class Window:
     """What a fixed busy loop took right after it."""
     rss_mb: float | None
     mhz: float | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Sign, ...]
     """Why it is called disturbed, if it is."""
 
     @property

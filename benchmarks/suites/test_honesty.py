@@ -3,6 +3,7 @@
 pytest benchmarks/suites/test_honesty.py -rP                  a few comparisons of each kind
 TIGHTSHIP_HONESTY=200 pytest benchmarks/suites/test_honesty.py -rP
 python benchmarks/suites/test_honesty.py 200 same             one kind, a line after each comparison
+TIGHTSHIP_HONESTY_FILE=f.jsonl ...                            kept there; the same command goes on where it was stopped
 """
 
 import contextlib
@@ -18,20 +19,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from artifacts.files import sha256_file, sha256_json
 from artifacts.specs import Signature
 from artifacts.types import Engine, ModelRef, TorchModel
 from benchmarks.child import Child
 from benchmarks.compare import compare
+from benchmarks.machine import describe
 from benchmarks.measure import MeasurePlan
 from export.onnx import export
 
 COUNT = int(os.environ.get("TIGHTSHIP_HONESTY", "0"))
+FILE = Path(os.environ["TIGHTSHIP_HONESTY_FILE"]) if "TIGHTSHIP_HONESTY_FILE" in os.environ else None
 STUDY = pytest.mark.skipif(not COUNT, reason="half a minute a comparison: TIGHTSHIP_HONESTY=200 runs 200 of each kind")
 STRICT = 200
 """From so many comparisons on the rates themselves must hold; fewer must be likely under them."""
 PLAN = MeasurePlan(processes=5, blocks=4, block_seconds=0.1, throughput_batch=1)
 LIMIT = 20
 KINDS = {"same": 0.0, "3 %": 0.03, "10 %": 0.10, "load": 0.0}
+COMPARING = ("compare", "measure", "child", "noise", "statistics", "machine")
 CALLS = 20_000
 OVERHEAD_NS = 2000
 
@@ -126,42 +131,65 @@ def load_on_one_core(wanted):
         busy.wait()
 
 
-@dataclass
-class Study:
-    verdicts: list
-    disturbed: list
-    loaded: list
-    pairs: list
-    seconds: list
+@dataclass(frozen=True)
+class One:
+    """One comparison, as a line of the file in which a study is kept."""
 
-    def rate(self, *wanted):
-        return sum(v in wanted for v in self.verdicts) / len(self.verdicts)
-
-    def line(self, kind):
-        told = ", ".join(f"{v} {self.verdicts.count(v)}" for v in sorted(set(self.verdicts)))
-        return (
-            f"{kind}: {len(self.verdicts)} comparisons: {told}; disturbed {sum(self.disturbed)}; "
-            f"{np.mean(self.pairs):.1f} pairs and {np.mean(self.seconds):.1f} s each"
-        )
+    kind: str
+    verdict: str
+    ratio: float
+    disturbed: bool
+    loaded: bool
+    pairs: int
+    seconds: float
+    setting: str
 
 
-def study(kind, count, folder, tell=lambda line: None):
-    """So many comparisons of one kind; with `load`, one core is busy during every second one."""
+def line(found):
+    """What so many comparisons of one kind said."""
+    told = [one.verdict for one in found]
+    counts = ", ".join(f"{v} {told.count(v)}" for v in sorted(set(told)))
+    return (
+        f"{found[0].kind}: {len(found)} comparisons: {counts}; disturbed {sum(one.disturbed for one in found)}; "
+        f"{np.mean([one.pairs for one in found]):.1f} pairs and {np.mean([one.seconds for one in found]):.1f} s each"
+    )
+
+
+def setting():
+    """The machine and the code that compares: comparisons of others are none of this study's."""
+    here = describe()
+    code = [sha256_file(Path(sys.modules[f"benchmarks.{name}"].__file__)) for name in COMPARING]
+    return sha256_json([code, here.cpu, here.cores, here.versions["onnxruntime"]])[:16]
+
+
+def kept(file, kind):
+    """What an earlier, unfinished study of the same setting left in a file."""
+    if not file or not file.is_file():
+        return []
+    found = [One(**json.loads(text)) for text in file.read_text().splitlines()]
+    if any(one.setting != setting() for one in found):
+        sys.exit(f"{file} holds comparisons of another machine or of other code; name another file.")
+    return [one for one in found if one.kind == kind]
+
+
+def study(kind, count, folder, tell=lambda text: None, file=None):
+    """So many comparisons of one kind, kept in a file line by line; with `load`, one core is busy during every second one."""
     engines, example = make_engines(folder, plain=0.0, other=KINDS[kind])
-    found = Study([], [], [], [], [])
-    for at in range(count):
+    found = kept(file, kind)
+    for at in range(len(found), count):
         loaded = kind == "load" and at % 2 == 1
         started = time.monotonic()
         with load_on_one_core(loaded):
             # the seed decides who goes first
             plan = MeasurePlan(**{**vars(PLAN), "seed": 100 * at})
             one = compare(engines["plain"], engines["other"], example, plan, folder / "work", LIMIT)
-        found.seconds.append(time.monotonic() - started)
-        found.verdicts.append(one.verdict)
-        found.disturbed.append(bool(one.a.noise and one.a.noise.disturbed))
-        found.loaded.append(loaded)
-        found.pairs.append(len(one.a.rounds_ms))
-        tell(f"{one.verdict} {one.ratio.ratio:.4f} ({one.ratio.low:.4f} .. {one.ratio.high:.4f}) {found.line(kind)}")
+        disturbed, pairs = bool(one.a.noise and one.a.noise.disturbed), len(one.a.rounds_ms)
+        seconds = time.monotonic() - started
+        found.append(One(kind, one.verdict, one.ratio.ratio, disturbed, loaded, pairs, seconds, setting()))
+        if file:
+            with file.open("a") as out:
+                out.write(json.dumps(vars(found[-1])) + "\n")
+        tell(f"{one.verdict} {one.ratio.ratio:.4f} ({one.ratio.low:.4f} .. {one.ratio.high:.4f}) {line(found)}")
     return found
 
 
@@ -183,10 +211,10 @@ def known(tmp_path):
 @STUDY
 @pytest.mark.parametrize("kind", ["same", "load"])
 def test_a_file_is_not_told_from_itself_even_under_load(known, kind):
-    found = study(kind, COUNT, known)
-    print(found.line(kind))
-    assert found.verdicts.count("faster") + found.verdicts.count("slower") <= at_most(0.05, COUNT)
-    assert all(disturbed for disturbed, loaded in zip(found.disturbed, found.loaded, strict=True) if loaded)
+    found = study(kind, COUNT, known, file=FILE)
+    print(line(found))
+    assert sum(one.verdict in ("faster", "slower") for one in found) <= at_most(0.05, COUNT)
+    assert all(one.disturbed for one in found if one.loaded)
 
 
 @pytest.mark.slow
@@ -194,10 +222,10 @@ def test_a_file_is_not_told_from_itself_even_under_load(known, kind):
 @STUDY
 @pytest.mark.parametrize(("kind", "power"), [("3 %", 0.80), ("10 %", 0.99)])
 def test_a_known_slowdown_is_found(known, kind, power):
-    found = study(kind, COUNT, known)
-    print(found.line(kind))
-    assert COUNT - found.verdicts.count("slower") <= at_most(1 - power, COUNT)
-    assert found.verdicts.count("faster") == 0
+    found = study(kind, COUNT, known, file=FILE)
+    print(line(found))
+    assert sum(one.verdict != "slower" for one in found) <= at_most(1 - power, COUNT)
+    assert not any(one.verdict == "faster" for one in found)
 
 
 def test_the_harness_adds_less_than_two_microseconds_to_a_call(known):
@@ -216,4 +244,4 @@ if __name__ == "__main__":
         for asked in sys.argv[2:] or KINDS:
             place = Path(made) / asked.replace(" %", "")
             place.mkdir()
-            print(study(asked, int(sys.argv[1]), place, lambda line: print(line, flush=True)).line(asked), flush=True)
+            print(line(study(asked, int(sys.argv[1]), place, lambda text: print(text, flush=True), FILE)), flush=True)

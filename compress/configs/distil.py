@@ -12,8 +12,10 @@ OutputLoss = Literal["kl", "mse", "cosine"]
 
 
 class TeacherConfig(ModelConfig):
-    """A teacher: a network as elsewhere in a recipe, or an exported file."""
+    """A teacher: a network as elsewhere in a recipe, an exported file, or the model as it came in."""
 
+    original: bool = False
+    """The model as it came in, named so that others can teach beside it."""
     file: Path | None = None
     """An .onnx file, run by onnxruntime, or a TorchScript one (.pt, .ts)."""
     weight: float = Field(1.0, gt=0)
@@ -21,12 +23,18 @@ class TeacherConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if sum(v is not None for v in (self.zoo, self.factory, self.file)) != 1:
-            raise ValueError("give exactly one of 'zoo', 'factory' and 'file'")
-        if self.file is not None and (self.weights is not None or self.options):
+        if sum(v is not None for v in (self.zoo, self.factory, self.file)) + self.original != 1:
+            raise ValueError("give exactly one of 'zoo', 'factory', 'file' and 'original: true'")
+        if not self.is_network and (self.weights is not None or self.options):
             extra = "weights" if self.weights is not None else next(iter(self.options))
-            raise ValueError(f"a teacher 'file' holds its own network and weights: leave {extra!r} out")
+            named = "file" if self.file else "original"
+            raise ValueError(f"a teacher {named!r} holds its own network and weights: leave {extra!r} out")
         return self
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is built for teaching: neither a file nor the model as it came in."""
+        return self.file is None and not self.original
 
     def network(self) -> ModelConfig:
         """The network, without what is said of it as a teacher."""
@@ -48,7 +56,7 @@ class DistilConfig(TrainConfig):
     output_loss: OutputLoss | None = None
     """The term on outputs: kl for classes, mse or cosine for values and embeddings. Default: by the kind of targets."""
     layers: dict[str, str] = Field(default_factory=dict)
-    """With features and attention: student layer -> teacher layer, by dotted module names."""
+    """With features and attention: student layer -> layer of the first teacher, by dotted module names."""
     feature_weight: float | None = Field(None, gt=0)
     """Weight of the term on layers; default 1 for features, 1000 for attention (the authors' beta)."""
 
@@ -63,8 +71,9 @@ class DistilConfig(TrainConfig):
             return self
         if not self.layers:
             raise ValueError(f"method '{self.method}' needs 'layers', such as {{layer3: layer3}} (student: teacher)")
-        if len(self.lineup) > 1 or any(t.file for t in self.lineup):
-            raise ValueError(f"method '{self.method}' reads the layers of one teacher that is a network: use method logits")
+        if self.lineup and self.lineup[0].file:
+            first = "the first teacher, which must be a network, not a file"
+            raise ValueError(f"method '{self.method}' reads the layers of {first}")
         return self
 
     @property
@@ -74,5 +83,10 @@ class DistilConfig(TrainConfig):
 
     @property
     def networks(self) -> tuple[TeacherConfig, ...]:
-        """The named teachers that are no files."""
-        return tuple(t for t in self.lineup if t.file is None)
+        """The teachers that are built for teaching."""
+        return tuple(teacher for teacher in self.lineup if teacher.is_network)
+
+    @property
+    def leads(self) -> bool:
+        """Whether its first network stands in for the model as the reference, where it begins the chain."""
+        return bool(self.networks) and not any(teacher.original for teacher in self.lineup)

@@ -48,7 +48,7 @@ def quantize(calibration: Calibration) -> nn.Module:
         graph = torch.export.export(folded, example_tensors(model.signature), dynamic_shapes=shapes).module()
         assert isinstance(graph, GraphModule)
         quantizer = X86InductorQuantizer().set_global(get_default_x86_inductor_quantization_config(reduce_range=not has_vnni()))
-    return convert(graph, quantizer, calibration, indices, BATCH, exact=True, unfit=_one_channel)
+    return convert(graph, quantizer, calibration, indices, model.signature.most(BATCH), exact=True, unfit=_one_channel)
 
 
 def _one_channel(layer: Node, weight: Tensor) -> bool:

@@ -9,13 +9,16 @@ import pytest
 from torch import nn
 
 from artifacts.arrays import load_arrays
+from artifacts.noise import Sign
 from artifacts.roofline import BandwidthRecord, LayerTime, LayerTimes, PeakRecord, PeaksRecord
 from artifacts.specs import Signature
 from artifacts.types import Engine
 from benchmarks.layer_costs import SILENT, layer_times, read
+from benchmarks.noise import Turn, Watch
 from benchmarks.peak_models import LAYERS, SHAPES, write_all
-from benchmarks.peaks import measure_peaks, triad
+from benchmarks.peaks import Visits, measure_peaks, triad
 from benchmarks.roofline import bandwidth_of, peak_of, place
+from benchmarks.stopwatch import Block
 from benchmarks.work import Work, work_of
 from runtimes.onnxruntime import OrtSession
 
@@ -150,4 +153,52 @@ def test_peaks_are_measured_for_both_precisions(tmp_path):
 
 
 def test_every_thread_of_the_triad_has_its_part():
-    assert all(triad(1001, threads) > 0 for threads in (1, 2, 3))
+    found = [triad(1001, threads) for threads in (1, 2, 3)]
+    assert all(rate > 0 and block.wall_ns > 0 for rate, block in found)
+
+
+QUIET = Block(200_000_000, 200_000_000, 0, 0, 1_000_000)
+
+
+def visits(*seen, repeats=2):
+    """A roof that was visited with these rates, each disturbed by these signs, in order."""
+    found, left = Visits(Watch(), repeats), list(seen)
+
+    def visit():
+        rate, *signs = left.pop(0)
+        turn = found.watch.turn([QUIET], None)
+        turn.reasons = signs
+        return rate, turn
+
+    while left:
+        found.make("conv", visit)
+    return found
+
+
+def test_a_disturbed_visit_is_made_again_and_does_no_harm_beside_a_quiet_one():
+    found = visits((5.0, Sign.FOREIGN), (9.0,), (7.0, Sign.WAITED))
+    assert (found.best, found.disturbed) == ({"conv": 9.0}, ())
+    assert (found.watch.repeated, found.spare) == (1, 1)
+
+
+def test_a_peak_is_marked_when_the_limit_is_reached_and_the_quickest_call_counts_all_the_same():
+    found = visits((5.0, Sign.FOREIGN), (9.0, Sign.STEAL), (7.0, Sign.FOREIGN), (6.0, Sign.WAITED))
+    assert found.best == {"conv": 9.0}
+    assert found.disturbed == ("other guests took time", "other processes ran", "waited for a core")
+    assert found.watch.repeated == 2
+    assert found.watch.record().disturbed
+
+
+def test_one_network_that_was_never_left_alone_marks_the_peak():
+    found = Visits(Watch(), 0)
+    found.make("quiet", lambda: (9.0, Turn([QUIET], None, None)))
+    found.make("loud", lambda: (3.0, Turn([QUIET], None, None, [Sign.SPIN])))
+    assert found.disturbed == (Sign.SPIN,)
+
+
+def test_a_disturbed_roof_is_said_beside_every_share_of_it():
+    peaks = replace(PEAKS, compute=(*PEAKS.compute[:1], replace(PEAKS.compute[1], disturbed=("other processes ran",))))
+    assert peaks.disturbed == ("other processes ran",)
+    (reason,) = place("onnxruntime-cpu", "int8", 0.5, WORK, peaks, TIMES, 1).reasons
+    assert reason.startswith("the int8 peak may be too low and this share too high")
+    assert place("onnxruntime-cpu", None, 0.5, WORK, peaks, TIMES, 1).reasons == ()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import artifacts.manifest
+from artifacts import pictures
 from benchmarks.machine import describe
 from compress.quantizers.isa import INTERESTING
 from tightship.bundle import make_bundle, verify_bundle
@@ -123,6 +124,15 @@ def test_a_picture_gets_its_three_likeliest_labels(unpacked, tmp_path, start, we
     assert done.returncode == 0, done.stderr
     logits = ((pixels / 16 - 0.3) / 0.4).reshape(1, 16) @ weights
     assert [line[0] for line in done.stdout.splitlines()] == ["abc"[i] for i in np.argsort(-logits[0])]
+    assert start(unpacked, "--image", tmp_path / "p.png").stdout == done.stdout, "the first run left the bundle as it was"
+    verify_bundle(unpacked)
+
+
+def test_the_runner_has_the_code_that_the_model_was_measured_with(unpacked):
+    assert (unpacked / "pictures.py").read_text() == Path(pictures.__file__).read_text()
+    tree = ast.parse(Path(pictures.__file__).read_text())
+    imported = {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"numpy"}
 
 
 def test_without_a_description_of_pictures_none_is_read(make_run, tmp_path, start, unpack):

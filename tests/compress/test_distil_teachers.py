@@ -159,12 +159,34 @@ def test_a_teacher_of_other_classes_is_refused_before_training(digits, tiny):
         pass
 
 
-def test_layers_of_several_teachers_or_of_a_file_cannot_be_read(files, digits, tiny):
+def test_the_layers_of_a_file_cannot_be_read(files, digits, tiny):
     example, _ = tensors(digits.train, np.arange(2))
     config = DistilConfig(method="features", layers={"layer1": "layer1"})
-    for lineup in ([Teacher(open_file(files[0] / "any.onnx"))], [Teacher(Network(tiny.module))] * 2):
-        with pytest.raises(ModelError, match="one teacher that is a network"), lesson(tiny.module, lineup, config, example, 0):
-            pass
+    lineup = [Teacher(open_file(files[0] / "any.onnx")), Teacher(Network(tiny.module))]
+    with (
+        pytest.raises(ModelError, match="the first teacher, which is no network"),
+        lesson(tiny.module, lineup, config, example, 0),
+    ):
+        pass
+
+
+def test_the_first_of_several_teachers_shows_its_layers_and_all_give_their_outputs(digits, tiny):
+    example, targets = tensors(digits.train, np.arange(8))
+    config = DistilConfig(method="features", layers={"layer1": "layer1"}, kd_weight=0.5)
+    first, second = build(tiny.ref), build(tiny.ref)
+    with torch.no_grad():
+        for parameter in second.parameters():
+            parameter.add_(0.1)
+    alone = [Teacher(Network(first))]
+    values = []
+    for lineup in (alone, [*alone, Teacher(Network(second))]):
+        student = copy.deepcopy(first).eval()
+        with lesson(student, lineup, config, example, 0) as (loss, _):
+            values.append(loss(student, example, targets).item())
+    # the student's layers are those of the first, so what is added is the second's outputs
+    outputs = distillation_loss([*alone, Teacher(Network(second))], 0.5, config.temperature)
+    assert values[1] == pytest.approx(outputs(first.eval(), example, targets).item(), rel=1e-5)
+    assert values[1] > values[0]
 
 
 def test_checking_the_teachers_does_not_touch_the_students_statistics(digits, tiny):
@@ -183,8 +205,16 @@ def test_checking_the_teachers_does_not_touch_the_students_statistics(digits, ti
         ({"layers": {"a": "b"}}, "'layers' belongs to method features or attention"),
         ({"feature_weight": 2.0}, "'feature_weight' belongs to method features or attention"),
         ({"method": "features"}, "method 'features' needs 'layers'"),
-        ({"method": "attention", "layers": {"a": "b"}, "teacher": {"file": "x.onnx"}}, "one teacher that is a network"),
-        ({"teacher": {"file": "x.onnx", "zoo": "resnet"}}, "exactly one of 'zoo', 'factory' and 'file'"),
+        (
+            {"method": "attention", "layers": {"a": "b"}, "teacher": {"file": "x.onnx"}},
+            "the first teacher, which must be a network",
+        ),
+        ({"teacher": {"file": "x.onnx", "zoo": "resnet"}}, "exactly one of 'zoo', 'factory', 'file' and 'original: true'"),
+        ({"teacher": {"original": True, "zoo": "resnet"}}, "exactly one of 'zoo'"),
+        (
+            {"teacher": {"original": True, "depth": 8}},
+            "a teacher 'original' holds its own network and weights: leave 'depth' out",
+        ),
         ({"teacher": {"file": "x.onnx", "depth": 8}}, "leave 'depth' out"),
         ({"teachers": ({"zoo": "resnet", "weight": 0},)}, "greater than 0"),
     ],

@@ -8,10 +8,13 @@ import pytest
 
 from artifacts.arrays import save_arrays
 from artifacts.errors import ParityFailed, RequestError
-from artifacts.evidence import LatencyRecord
+from artifacts.evidence import LatencyRecord, read_evidence
+from tightship.baseline import figures_of
 from tightship.comparing import compare_runs
 from tightship.evidence import _timed_what_was_checked
 from tightship.foreign import bench_files
+from tightship.relative import RELATIVE
+from tightship.report.pairs import Run, latencies
 from tightship.steps import MEASURE
 from tightship.store import Entry, Result
 
@@ -56,6 +59,19 @@ def test_two_runs_on_one_machine_are_held_side_by_side(run, b, verdict):
     assert row["ci"][0] <= row["ratio"] <= row["ci"][1]
     assert {"artifact", "a_ms", "b_ms", "margin", "processes"} <= set(row)
     json.dumps(row, allow_nan=False)
+
+
+def test_one_place_says_how_two_runs_compare(run):
+    """`compare`, the page over several runs and the gate's relative limit give the same ratio, interval and verdict."""
+    folders = run("a", 1.0), run("b", latency(0.9, 0.03, processes=3))
+    evidence = [read_evidence(folder / "evidence.json") for folder in folders]
+    (row,) = compare_runs(*folders, ID, **HOW)
+    old, new = (Run(mark, folder, one) for mark, folder, one in zip("AB", folders, evidence, strict=True))
+    shown = latencies((new, new.artifact(ID)), (old, old.artifact(ID)))
+    base = figures_of(old.artifact(ID))
+    assert shown.verdict == row["verdict"]
+    assert (1 / shown.ratio.ratio, 1 / shown.ratio.high, 1 / shown.ratio.low) == pytest.approx((row["ratio"], *row["ci"]))
+    assert RELATIVE["baseline_latency_ratio"].value(new.artifact(ID), base) == shown.ratio.high
 
 
 def test_without_an_artifact_every_shared_one_is_compared(run):
@@ -120,7 +136,8 @@ def test_real_runs_are_compared_and_measured_again(cli, tiny_run, tmp_path):
 
 def test_a_run_records_its_noise_its_warm_up_and_both_peaks(tiny_run):
     evidence = json.loads((tiny_run.out / "evidence.json").read_text())
-    assert evidence["noise"]["turns"] == 2
+    # two processes, each with a block of the network alone and one from pixels to labels
+    assert evidence["noise"]["turns"] == 4
     assert evidence["noise"]["clock_ns"] > 0
     for record in evidence["artifacts"]:
         assert record["peak_rss_mb"] >= record["rss_load_mb"] > 0

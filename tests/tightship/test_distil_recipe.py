@@ -87,11 +87,22 @@ def test_the_bytes_of_a_teacher_and_its_weight_change_the_key_of_the_distillatio
         assert now["reference"] == before["reference"]
 
 
-def test_a_file_may_teach_after_pruning_but_a_network_may_not(recipe_from, teacher_file):
-    text = TEXT.replace("  - distil", "  - prune: {macs: 0.5}\n  - distil")
-    check_chain(recipe_from(text % "teacher: {file: teacher.onnx}"))
-    with pytest.raises(RecipeError, match="put distil first, or leave the teacher out"):
-        check_chain(recipe_from(text % f"teachers: [{{file: teacher.onnx}}, {SMALL}]"))
+def test_the_original_teaches_beside_another_and_stays_the_reference(trained):
+    names, entry = trained(f"teachers: [{{original: true}}, {SMALL}], method: attention, layers: {{layer3: layer3}}")
+    assert names[:4] == ["data", "reference", "distil-teacher-1", "distil"]
+    assert "attention of 1 layers, 2 teachers" in entry.result.summary
+    assert checkpoint.load(entry.folder).ref.options["width"] == 8
+
+
+@pytest.mark.parametrize("teachers", ["{file: teacher.onnx}", f"{{original: true}}, {SMALL}", SMALL])
+def test_any_teacher_may_teach_after_pruning(recipe_from, teacher_file, teachers):
+    text = TEXT.replace("  - distil", "  - prune: {macs: 0.5}\n  - distil") % f"teachers: [{teachers}]"
+    recipe = recipe_from(text)
+    check_chain(recipe)
+    steps = {step.name: step for step in make_plan(recipe, "m").steps}
+    assert steps["prune"].needs == ("data", "reference")
+    assert steps["distil"].needs[:2] == ("data", "prune")
+    assert ("distil-teacher-1" in steps) == (SMALL in teachers)
 
 
 @pytest.mark.parametrize(

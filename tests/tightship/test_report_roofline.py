@@ -109,7 +109,16 @@ def test_names_of_layers_stay_text(artifact, evidence_of):
     ],
 )
 def test_one_sentence_says_what_it_means(artifact, change, says):
-    assert says in meaning(artifact("onnxruntime-cpu/int8"), replace(FOUND, **change))
+    assert says in meaning("onnxruntime-cpu", artifact().latency_ms.p50, replace(FOUND, **change))
+
+
+def test_a_disturbed_peak_stands_in_the_section_and_in_the_sentence(artifact, evidence_of):
+    why = "the int8 peak may be too low and this share too high: while it was measured, other processes ran"
+    assert meaning("onnxruntime-cpu", 0.5, replace(FOUND, reasons=(why,))).endswith(why)
+    peaks = replace(PEAKS, compute=(replace(PEAKS.compute[0], disturbed=("other processes ran",)), PEAKS.compute[1]))
+    quiet, loud = (text_of(html.render(replace(evidence_of(artifact(roofline=FOUND)), peaks=p))) for p in (PEAKS, peaks))
+    assert loud.count("other processes ran at every visit, so it may be too low") == 1
+    assert "at every visit" not in quiet
 
 
 def test_evidence_with_a_roofline_reads_back_and_older_evidence_reads(artifact, evidence_of, tmp_path):

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tightship.cli.bench_more import tell_end_to_end, tell_energy, tell_roofline
 from tightship.cli.common import AsJson, emit, table
 
 FILES = "Exported files: .onnx, TorchScript .pt, .pt2, .pte, .tflite, .xml, .param, or a stored model.json."
@@ -26,6 +27,12 @@ def bench(
     option: Annotated[
         list[str] | None, typer.Option(help="How the target opens the files: name=value, such as spinning=false.")
     ] = None,
+    roofline: Annotated[
+        bool, typer.Option("--roofline", help="Also this machine's peaks, the share reached, and the ten costliest layers.")
+    ] = False,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Also calls from a raw picture to its labels, of files in their run's folder.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure exported files, ours or foreign: latency, cold start, memory, bytes; interleaved."""
@@ -33,8 +40,9 @@ def bench(
 
     sweep, batches = counts("--threads", threads), counts("--batch", batch) if batch is not None else ()
     rows = bench_files(
-        files, inputs, target, processes=processes, seconds=seconds, threads=sweep, batches=batches, options=pairs(option or [])
-    )
+        files, inputs, target, processes=processes, seconds=seconds, threads=sweep, batches=batches,
+        options=pairs(option or []), roofline=roofline, end_to_end=end_to_end,
+    )  # fmt: skip
     if as_json:
         emit(rows)
         return
@@ -46,6 +54,11 @@ def bench(
         typer.echo(f"options: {', '.join(option)}.")
     for said in dict.fromkeys(r["inputs"] for r in rows):
         typer.echo(f"inputs: {said}.")
+    tell_energy(rows)
+    if end_to_end:
+        tell_end_to_end(rows)
+    if roofline:
+        tell_roofline(rows)
     reasons = sorted({reason for r in rows for reason in (r["noise"] or {}).get("reasons", ())})
     if reasons:
         typer.echo(f"DISTURBED: the machine was not quiet ({', '.join(reasons)}).")

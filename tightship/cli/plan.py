@@ -1,16 +1,21 @@
 """`tightship plan`."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import typer
 
 from tightship.cli.common import AsJson, RecipePath, StoreFolder, emit, store_folder, table
+from tightship.cli.run import OnlyTargets
+
+if TYPE_CHECKING:
+    from tightship.sections import TargetConfig
 
 
-def plan(recipe: RecipePath, store: StoreFolder = None, as_json: AsJson = False) -> None:
+def plan(recipe: RecipePath, store: StoreFolder = None, target: OnlyTargets = None, as_json: AsJson = False) -> None:
     """Show what would run, and what is cached; runs nothing."""
-    from artifacts.errors import TargetUnavailable
     from benchmarks.machine import describe
-    from runtimes.probe import mend, missing_library
-    from runtimes.registry import find
+    from tightship.asking import ask, row_name
     from tightship.chain import check_chain
     from tightship.plan import make_plan
     from tightship.recipe import load_recipe
@@ -18,21 +23,15 @@ def plan(recipe: RecipePath, store: StoreFolder = None, as_json: AsJson = False)
 
     loaded = load_recipe(recipe)
     check_chain(loaded)
-    absent = {t.name: missing_library(find(t.name)) for t in loaded.targets}
-    elsewhere = [t.name for t in loaded.targets if find(t.name).elsewhere and not absent[t.name]]
-    for target in loaded.targets:
-        missing = absent[target.name]
-        if missing and not target.optional:
-            how = mend(find(target.name), missing)
-            raise TargetUnavailable(f"target {target.name!r} needs {missing}, which is not installed: {how}.")
-        if target.name in elsewhere and not target.optional:
-            raise TargetUnavailable(f"target {target.name!r} runs on another system only; say `optional: true` in the recipe.")
-    skipped = frozenset(name for name, missing in absent.items() if missing) | frozenset(elsewhere)
-    made = make_plan(loaded, describe().fingerprint(), skipped, frozenset(elsewhere))
+    asked = ask(loaded, target or ())
+    absent, elsewhere = _absent(asked.rows)
+    skipped = frozenset(absent) | elsewhere
+    made = make_plan(loaded, describe().fingerprint(), skipped, elsewhere, asked)
     cached = made.cached(Store(store_folder(store)))
     steps = [{"step": s.name, "kind": s.kind, "cached": cached[s.name], "key": made.keys[s.name]} for s in made.steps]
+    left_out = [row_name(row) for row in asked.left_out]
     if as_json:
-        emit({"name": loaded.name, "steps": steps, "not_run": sorted(skipped)})
+        emit({"name": loaded.name, "steps": steps, "not_run": sorted(skipped), "not_asked": left_out})
         return
     table(
         ["step", "", "key"],
@@ -44,3 +43,33 @@ def plan(recipe: RecipePath, store: StoreFolder = None, as_json: AsJson = False)
             typer.echo(f"converted, not run: {name}: it runs on another system only")
         else:
             typer.echo(f"not run: {name}: {absent[name]} is not installed")
+    for name in left_out:
+        typer.echo(f"not asked for: {name}")
+
+
+def _absent(rows: "Iterable[TargetConfig]") -> tuple[dict[str, str], frozenset[str]]:
+    """The library that each target lacks here, and the targets whose files can be made but run on another system only.
+
+    Raises:
+        TargetUnavailable: one of these is not optional.
+    """
+    from artifacts.errors import TargetUnavailable
+    from runtimes.probe import mend, missing_library
+    from runtimes.registry import find
+
+    absent, elsewhere = {}, set()
+    for row in rows:
+        found = find(row.name)
+        missing = missing_library(found)
+        if missing:
+            absent[row.name] = missing
+        elif found.elsewhere:
+            elsewhere.add(row.name)
+        if row.optional:
+            continue
+        if missing:
+            how = mend(found, missing)
+            raise TargetUnavailable(f"target {row.name!r} needs {missing}, which is not installed: {how}.")
+        if found.elsewhere:
+            raise TargetUnavailable(f"target {row.name!r} runs on another system only; say `optional: true` in the recipe.")
+    return absent, frozenset(elsewhere)

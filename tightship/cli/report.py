@@ -2,11 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tightship.cli.common import AsJson, emit
+
+if TYPE_CHECKING:
+    from artifacts.evidence import Evidence
+    from tightship.mlflow_log import Logged
 
 
 class Format(StrEnum):
@@ -15,6 +19,12 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     md = "md"
+
+
+class Table(StrEnum):
+    """The tables made for one question."""
+
+    targets = "targets"
 
 
 def report(
@@ -34,39 +44,67 @@ def report(
         Format | None,
         typer.Option("--format", help="Print all results as a table instead, one row for each artifact.", show_default=False),
     ] = None,
+    which: Annotated[
+        Table | None,
+        typer.Option(
+            "--table",
+            help="Print one table: targets, side by side; with --format md, or into the file --out, as Markdown.",
+            show_default=False,
+        ),
+    ] = None,
     history: Annotated[bool, typer.Option("--history", help="The runs in the folders below FOLDER, over time.")] = False,
+    mlflow: Annotated[bool, typer.Option("--mlflow", help="Also log the run to MLflow: to the folder mlruns here.")] = False,
+    mlflow_uri: Annotated[
+        str | None, typer.Option("--mlflow-uri", help="Log to this MLflow store instead: a folder or URI.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a finished run's report again, or export its results; compare several runs; show a folder of runs over time."""
     from artifacts.errors import RequestError
 
     several = len(folders) > 1
-    if sum((several, history, form is not None)) > 1:
-        raise RequestError("several runs, --history and --format do not go together; ask for one of them.")
+    logged = mlflow or mlflow_uri is not None
+    if sum((several, history, form is not None or which is not None, logged)) > 1:
+        raise RequestError("several runs, --history, --format or --table, and --mlflow do not go together; ask for one.")
+    if which and form not in (None, Format.md):
+        raise RequestError(f"--table {which} is text or Markdown, not {form}; leave out one of the two.")
     if several:
         _write_page(_compare(folders), out or Path("comparison.html"), as_json, {"runs": [str(f) for f in folders]})
     elif history:
         text, count = _history(folders[0])
         _write_page(text, out or folders[0] / "history.html", as_json, {"runs": count})
+    elif which:
+        _targets(folders[0], form is not None, out, as_json)
     elif form:
         _export(folders[0], form, out)
     else:
-        _report(folders[0], out or folders[0], as_json)
+        _report(folders[0], out or folders[0], as_json, logged, mlflow_uri)
 
 
-def _report(folder: Path, out: Path, as_json: bool) -> None:
+def _report(folder: Path, out: Path, as_json: bool, logged: bool, mlflow_uri: str | None) -> None:
     from artifacts.evidence import read_evidence
     from tightship.report import write_views
     from tightship.report.terminal import print_table
 
     evidence = read_evidence(folder / "evidence.json")
     written = write_views(evidence, out)
+    found = _log(evidence, folder, out, mlflow_uri) if logged else None
     if as_json:
-        emit({"passed": evidence.verdict.passed, "files": [str(p) for p in written]})
+        told = {"mlflow": {"store": found.store, "run_id": found.run_id, "again": found.again}} if found else {}
+        emit({"passed": evidence.verdict.passed, "files": [str(p) for p in written], **told})
         return
     print_table(evidence)
     for path in written:
         typer.echo(str(path))
+    if found:
+        before = " (logged before; nothing was written)" if found.again else ""
+        typer.echo(f"MLflow run {found.run_id} in {found.store}{before}")
+
+
+def _log(evidence: "Evidence", folder: Path, out: Path, uri: str | None) -> "Logged":
+    from tightship.mlflow_log import log_run
+
+    return log_run(evidence, {"evidence.json": folder / "evidence.json", "report.html": out / "report.html"}, uri)
 
 
 def _export(folder: Path, form: Format, out: Path | None) -> None:
@@ -79,6 +117,24 @@ def _export(folder: Path, form: Format, out: Path | None) -> None:
         write_atomic(out, text)
     else:
         typer.echo(text, nl=False)
+
+
+def _targets(folder: Path, markdown: bool, out: Path | None, as_json: bool) -> None:
+    from artifacts.evidence import read_evidence
+    from artifacts.files import write_atomic
+    from tightship.report.targets import HEADS, as_markdown, print_targets, target_table
+
+    evidence = read_evidence(folder / "evidence.json")
+    if out:
+        write_atomic(out, as_markdown(evidence))
+    elif as_json:
+        made = target_table(evidence)
+        rows = [dict(zip(HEADS, row, strict=True)) for row in made.rows]
+        emit({"caption": made.caption, "rows": rows, "notes": made.notes})
+    elif markdown:
+        typer.echo(as_markdown(evidence), nl=False)
+    else:
+        print_targets(evidence)
 
 
 def _compare(folders: list[Path]) -> str:

@@ -9,31 +9,48 @@ import typer
 
 from tightship.cli.common import AsJson, RecipePath, StoreFolder, emit, store_folder
 
+OnlyTargets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        help="Only this target of the recipe, by its name, its label or NAME@LABEL; may be given several times.",
+        show_default=False,
+    ),
+]
+
 
 def run(
     recipe: RecipePath,
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write; by default runs/NAME.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where to write; by default runs/NAME, with --target runs/NAME@TARGET.", show_default=False),
+    ] = None,
     store: StoreFolder = None,
+    target: OnlyTargets = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe: compress, export, measure, gate, report and pack."""
+    from tightship.asking import ask
     from tightship.progress import Quiet, Shown
     from tightship.recipe import load_recipe
     from tightship.run import run as run_recipe
     from tightship.store import Store
 
     loaded = load_recipe(recipe)
-    folder = out or Path("runs") / loaded.name
-    command = shlex.join(["tightship", "run", str(recipe), *(["--out", str(out)] if out else [])])
+    asked = ask(loaded, target or ())
+    # a run of a part must not take the place of a whole one
+    folder = out or Path("runs") / "@".join((loaded.name, *asked.names))
+    only = [word for name in target or () for word in ("--target", name)]
+    command = shlex.join(["tightship", "run", str(recipe), *only, *(["--out", str(out)] if out else [])])
     progress = Quiet() if as_json else Shown()
     try:
-        ran = run_recipe(loaded, folder, Store(store_folder(store)), command, progress)
+        ran = run_recipe(loaded, folder, Store(store_folder(store)), command, progress, asked)
     finally:
         if isinstance(progress, Shown):
             progress.close()
     if as_json:
         emit({"out": str(folder), "passed": ran.evidence.verdict.passed, "best": ran.evidence.verdict.best,
-              "bundle": str(ran.bundle) if ran.bundle else None})  # fmt: skip
+              "bundle": str(ran.bundle) if ran.bundle else None, "asked_for": asked.names})  # fmt: skip
     else:
         from tightship.report.terminal import print_table
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from artifacts.evidence import ArtifactRecord, Evidence
+from tightship.report.surroundings import outside
 from tightship.report.words import (
     MISSING,
     absence,
@@ -14,6 +15,7 @@ from tightship.report.words import (
     conversion,
     drop_text,
     failures,
+    float_ratio,
     headline,
     interval,
     number,
@@ -42,7 +44,7 @@ def summary(evidence: Evidence) -> str:
     parts += as_markdown(evidence, escape)
     failed = [f"{a.id}: {name}: {reason}" for a in ordered(evidence.artifacts) for name, reason in failures(a)]
     parts += _section("Failed gates", failed)
-    parts += _section("Not run", list(_absences(evidence)))
+    parts += _section("Not run", list(absences(evidence)))
     parts.append(f"Measured on {escape(evidence.machine.fingerprint())}; recipe sha256 `{clean(evidence.recipe_sha256)}`.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -56,9 +58,14 @@ def _deciding(evidence: Evidence, best: ArtifactRecord) -> tuple[str, str, str]:
     )
 
 
+_HEADS = (
+    "artifact", "verdict", "accuracy", "drop", "p50 ms [95 %]", "p90 ms", "p99 ms", "speed-up", "fp32 / this", "cold start ms",
+    "peak RSS MB", "size", "parity, rms", "outside",
+)  # fmt: skip
+
+
 def _table(artifacts: Sequence[ArtifactRecord]) -> str:
-    head = "artifact|verdict|accuracy|drop|p50 ms [95 %]|p90 ms|p99 ms|speed-up|cold start ms|peak RSS MB|size|parity"
-    lines = [f"| {head.replace('|', ' | ')} |", "| --- | --- |" + " ---: |" * 9 + " --- |"]
+    lines = [f"| {' | '.join(_HEADS)} |", "| --- | --- |" + " ---: |" * (len(_HEADS) - 2)]
     return "\n".join(lines + ["| " + " | ".join(escape(cell) for cell in _row(a)) + " |" for a in artifacts])
 
 
@@ -68,11 +75,13 @@ def _row(a: ArtifactRecord) -> tuple[str, ...]:
         *(a.id, a.verdict, score(a.accuracy.deployed, a.accuracy), drop_text(a.accuracy)),
         *(f"{number(latency.p50)} {interval(latency.ci95)}", number(latency.p90), p99(latency)),
         f"{number(fast.ratio)}× {interval(fast.ci95)} {fast.verdict}" if fast else MISSING,
-        *(number(a.cold_start_ms), number(a.peak_rss_mb), size(a.bytes), "passed" if a.parity.passed else "FAILED"),
+        *(float_ratio(a) or MISSING, number(a.cold_start_ms), number(a.peak_rss_mb), size(a.bytes)),
+        *(number(a.parity.rms_error) + ("" if a.parity.passed else " FAILED"), outside(a.placement)),
     )
 
 
-def _absences(evidence: Evidence) -> Iterable[str]:
+def absences(evidence: Evidence) -> Iterable[str]:
+    """What was not run, and why; and what was made for it all the same. One line each, not yet escaped."""
     for missing in evidence.not_run:
         yield f"{missing.target}: {absence(missing) if missing.converted else missing.reason}"
         yield from (conversion(file) for file in missing.converted)

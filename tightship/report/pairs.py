@@ -10,7 +10,7 @@ from benchmarks.machine import same_machine
 from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.statistics import MARGIN, Ratio, apart
 from tightship.baseline import figures_of
-from tightship.relative import RELATIVE, LatencyRatio, latency_ratio
+from tightship.relative import RELATIVE, latency_ratio, speedup_between
 from tightship.report.words import clean, is_share, number
 
 
@@ -32,7 +32,7 @@ class Run:
 class Latencies:
     """How long one run's artifact takes in units of another's, or why that is not said."""
 
-    ratio: LatencyRatio | None
+    ratio: Ratio | None
     verdict: str
     """`faster`, `slower`, `no difference shown`, `cannot tell`, or `not compared`."""
     reason: str = ""
@@ -48,11 +48,10 @@ def latencies(now: tuple[Run, ArtifactRecord], then: tuple[Run, ArtifactRecord])
         return Latencies(None, "not compared", f"not the same machine: {'; '.join(map(clean, differs))}")
     base = figures_of(then[1])
     why = RELATIVE["baseline_latency_ratio"].obstacle(now[1], base)
-    found = None if why else latency_ratio(now[1], base)
+    found = None if why else speedup_between(now[1], base)
     if found is None:
         return Latencies(None, "not compared", why or "an interval is missing")
-    # `apart` reads how often the first fits into the second, so the ends change places
-    return Latencies(found, apart(Ratio(1 / found.ratio, 1 / found.high, 1 / found.low), MARGIN))
+    return Latencies(latency_ratio(now[1], base), apart(found, MARGIN))
 
 
 def accuracy_change(now: tuple[Run, ArtifactRecord], then: tuple[Run, ArtifactRecord]) -> str:

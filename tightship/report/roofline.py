@@ -33,7 +33,7 @@ class Row:
 def roofline_rows(evidence: Evidence) -> list[Row]:
     """The artifacts of which anything is known, in the order of the table of artifacts."""
     known = [(a, a.roofline) for a in ordered(evidence.artifacts) if a.roofline is not None]
-    return [Row(a, found, meaning(a, found)) for a, found in known]
+    return [Row(a, found, meaning(a.target, a.latency_ms.p50, found)) for a, found in known]
 
 
 def absent(evidence: Evidence) -> str | None:
@@ -45,8 +45,19 @@ def absent(evidence: Evidence) -> str | None:
     return None
 
 
-def meaning(artifact: ArtifactRecord, found: RooflineRecord) -> str:
-    """What an artifact's place under the roofs says of what is left to win."""
+def meaning(target: str, p50_ms: float, found: RooflineRecord) -> str:
+    """What a file's place under the roofs says of what is left to win, and why that may be wrong.
+
+    Args:
+        target: that it ran on.
+        p50_ms: of a call.
+        found: its place.
+    """
+    said = _meaning(target, p50_ms, found)
+    return "; ".join((said, *(reason for reason in found.reasons if reason not in said)))
+
+
+def _meaning(target: str, p50_ms: float, found: RooflineRecord) -> str:
     share = found.compute_share if found.bound != "memory" else found.memory_share
     if share is None:
         return "; ".join(found.reasons) or "neither roof is known"
@@ -57,25 +68,24 @@ def meaning(artifact: ArtifactRecord, found: RooflineRecord) -> str:
     if found.bound is None:
         return f"{reached}; {'; '.join(found.reasons)}"
     if share > 1:
-        return f"{reached}: more than the measured peak, {_other(artifact, found)}; little is left to win without less work"
+        return f"{reached}: more than the measured peak, {_other(target, found)}; little is left to win without less work"
     if share >= CLOSE:
         return f"{reached}: little is left to win but by fewer {'MACs' if found.bound == 'compute' else 'bytes'} or fewer bits"
-    causes = _causes(artifact, found) if share < FAR else []
+    causes = _causes(p50_ms, found) if share < FAR else []
     return f"{reached}: there is something left" + (f"; {'; '.join(causes)}" if causes else "")
 
 
-def _other(artifact: ArtifactRecord, found: RooflineRecord) -> str:
+def _other(target: str, found: RooflineRecord) -> str:
     """Why a peak can be too low."""
-    own = found.bound == "memory" or found.peak_target == artifact.target
+    own = found.bound == "memory" or found.peak_target == target
     return "which other work on the machine held down" if own else f"which is that of {found.peak_target}, not of this runtime"
 
 
-def _causes(artifact: ArtifactRecord, found: RooflineRecord) -> list[str]:
+def _causes(p50: float, found: RooflineRecord) -> list[str]:
     """Where the time goes that the roof does not ask for, as far as the layers tell."""
     causes: list[str] = []
     if found.layers_ms is None or not found.layer_count:
         return causes
-    p50 = artifact.latency_ms.p50
     # a profile slows short layers: together they take no longer than the call
     each_ms = min(found.layers_ms, p50) / found.layer_count
     outside = 1 - found.layers_ms / p50

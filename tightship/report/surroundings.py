@@ -70,6 +70,17 @@ def time_outside(placement: PlacementRecord) -> float | None:
     return float(found[1]) / 100 if found else None
 
 
+def outside(placement: PlacementRecord) -> str:
+    """The share of operators outside the accelerated kernels, and that of the time where the runtime tells it."""
+    spent = time_outside(placement)
+    return part(placement.fallback_share) + ("" if spent is None else f" ({part(spent)} of time)")
+
+
+def part(share: float) -> str:
+    """A share in whole percent, with a decimal where it is small, so that `0 %` means none at all."""
+    return "0 %" if share == 0 else percent(share, 0 if share >= 0.01 else 1)
+
+
 def _cores(noise: NoiseRecord) -> str:
     if noise.foreign_cores is None:
         return "not shown by this machine"

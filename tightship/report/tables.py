@@ -8,6 +8,7 @@ from math import isfinite
 
 from artifacts.evidence import ArtifactRecord, Evidence, NotRun, SpeedupRecord
 from tightship.report.markdown import escape
+from tightship.report.surroundings import time_outside
 from tightship.report.words import MISSING, UNBOUNDED, clean, failures, number, options_text, p99_value
 
 Cell = str | int | float | bool | None
@@ -26,6 +27,7 @@ def rows(evidence: Evidence) -> list[Row]:
     about: Row = {
         "run": clean(evidence.name),
         "recipe_sha256": evidence.recipe_sha256,
+        "asked_for": clean(", ".join(evidence.asked_for)),
         "machine": clean(evidence.machine.fingerprint()),
     }
     made = [_row(record) | about for record in evidence.artifacts]
@@ -91,10 +93,13 @@ def _row(a: ArtifactRecord) -> Row:
         "size_bytes": a.bytes,
         **_ratio("speedup", a.speedup),
         **_ratio("stock_speedup", a.versus_stock),
+        **_ratio("float_speedup", a.versus_float),
         "parity_passed": a.parity.passed,
         "parity_max_error_spreads": a.parity.max_error,
+        "parity_rms_error_spreads": a.parity.rms_error,
         "parity_argmax_share": a.parity.argmax_agreement,
         "fallback_share": a.placement.fallback_share,
+        "fallback_time_share": time_outside(a.placement),
         "options": options_text(a),
     }
     return {name: _plain(cell) for name, cell in row.items()}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.evidence import ArtifactRecord, Evidence
 from tightship.report.ladder import HEADS, Ladder, ladders
+from tightship.report.surroundings import part
 from tightship.report.words import (
     MISSING,
     best_of,
@@ -36,14 +37,14 @@ _COLOURS = {"ship": "bold green", "fail": "bold red", "reference": "dim", "pass"
 class _Column:
     title: str
     cell: Callable[[ArtifactRecord], str]
-    spare: bool = False
-    """Left out where the terminal is narrow."""
+    spare: int = 0
+    """Left out where the table is wider than the terminal, the lowest number first; 0: never."""
     left: bool = False
 
 
 def print_table(evidence: Evidence, console: "Console | None" = None) -> None:
     """Print the table of artifacts, then the failed gates, what was not run, and the verdict."""
-    out = console or _console()
+    out = console or terminal()
     _print_line(f"[bold]{_markup(evidence.name)}[/bold]", out)
     if evidence.artifacts:
         out.print(_table(evidence, out))
@@ -57,17 +58,30 @@ def print_table(evidence: Evidence, console: "Console | None" = None) -> None:
 
 def _print_ladder(ladder: Ladder, out: "Console") -> None:
     """The accuracy guard's rungs, in the order in which they were tried."""
+    _print_line(f"\n[bold]accuracy guard[/bold] {_markup(ladder.title)}", out)
+    styles = ["bold" if "chosen" in row[-1] else "" for row in ladder.rows]
+    out.print(grid(HEADS, ladder.rows, ("rung", "result"), out, styles))
+    _print_line(f"[dim]{_markup(ladder.sensitivity)}[/dim]\n" if ladder.sensitivity else "", out)
+
+
+def grid(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str], out: "Console", styles: Sequence[str] = ()
+) -> "Table":
+    """A table of plain texts, the columns named in `left` aligned left and the others right."""
     from rich.table import Table
     from rich.text import Text
 
-    _print_line(f"\n[bold]accuracy guard[/bold] {_markup(ladder.title)}", out)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for head in HEADS:
-        table.add_column(head, justify="left" if head in ("rung", "result") else "right", overflow="fold")
-    for row in ladder.rows:
-        table.add_row(*(Text(_encodable(clean(cell), out)) for cell in row), style="bold" if "chosen" in row[-1] else "")
-    out.print(table)
-    _print_line(f"[dim]{_markup(ladder.sensitivity)}[/dim]\n" if ladder.sensitivity else "", out)
+    for head in heads:
+        table.add_column(head, justify="left" if head in left else "right", overflow="fold")
+    for row, style in zip(rows, styles or [""] * len(rows), strict=True):
+        table.add_row(*(Text(_encodable(clean(cell), out)) for cell in row), style=style)
+    return table
+
+
+def print_line(line: str, out: "Console") -> None:
+    """Print a plain text on one line, whatever it holds."""
+    _print_line(_markup(line), out)
 
 
 def _print_line(line: str, out: "Console") -> None:
@@ -75,12 +89,13 @@ def _print_line(line: str, out: "Console") -> None:
     out.print(_encodable(line, out), markup=True, emoji=False, highlight=False, soft_wrap=True)
 
 
-def _console() -> "Console":
+def terminal(plain_width: int = PLAIN_WIDTH) -> "Console":
+    """The terminal; where there is none, one of this width."""
     import sys
 
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    return Console() if sys.stdout.isatty() else Console(width=plain_width)
 
 
 def _table(evidence: Evidence, out: "Console") -> "Table":
@@ -88,7 +103,7 @@ def _table(evidence: Evidence, out: "Console") -> "Table":
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    columns = [c for c in _columns() if out.width >= PLAIN_WIDTH or not c.spare]
+    columns = _fitting(evidence.artifacts, out.width)
     for column in columns:
         table.add_column(
             column.title,
@@ -102,6 +117,16 @@ def _table(evidence: Evidence, out: "Console") -> "Table":
     return table
 
 
+def _fitting(artifacts: Sequence[ArtifactRecord], width: int) -> Sequence[_Column]:
+    """The columns that fit the width, the spare ones left out one after the other."""
+    columns = list(_columns())
+    wide = {c.title: 1 + max(len(c.title), *(len(clean(c.cell(a))) for a in artifacts)) for c in columns}
+    for least in sorted((c for c in columns if c.spare), key=lambda c: c.spare):
+        if sum(wide[c.title] for c in columns) - 1 > width:
+            columns.remove(least)
+    return columns
+
+
 def _columns() -> Sequence[_Column]:
     return (
         _Column("artifact", lambda a: a.id, left=True),
@@ -109,13 +134,14 @@ def _columns() -> Sequence[_Column]:
         _Column("accuracy", lambda a: score(a.accuracy.deployed, a.accuracy)),
         _Column("drop", lambda a: drop_text(a.accuracy)),
         _Column("p50 ms [95 %]", lambda a: f"{number(a.latency_ms.p50)} {interval(a.latency_ms.ci95)}"),
-        _Column("p90", lambda a: number(a.latency_ms.p90), spare=True),
-        _Column("p99", _p99, spare=True),
+        _Column("p90", lambda a: number(a.latency_ms.p90), spare=2),
+        _Column("p99", _p99, spare=3),
         _Column("speed-up", _speedup),
-        _Column("cold", lambda a: number(a.cold_start_ms), spare=True),
-        _Column("RSS", lambda a: number(a.peak_rss_mb), spare=True),
+        _Column("cold", lambda a: number(a.cold_start_ms), spare=1),
+        _Column("RSS", lambda a: number(a.peak_rss_mb), spare=5),
         _Column("kB", lambda a: number(a.bytes / 1000)),
-        _Column("parity", lambda a: "ok" if a.parity.passed else "FAILED"),
+        _Column("parity", lambda a: number(a.parity.rms_error) if a.parity.passed else "FAILED"),
+        _Column("outside", lambda a: part(a.placement.fallback_share), spare=4),
     )
 
 

@@ -156,6 +156,15 @@ def stock_share(record: ArtifactRecord) -> str | None:
     return f"{share} of the latency of {clean(found.baseline)}{state}"
 
 
+def float_ratio(record: ArtifactRecord) -> str:
+    """The latency of the fp32 file on the same target in units of this one's, with its interval; empty where there is none."""
+    found = record.versus_float
+    if found is None:
+        return ""
+    state = "" if found.verdict == "faster" else f" {found.verdict}"
+    return f"{number(found.ratio)} {interval(found.ci95)}{state}"
+
+
 def stock_lines(evidence: Evidence) -> list[str]:
     """One sentence for each artifact that was measured beside a stock int8 file."""
     return [f"{clean(a.id)} takes {share}" for a in evidence.artifacts if (share := stock_share(a))]
@@ -220,7 +229,13 @@ def conversion(file: ConvertedRecord) -> str:
 
 
 def headline(evidence: Evidence) -> str:
-    """The verdict in a few words."""
+    """The verdict in a few words; of a run that was cut down, that it speaks for a part of the recipe only."""
+    asked = len(evidence.asked_for)
+    part = f" (only {asked} target{'s' if asked != 1 else ''} of the recipe asked for)" if asked else ""
+    return _headline(evidence) + part
+
+
+def _headline(evidence: Evidence) -> str:
     verdict = evidence.verdict
     if not evidence.artifacts:
         return "Nothing to ship: no artifact was built"

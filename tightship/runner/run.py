@@ -65,6 +65,13 @@ def require(module: str) -> Any:
         raise Refused(f"{module} cannot be imported ({first_line(error)}); pip install {package}.") from None
 
 
+def pictures() -> Any:
+    """What came with this bundle to prepare pictures and to find labels: the code that the model was measured with."""
+    sys.dont_write_bytecode = True  # with a file more, this folder would not be what its manifest lists
+    sys.path.insert(0, str(HERE))
+    return require("pictures")
+
+
 def read_manifest() -> Json:
     """The manifest beside this script, after every file was held against it."""
     try:
@@ -268,6 +275,8 @@ class Model:
         self.outputs: list[str] = [spec["name"] for spec in manifest["signature"]["outputs"]]
         first = self.inputs[0]["shape"][0]
         self.fixed_batch: int | None = first if isinstance(first, int) else None
+        self.ranges: dict[str, Json] = {r["name"]: r for r in manifest["signature"].get("ranges", ())}
+        self.most: int | None = self.ranges.get(str(first), {}).get("max")
         self.call = LOADERS[manifest["format"]](HERE / manifest["main"], manifest)
 
     def ordered(self, arrays: Arrays) -> list[Array]:
@@ -281,16 +290,20 @@ class Model:
             if given.ndim != len(sizes) or not all(fits) or given.dtype != np.dtype(spec["dtype"]):
                 is_now = f"{given.dtype} {list(given.shape)}"
                 raise Refused(f"input {name!r} is {is_now}, but the model takes {spec['dtype']} {sizes}; convert it.")
+            for size, limits in zip(given.shape[1:], map(self.ranges.get, spec["shape"][1:]), strict=True):
+                if limits and not limits["min"] <= size <= limits["max"]:
+                    span = f"{limits['min']} to {limits['max']}"
+                    raise Refused(f"input {name!r} has {limits['name']} {size}, but the model takes {span}; cut or fill it.")
         rows = [len(arrays[name]) for name in names]
         if min(rows) != max(rows) or rows[0] == 0:
             raise Refused(f"the inputs have {rows} rows; give each the same number, one or more.")
         return [arrays[name] for name in names]
 
     def run(self, arrays: Arrays) -> Arrays:
-        """All rows; where the model's batch is fixed, in steps of it, the last one filled up by repeating a row."""
+        """All rows, in steps of the model's batch or of its largest; the last one is filled up by repeating a row."""
         ordered = self.ordered(arrays)
         rows = len(ordered[0])
-        step = self.fixed_batch or rows
+        step = self.fixed_batch or min(rows, self.most or rows)
         filled = [np.concatenate([a, np.repeat(a[-1:], -rows % step, axis=0)]) for a in ordered]
         parts = [self.call([a[i : i + step] for a in filled]) for i in range(0, rows, step)]
         whole = (np.concatenate(part)[:rows] for part in zip(*parts, strict=True))
@@ -383,14 +396,14 @@ def name_picture(manifest: Json, path: Path) -> None:
     image = require("PIL.Image").open(path).convert("L" if size["C"] == 1 else "RGB").resize((size["W"], size["H"]))
     # a scale below 1 brings raw values to 0..1, so white is 1 / scale there: 255 for bytes, 16 for 4-bit scans
     white = 1 / how["scale"] if how["scale"] < 1 else 255
-    raw = np.asarray(image, np.float32).reshape(size["H"], size["W"], size["C"]) * (white / 255)
-    ready = ((raw * how["scale"] - np.asarray(how["mean"])) / np.asarray(how["std"])).astype(spec["dtype"])
-    ready = ready.transpose(2, 0, 1) if how["layout"] == "NCHW" else ready
+    raw = np.asarray(image, np.float32).reshape(1, size["H"], size["W"], size["C"]) * (white / 255)
+    shipped = pictures()
+    ready = shipped.prepare(raw.transpose(0, 3, 1, 2), how["scale"], how["mean"], how["std"]).astype(spec["dtype"])
+    ready = ready if how["layout"] == "NCHW" else ready.transpose(0, 2, 3, 1)
     model = Model(manifest)
-    scores = model.run({spec["name"]: ready[None]})[model.outputs[0]].reshape(-1).astype(np.float64)
-    share = np.exp(scores - scores.max())
-    for i in np.argsort(-scores)[:3]:
-        say(f"{manifest['labels'][i] if manifest['labels'] else i}: {share[i] / share.sum():.1%}")
+    scores = model.run({spec["name"]: np.ascontiguousarray(ready)})[model.outputs[0]].reshape(1, -1)
+    for i, share in zip(*(found[0] for found in shipped.likeliest(scores, 3)), strict=True):
+        say(f"{manifest['labels'][i] if manifest['labels'] else i}: {share:.1%}")
 
 
 def main() -> int:

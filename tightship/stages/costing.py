@@ -8,6 +8,7 @@ from typing import Any
 
 from artifacts.errors import TightshipError
 from artifacts.files import write_json
+from artifacts.noise import NoiseRecord
 from artifacts.roofline import BandwidthRecord, LayerTimes, PeakRecord, PeaksRecord, RooflineRecord
 from artifacts.types import Engine
 from benchmarks.layer_costs import layer_times, read
@@ -68,5 +69,8 @@ class Costs:
 def _peaks(value: dict[str, Any] | None) -> PeaksRecord | None:
     if value is None:
         return None
-    compute = tuple(PeakRecord(**{**p, "tried": tuple(p["tried"])}) for p in value["compute"])
-    return PeaksRecord(**{**value, "compute": compute, "bandwidth": tuple(BandwidthRecord(**b) for b in value["bandwidth"])})
+    compute = tuple(
+        PeakRecord(**{**p, "tried": tuple(p["tried"]), "disturbed": tuple(p["disturbed"])}) for p in value["compute"]
+    )
+    bandwidth = tuple(BandwidthRecord(**{**b, "disturbed": tuple(b["disturbed"])}) for b in value["bandwidth"])
+    return PeaksRecord(**{**value, "compute": compute, "bandwidth": bandwidth, "noise": NoiseRecord.of(value["noise"])})

@@ -1,4 +1,4 @@
-"""The steps that make a deployed file and hold it against its model: export, check, measure."""
+"""The steps that make a deployed file and hold it against its model: export, check."""
 
 import tempfile
 from collections.abc import Mapping
@@ -14,15 +14,12 @@ from artifacts.files import walk
 from artifacts.specs import Signature
 from artifacts.types import Arrays, Engine, ExportedFile, TorchModel
 from benchmarks.child import Child
-from benchmarks.measure import MeasurePlan, measure
-from benchmarks.noise import Watch
-from benchmarks.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, judge
+from benchmarks.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, at_ends, judge
 from benchmarks.work import work_of
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
 from runtimes.registry import find
-from tightship.stages import costing
 from tightship.stages.job import Job
 from tightship.steps import ArtifactPlan
 from tightship.store import Entry, Result
@@ -116,7 +113,8 @@ def check(job: Job) -> Result:
     assert artifact is not None
     entry = job.inputs[f"export {artifact.id}"]
     engine = engine_of(artifact.target, entry, job.out, artifact.options)
-    batch = 256 if Signature.from_json(entry.result.details["signature"]).dynamic else 1
+    signature = Signature.from_json(entry.result.details["signature"])
+    batch = signature.most(256)
     log = job.work / "child.log"
     with Child(engine, log, job.recipe.measure.threads) as child:
         test_inputs, targets = _whole(job)
@@ -124,7 +122,7 @@ def check(job: Job) -> Result:
         child.open(job.work / "first.npz")
         run = _Runner(child, job.work)
         outputs = run(test_inputs, batch)
-        cases, tolerance, against = _cases(job, test_inputs, outputs, run, bool(batch > 1))
+        cases, tolerance, against = _cases(job, test_inputs, outputs, run, signature)
         placement = child.ask("placement")
     parity = judge(cases, tolerance, against, job.data.metric == "top1")
     if not parity.passed:
@@ -173,8 +171,8 @@ def _whole(job: Job) -> tuple[Arrays, Any]:
     return inputs, np.concatenate([p[1] for p in parts])
 
 
-def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, dynamic: bool) -> tuple[list[Case], Tolerance, str]:
-    """Real examples at several batch sizes, and made-up ones, against the module that the file was made from."""
+def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, signature: Signature) -> tuple[list[Case], Tolerance, str]:
+    """Real examples at several batch sizes and at the ends of ranges, and made-up ones, against the file's module."""
     import torch
 
     artifact = job.step.artifact
@@ -192,11 +190,13 @@ def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, dynamic: boo
     cases = [Case("real x256", True, reference(real), {k: v[:PARITY_EXAMPLES] for k, v in outputs.items()})]
     some = {k: v[:21] for k, v in real.items()}
     expected = reference(some)
-    for batch in (1, 2, 7) if dynamic else (1,):
+    for batch in dict.fromkeys(map(signature.most, (1, 2, 7))):
         cases.append(Case(f"real, batch {batch}", True, expected, run(some, batch)))
     made_up = _blends(real) if artifact.quantizer else _noise(real)
     name = "blends of real examples" if artifact.quantizer else "uniform noise"
-    cases.append(Case(name, False, reference(made_up), run(made_up, 16 if dynamic else 1)))
+    for end, fed in at_ends(real, signature):
+        cases.append(Case(end, False, reference(fed), run(fed, len(next(iter(fed.values())))), fed))
+    cases.append(Case(name, False, reference(made_up), run(made_up, signature.most(16))))
     return cases, tolerance, against
 
 
@@ -253,39 +253,3 @@ def _locate(job: Job, parity: ParityRecord, inputs: Arrays, cases: list[Case], t
     real = {k: v[:PARITY_EXAMPLES] for k, v in inputs.items()}
     made_up = _blends(real) if artifact.quantizer else _noise(real)
     return reproduce(job, parity, Failed(cases, tolerance, real, made_up))
-
-
-def measure_all(job: Job) -> Result:
-    """Latency, throughput, cold start and memory of every artifact, interleaved in separate processes."""
-    config = dict(job.step.config)
-    config.pop("machine")
-    opened: Mapping[str, Mapping[str, Any]] = config.pop("artifacts")
-    plan = MeasurePlan(**config)
-    plan = replace(plan, repeats=plan.blocks * plan.processes // 2)
-    entries = {name.removeprefix("export "): entry for name, entry in job.inputs.items() if name.startswith("export ")}
-    built = job.out / "engines"
-    engines = {n: engine_of(n.partition("/")[0], entry, built, opened[n]) for n, entry in entries.items()}
-    inputs = job.data.test.batch(np.arange(min(plan.throughput_batch, len(job.data.test))))[0]
-    watch = Watch()
-    watch.look_first()
-    found = measure(engines, inputs, plan, job.work, job.progress, watch)
-    details: dict[str, Mapping[str, Any]] = {
-        name: {
-            "rounds_ms": [[round(v, 6) for v in r] for r in one.rounds_ms],
-            "cold_ms": one.cold_ms,
-            "peak_rss_mb": one.peak_rss_mb,
-            "throughput_per_s": one.throughput_per_s,
-            "rss_load_mb": one.rss_load_mb,
-            "rss_run_mb": one.rss_run_mb,
-            "warmups": one.warmups,
-            "noise": asdict(one.noise) if one.noise else None,
-        }
-        for name, one in found.items()
-    }
-    for name, one in found.items():
-        place = job.out / "outputs" / f"{name}.npz"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        save_arrays(place, one.outputs)
-    costing.record(engines, job.work / "one.npz", plan, job)
-    count = sum(len(one.samples) for one in found.values())
-    return Result(f"{len(found)} artifacts, {plan.processes} processes each, {count:,} calls timed", {}, details)

@@ -1,7 +1,7 @@
 """What every stage is given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,10 @@ from zoo.splits import TaskData
 
 if TYPE_CHECKING:
     from artifacts.types import TorchModel
+
+
+FILES = ("export", "convert", "guard", "check")
+"""Kinds of steps that make or open files: the ranges of dynamic dimensions are theirs, the network's training knows none."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,12 @@ class Job:
         return self.shared.data
 
     def model(self, step: str) -> "TorchModel":
-        """The network that an earlier step stored."""
+        """The network that an earlier step stored, with what the recipe says of its export."""
         from compress import checkpoint
 
-        return checkpoint.load(self.inputs[step].folder)
+        stored, said = checkpoint.load(self.inputs[step].folder), self.recipe.export
+        signature = replace(stored.signature, ranges=said.ranges() if self.step.kind in FILES else ())
+        return replace(stored, signature=signature, operators=said.onnx.operators)
 
 
 @dataclass

@@ -28,7 +28,7 @@ class Failed:
     """What a parity that failed was judged by."""
 
     cases: Sequence[Case]
-    """Real examples first, then the first of them in other batch sizes, made-up ones last."""
+    """Real examples first, then the first of them in other sizes, made-up ones last."""
     tolerance: Tolerance
     real: Arrays
     made_up: Arrays
@@ -77,6 +77,8 @@ def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
     inputs = failed.real if case.real else failed.made_up
     spreads = {name: float(np.std(value.astype(np.float64))) or 1.0 for name, value in case.reference.items()}
     count = len(next(iter(case.reference.values())))
+    if case.inputs is not None:
+        return _Example(case.inputs, case, spreads, count)
     if case.real and case is not failed.cases[0]:
         return _Example({n: a[:count] for n, a in inputs.items()}, case, spreads, int(case.name.rpartition(" ")[2]))
     rows = worst(case.reference, case.deployed, EXAMPLES, classes)

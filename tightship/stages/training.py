@@ -18,7 +18,6 @@ from compress.configs import (
 )
 from runtimes.registry import find
 from tightship.stages.job import Job
-from tightship.steps import DATA, REFERENCE
 from tightship.store import Result
 
 
@@ -60,8 +59,7 @@ def distil(job: Job) -> Result:
     options = dict(job.step.config)
     fresh, taught_by = options.pop("model", None), options.pop("taught_by")
     config = DistilConfig.model_validate(options)
-    before = next((name for name in job.step.needs if name not in (DATA, REFERENCE)), REFERENCE)
-    model = _build(job, fresh) if fresh else job.model(before)
+    model = _build(job, fresh) if fresh else job.model(job.step.needs[1])
     teachers = [_teacher(job, teacher) for teacher in taught_by]
     seed, state = job.recipe.seed + 1, job.work / "state"
     example, _ = tensors(job.data.train, subset(job.data.train, 2, seed))
@@ -89,6 +87,7 @@ def prune_model(job: Job) -> Result:
 
     options = dict(job.step.config)
     machine, threads = options.pop("machine", ""), options.pop("threads", 1)
+    options.pop("operators", None)  # they are with the model; here they are part of the step's key
     config = PruneConfig.model_validate(options)
     before = job.model(job.step.needs[1])
     if config.latency is not None or config.blocks is not None:
@@ -104,6 +103,7 @@ def factorize_model(job: Job) -> Result:
 
     options = dict(job.step.config)
     machine, threads = options.pop("machine", ""), options.pop("threads", 1)
+    options.pop("operators", None)  # they are with the model; here they are part of the step's key
     config = FactorizeConfig.model_validate(options)
     before = job.model(job.step.needs[1])
     measured = None

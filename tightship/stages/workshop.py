@@ -153,7 +153,7 @@ class Workshop:
         save_arrays(fed, inputs)
         self._child.engine = engine
         self._child.open(first)
-        self._child.ask("run", inputs=str(fed), outputs=str(made), batch=256 if file.signature.dynamic else 1)
+        self._child.ask("run", inputs=str(fed), outputs=str(made), batch=file.signature.most(256))
         return next(iter(load_arrays(made).values()))
 
     def score(self, outputs: NDArray[Any]) -> tuple[float, float, float]:

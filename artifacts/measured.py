@@ -1,0 +1,78 @@
+"""What was measured on one deployed artifact: parity, accuracy, latency, speed-up, placement."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ParityRecord:
+    """How far the deployed outputs are from those of the model that they were converted from."""
+
+    passed: bool
+    against: str
+    """What the outputs were compared with: `float` module or `simulated` (fake-quantized) module."""
+    max_error: float
+    """Largest absolute difference divided by the spread (standard deviation) of the reference output."""
+    rms_error: float
+    """Root mean square difference divided by the spread of the reference output."""
+    argmax_agreement: float | None
+    """Share of real examples whose largest output is the same; none where outputs are not classes."""
+    tolerance: str
+    """The limit that was applied, in words and numbers."""
+    cases: tuple[str, ...]
+    """The inputs that were tried: real and random, and which batch sizes."""
+    first_bad: str | None = None
+    """Where the outputs first depart, when they do."""
+    reproducer: str | None = None
+    """The folder, in that of the run, whose `repro.py` shows the difference."""
+
+
+@dataclass(frozen=True)
+class AccuracyRecord:
+    """The task's metric on the whole evaluation set."""
+
+    metric: str
+    reference: float | None
+    simulated: float | None
+    deployed: float
+    examples: int
+    test_sha256: str
+
+
+@dataclass(frozen=True)
+class LatencyRecord:
+    """Warm latency of one call, in milliseconds."""
+
+    p50: float
+    p90: float
+    p99: float | None
+    """None with fewer than 1000 samples."""
+    ci95: tuple[float, float]
+    """95 % interval of the median, over processes."""
+    samples: int
+    processes: int
+    batch: int
+    threads: int
+    curve: tuple[float, ...]
+    """101 equally spaced quantiles, 0..100 %, for plotting."""
+
+
+@dataclass(frozen=True)
+class SpeedupRecord:
+    """The latency of a baseline divided by that of this artifact, interleaved in separate processes."""
+
+    baseline: str
+    ratio: float
+    ci95: tuple[float, float]
+    verdict: Literal["faster", "slower", "no difference shown"]
+
+
+@dataclass(frozen=True)
+class PlacementRecord:
+    """Operators inside and outside the accelerated kernels."""
+
+    accelerated: Mapping[str, int]
+    fallback: Mapping[str, int]
+    fallback_share: float
+    how: str

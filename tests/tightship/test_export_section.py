@@ -1,0 +1,156 @@
+"""The recipe's `export`: what may stand there, what is refused before any work, and which steps it makes anew."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from artifacts.errors import RecipeError, RequestError
+from artifacts.specs import DimRange, Signature, TensorSpec
+from benchmarks.parity import at_ends
+from tightship.exporting import check_dims, check_operators
+from tightship.plan import make_plan
+from tightship.recipe import parse_recipe
+
+RECIPE = """\
+name: ranged
+model: {zoo: resnet, depth: 8, width: 8}
+data: {zoo: digits}
+train: {epochs: 1}
+compress: [{quantize: {scheme: int8}}]
+targets: [onnxruntime-cpu, torchscript-cpu]
+gates: {accuracy_drop: 1.0}
+"""
+
+
+def test_ranges_are_read(recipe_from):
+    recipe = recipe_from(RECIPE + "export: {dims: {batch: {min: 1, opt: 8, max: 64}, length: {max: 9}}}\n")
+    assert recipe.export.ranges() == (DimRange("batch", 1, 64, 8), DimRange("length", 1, 9, 1))
+
+
+def test_a_recipe_of_old_has_none(recipe_from):
+    recipe = recipe_from(RECIPE)
+    assert recipe.export.ranges() == ()
+    assert dict(recipe.export.onnx.operators) == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ("{dims: {batch: {min: 8, max: 4}}}", r"export: dims.batch: min 8 is not below max 4"),
+        ("{dims: {batch: {min: 4, max: 4}}}", r"min 4 is not below max 4; a dynamic dimension needs two sizes"),
+        ("{dims: {batch: {min: 1, max: 64, opt: 65}}}", r"opt 65 is outside min 1 to max 64"),
+        ("{dims: {batch: {min: 0, max: 64}}}", r"dims.batch: min: .*greater than or equal to 1 \(got 0\)"),
+        ("{dims: {batch: {min: true, max: 64}}}", r"dims.batch: min: .*integer \(got True\)"),
+        ("{dims: {batch: {min: 1}}}", r"dims.batch: max: Field required"),
+        ("{dims: {batch: {mix: 1, max: 64}}}", r"dims.batch: unknown key 'mix'; did you mean"),
+        ("{dims: {batch: 64}}", r"dims.batch must be a mapping; got 64"),
+        ("{dim: {}}", r"export: unknown key 'dim'; did you mean 'dims'"),
+        ("{onnx: {operator: {}}}", r"export: onnx: unknown key 'operator'; did you mean 'operators'"),
+        ('{onnx: {operators: {"swish": "m:f"}}}', r"onnx: operators: 'swish' is no operator's name"),
+        ('{onnx: {operators: {"a::b": "f"}}}', r"'a::b' is translated by 'f', which is not of the form module:callable"),
+    ],
+)
+def test_what_cannot_be_is_refused_as_the_recipe_is_read(recipe_from, said, says):
+    with pytest.raises(RecipeError, match=says) as caught:
+        recipe_from(RECIPE + f"export: {said}\n")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ("{bach: {max: 64}}", r"names 'bach', which no input of the data has; did you mean 'batch'"),
+        ("{batch: {min: 2, max: 64}}", r"'batch' is 2 to 64, but latency is measured at batch 1; set min to 1"),
+        ("{batch: {max: 16}}", r"'batch' is 1 to 16, but throughput is measured at batch 32; raise max, or set"),
+    ],
+)
+def test_ranges_that_exclude_what_will_run_are_refused_before_any_work(recipe_from, said, says):
+    with pytest.raises(RecipeError, match=says):
+        make_plan(recipe_from(RECIPE + f"export: {{dims: {said}}}\n"), "a machine")
+
+
+def test_a_smaller_throughput_batch_allows_a_smaller_range(recipe_from):
+    check_dims(recipe_from(RECIPE + "export: {dims: {batch: {max: 16}}}\nmeasure: {throughput_batch: 16}\n"))
+
+
+def test_other_dimensions_of_a_factory_are_held_against_the_data(tmp_path, monkeypatch):
+    (tmp_path / "ragged_7.py").write_text(
+        "import numpy as np\n"
+        "from artifacts.specs import TensorSpec\n"
+        "from zoo.splits import ArraySplit, TaskData\n"
+        "def load():\n"
+        "    part = ArraySplit({'x': np.zeros((4, 3, 20), np.float32)}, np.zeros(4, np.int64))\n"
+        "    return TaskData('r', part, part, (TensorSpec('x', 'float32', ('batch', 3, 'length')),))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    value = {
+        "name": "r", "model": {"zoo": "resnet"}, "data": {"factory": "ragged_7:load"},
+        "targets": ["onnxruntime-cpu"], "gates": {"accuracy_drop": 1.0},
+    }  # fmt: skip
+    check_dims(parse_recipe({**value, "export": {"dims": {"length": {"min": 5, "max": 20}}}}, tmp_path))
+    with pytest.raises(RecipeError, match=r"'length' is 20 in the data, outside 5 to 12; widen the range"):
+        check_dims(parse_recipe({**value, "export": {"dims": {"length": {"min": 5, "max": 12}}}}, tmp_path))
+
+
+def test_only_files_are_made_anew_for_other_ranges(recipe_from):
+    plain, ranged, wider = (
+        make_plan(recipe_from(RECIPE + said), "a machine").keys
+        for said in ("", "export: {dims: {batch: {max: 64}}}\n", "export: {dims: {batch: {max: 128}}}\n")
+    )
+    assert plain["reference"] == ranged["reference"] == wider["reference"]
+    exports = [name for name in plain if name.startswith(("export ", "check "))]
+    assert len(exports) >= 8
+    assert all(len({keys[name] for keys in (plain, ranged, wider)}) == 3 for name in exports)
+
+
+def test_a_changed_translation_makes_onnx_files_anew_and_no_others(recipe_from, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = recipe_from(RECIPE + 'export: {onnx: {operators: {"aten::special_i1": "translated_7:f"}}}\n')
+    (tmp_path / "translated_7.py").write_text("def f(x): return x\n")
+    first = make_plan(recipe, "a machine").keys
+    (tmp_path / "translated_7.py").write_text("def f(x): return -x\n")
+    second = make_plan(recipe, "a machine").keys
+    anew = {name for name in first if first[name] != second[name] and name.startswith("export ")}
+    assert anew == {name for name in first if name.startswith("export onnxruntime-cpu")}
+    assert first["reference"] == second["reference"]
+
+
+def test_a_translation_that_is_not_there_is_refused_before_any_work(recipe_from):
+    recipe = recipe_from(RECIPE + 'export: {onnx: {operators: {"aten::special_i1": "no_module_7:f"}}}\n')
+    with pytest.raises(RequestError, match=r"export.onnx.operators 'aten::special_i1': cannot import 'no_module_7'"):
+        check_operators(recipe)
+
+
+def test_a_format_that_holds_no_operator_of_ones_own_is_refused_before_any_work(recipe_from):
+    recipe = recipe_from(RECIPE + 'export: {onnx: {operators: {"mine::gate": "m:f"}}}\n')
+    with pytest.raises(RecipeError, match=r"'torchscript-cpu' opens torchscript-trace files, in which 'mine::gate' cannot be"):
+        make_plan(recipe, "a machine")
+
+
+def test_parity_has_inputs_at_both_ends_of_each_range():
+    spec = TensorSpec("x", "float32", ("batch", "length"))
+    signature = Signature((spec,), (), (DimRange("batch", 1, 8, 4), DimRange("length", 2, 7, 3)))
+    real = {"x": np.arange(15, dtype=np.float32).reshape(5, 3)}
+    ends = dict(at_ends(real, signature))
+    assert {name: fed["x"].shape for name, fed in ends.items()} == {
+        "batch = 1": (1, 3), "batch = 8": (8, 3), "length = 2": (7, 2), "length = 7": (7, 7),
+    }  # fmt: skip
+    np.testing.assert_array_equal(ends["batch = 8"]["x"][5:], real["x"][:3])
+    np.testing.assert_array_equal(ends["length = 7"]["x"][0], [0, 1, 2, 0, 1, 2, 0])
+    assert at_ends(real, replace(signature, ranges=())) == []
+
+
+def test_what_fails_at_the_end_of_a_range_is_shown_with_what_was_fed_there():
+    from benchmarks.parity import CONVERSION, Case
+    from tightship.stages.reproducing import Failed, _example
+
+    rng = np.random.default_rng(0)
+    real, fed = ({"x": rng.normal(size=(count, 4)).astype(np.float32)} for count in (16, 5))
+    good = Case("real x256", True, real, real)
+    off = Case("batch = 5", False, {"y": fed["x"]}, {"y": fed["x"] + 1}, fed)
+    shown = _example(Failed([good, off], CONVERSION, real, real), classes=True, dynamic=True)
+    assert shown.case is off
+    assert shown.batch == 5
+    np.testing.assert_array_equal(shown.inputs["x"], fed["x"])
