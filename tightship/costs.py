@@ -1,7 +1,7 @@
 """What networks cost where they will run: exported, quantized and timed there, beside the network that they came from."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from artifacts.files import sha256_json, write_atomic
 from artifacts.types import Engine, Split, TorchModel
-from benchmarks.measure import Measured, MeasurePlan, measure
+from benchmarks.measure import MeasurePlan, measure
 from compress.configs import QuantizeConfig
 from compress.edits import edit_to_json
 from compress.quantizers import QUANTIZERS, Calibration
@@ -37,6 +37,8 @@ class DeployedLatency:
     machine: str
     """The fingerprint of this machine."""
     threads: int
+    options: Mapping[str, Any]
+    """How the target's runtime opens the files, as the recipe says of the target."""
     memory: Path
     work: Path
 
@@ -64,7 +66,7 @@ class DeployedLatency:
             "model": structure(model), "start": structure(self.start), "target": self.target.name,
             "precision": self.precision, "machine": self.machine, "threads": self.threads,
             "code": code_digest(PACKAGES), "versions": versions(self.target.libraries),
-            **({"operators": digests(model.operators)} if model.operators else {}),
+            "options": dict(self.options), **({"operators": digests(model.operators)} if model.operators else {}),
         })  # fmt: skip
 
     def _time(self, models: dict[str, TorchModel], processes: int) -> None:
@@ -73,17 +75,17 @@ class DeployedLatency:
         example = self.split.batch(np.arange(1))[0]
         plan = MeasurePlan(processes, blocks=8, block_seconds=0.1, threads=self.threads, throughput_batch=1)
         found = measure(engines, example, plan, self.work / "timing")
+        start = undisturbed(found["start"].rounds_ms)
         for key in models:
-            # paired by round, so that a machine that slows down slows both
-            shares = [m / s for m, s in zip(_undisturbed(found[key]), _undisturbed(found["start"]), strict=True)]
-            ms = {"ms": min(_undisturbed(found[key])), "start_ms": min(_undisturbed(found["start"]))}
-            write_atomic(self._file(key), json.dumps({"share": float(np.median(shares)), **ms}))
+            ms = undisturbed(found[key].rounds_ms)
+            write_atomic(self._file(key), json.dumps({"share": ms / start, "ms": ms, "start_ms": start}))
 
     def _engine(self, name: str, model: TorchModel) -> Engine:
         folder = self.work / "engines" / name[:16]
         made = folder / "engine"
         made.mkdir(parents=True, exist_ok=True)
-        return self.target.runtime().build(self._exported(model, folder), made)
+        engine = self.target.runtime().build(self._exported(model, folder), made)
+        return replace(engine, options={**engine.options, **self.options})
 
     def _exported(self, model: TorchModel, folder: Path) -> Any:
         write = FORMATS[self.target.formats[0]].load()
@@ -98,6 +100,12 @@ class DeployedLatency:
         return quantizer.load()(write(model, folder / "plain"), folder / "final", calibration)
 
 
-def _undisturbed(measured: Measured) -> list[float]:
-    """The tenth percentile of each process's calls: what else runs on the machine only ever adds to a call."""
-    return [float(np.quantile(calls, 0.1)) for calls in measured.rounds_ms]
+def undisturbed(rounds_ms: Sequence[Sequence[float]]) -> float:
+    """The tenth percentile of a process's calls, of the process where it is least: others only ever add to a call.
+
+    With two or three processes a median would take one that was disturbed throughout for half of the answer.
+
+    >>> undisturbed([[0.5] * 10, [0.7] * 10])
+    0.5
+    """
+    return float(min(np.quantile(calls, 0.1) for calls in rounds_ms))

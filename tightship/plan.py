@@ -107,14 +107,21 @@ def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | N
         target = measured_on(stage)
         if target is not None:
             # what is measured on a machine holds for that machine
-            config |= {"machine": machine, "threads": recipe.measure.threads}
-            if recipe.export.onnx.operators:
-                config["operators"] = digests(recipe.export.onnx.operators)
+            config["timed"] = _timed(recipe, target, machine)
             libraries, packages = (*libraries, *find(target).libraries), EVERYTHING
         steps.append(Step(name, stage.kind, config, needs, libraries, packages))
         current = name
     assert current is not None
     return steps, current, trained
+
+
+def _timed(recipe: Recipe, target: str, machine: str) -> dict[str, Any]:
+    """What decides the times that a stage takes on a target: opened there as the recipe's first row of it says."""
+    row = next((row for row in recipe.targets if row.name == target), None)
+    options = find(target).read_options(row.options).said() if row else {}
+    made: dict[str, Any] = {"machine": machine, "threads": recipe.measure.threads, "options": options}
+    # the files that are timed are written with them
+    return made | ({"operators": digests(recipe.export.onnx.operators)} if recipe.export.onnx.operators else {})
 
 
 def _start(name: str, model: ModelConfig, recipe: Recipe) -> Step:

@@ -86,12 +86,11 @@ def prune_model(job: Job) -> Result:
     from compress.pruning.steps import prune
 
     options = dict(job.step.config)
-    machine, threads = options.pop("machine", ""), options.pop("threads", 1)
-    options.pop("operators", None)  # they are with the model; here they are part of the step's key
+    timed = options.pop("timed", {})
     config = PruneConfig.model_validate(options)
     before = job.model(job.step.needs[1])
     if config.latency is not None or config.blocks is not None:
-        return _prune_blocks(job, before, config, machine, threads)
+        return _prune_blocks(job, before, config, timed)
     pruned = prune(before, config, job.data.train, seed=job.recipe.seed + 2, work=job.work, progress=job.progress)
     kind = "weights zeroed" if config.zeroes_weights else "channels removed"
     return _store(job, pruned.model, f"{kind} by {config.criterion} in {config.steps} steps", pruned.details)
@@ -102,14 +101,13 @@ def factorize_model(job: Job) -> Result:
     from compress.factorization.factorize import factorize
 
     options = dict(job.step.config)
-    machine, threads = options.pop("machine", ""), options.pop("threads", 1)
-    options.pop("operators", None)  # they are with the model; here they are part of the step's key
+    timed = options.pop("timed", {})
     config = FactorizeConfig.model_validate(options)
     before = job.model(job.step.needs[1])
     measured = None
     if config.latency_target is not None:
         precision = "int8" if job.recipe.stage("quantize") and find(config.latency_target).quantizer else "fp32"
-        latency = _latency(job, before, config.latency_target, precision, machine, threads)
+        latency = _latency(job, before, config.latency_target, precision, timed)
         measured = latency.of
     made = factorize(
         before, config, job.data.train, seed=job.recipe.seed + 4, work=job.work, progress=job.progress, measured=measured
@@ -128,23 +126,24 @@ def palettize_model(job: Job) -> Result:
     return _store(job, made.model, f"weights of {len(made.model.palettes)} layers {kind}", made.details)
 
 
-def _prune_blocks(job: Job, before: Any, config: PruneConfig, machine: str, threads: int) -> Result:
+def _prune_blocks(job: Job, before: Any, config: PruneConfig, timed: Mapping[str, Any]) -> Result:
     from compress.pruning.latency import prune_blocks
 
     relative, split, seed = None, job.data.train, job.recipe.seed + 2
     if config.target is not None:
-        relative = _latency(job, before, config.target, config.latency_precision, machine, threads)
+        relative = _latency(job, before, config.target, config.latency_precision, timed)
     pruned = prune_blocks(before, config, split, seed=seed, relative=relative, work=job.work, progress=job.progress)
     kept = len(pruned.details["kept_blocks"])
     return _store(job, pruned.model, f"{kept} blocks kept that could have left", pruned.details)
 
 
-def _latency(job: Job, start: Any, target: str, precision: str, machine: str, threads: int) -> Any:
+def _latency(job: Job, start: Any, target: str, precision: str, timed: Mapping[str, Any]) -> Any:
     """What measures networks beside `start` on a target."""
     from tightship.costs import DeployedLatency
 
     memory, work = job.shared.store / "costs", job.work / "costs"
-    return DeployedLatency(start, find(target), precision, job.data.train, machine, threads, memory, work)
+    machine, threads, options = timed["machine"], timed["threads"], timed["options"]
+    return DeployedLatency(start, find(target), precision, job.data.train, machine, threads, options, memory, work)
 
 
 def quantize(job: Job) -> Result:
