@@ -21,8 +21,8 @@ from benchmarks.scenarios.logs import read_log
 from benchmarks.scenarios.plan import LoadPlan
 from benchmarks.scenarios.samples import Samples
 from benchmarks.scenarios.system import System, drive
-from benchmarks.statistics import paired_ratio
 from benchmarks.stopwatch import Block
+from benchmarks.suites.agreement import agreement
 from export.onnx import export
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf LoadGen is missing: pip install 'tightship[loadgen]'")
@@ -88,10 +88,11 @@ def compared(loaded, one):
 
 
 def tell(name, found):
-    ratio = paired_ratio(found["loadgen"], found["ours"])
+    ratio = agreement(found["ours"], found["loadgen"])
+    quartiles = [float(np.quantile(found[who], 0.25)) for who in ("ours", "loadgen")]
     print(
-        f"{name}: ours {np.median(found['ours']):.4f} ms, LoadGen {np.median(found['loadgen']):.4f} ms, "
-        f"ratio {ratio.ratio:.4f} ({ratio.low:.4f} .. {ratio.high:.4f}), {len(found['ours'])} rounds"
+        f"{name}: ours {quartiles[0]:.4f} ms, LoadGen {quartiles[1]:.4f} ms (lower quartiles of {len(found['ours'])} rounds), "
+        f"ratio {ratio.ratio:.4f} ({ratio.low:.4f} .. {ratio.high:.4f})"
     )
     return ratio
 
