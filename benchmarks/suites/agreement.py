@@ -12,8 +12,8 @@ DRAWS = 10_000
 def agreement(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     """The lower quartile of our medians over that of theirs, one of each for a round, and its 95 % interval.
 
-    A neighbour on the same physical core slows a virtual machine for seconds at a time, which cannot be seen from inside
-    and only ever adds; it hits one tool or the other. The interval is a bootstrap over rounds (Efron 1979).
+    What slows a virtual machine for seconds at a time from outside, as a neighbour on its core may, cannot be seen from
+    inside, only ever adds, and hits one tool or the other. The interval is a bootstrap over rounds (Efron 1979).
     """
     pairs = np.array([ours, theirs], dtype=float)
     drawn = np.random.default_rng(0).integers(0, pairs.shape[1], (DRAWS, pairs.shape[1]))
