@@ -20,6 +20,7 @@ def accelerator_for(precision: str) -> Accelerator:
     """
     # the precision is a state of the whole process, which outlives the run that asked for it
     AcceleratorState._reset_state()
+    precision = resolved(precision)
     # the loop divides by the batches of an update itself, because the last update of an epoch may have fewer
     once = GradientAccumulationPlugin(num_steps=1)
     try:
@@ -30,6 +31,28 @@ def accelerator_for(precision: str) -> Accelerator:
         # Accelerate would train in fp32 and not say so
         raise RequestError("precision 'fp16' needs a GPU and this machine trains on its CPU; use bf16 or fp32.")
     return made
+
+
+def resolved(precision: str) -> str:
+    """The precision that `auto` stands for on this device: bf16 where it has instructions for it, else fp32.
+
+    >>> resolved("bf16")
+    'bf16'
+    """
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool(torch.cpu._is_avx512_bf16_supported())
+    return "bf16" if native else "fp32"
+
+
+def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out a network's four-dimensional weights (those of convolutions over images) in memory; their values stay."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=layout)
 
 
 def seed_all(seed: int, process: int) -> None:

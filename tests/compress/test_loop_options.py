@@ -14,6 +14,7 @@ from compress.configs import FinetuneConfig, QuantizeConfig, TrainConfig
 from compress.distil import distillation_loss, distillation_term
 from compress.loop import Training, fit, predict, rate, task_loss, task_term
 from compress.qat import simulate, train_quantized
+from compress.training.devices import accelerator_for, resolved
 from compress.training.holdout import Score, hold_out
 from zoo.models import build
 from zoo.splits import ArraySplit
@@ -188,6 +189,29 @@ def test_teacher_and_student_run_in_low_precision_and_the_loss_in_float32(digits
     fit(Spy(), loss, Training(digits.train, TrainConfig(epochs=1, examples=32, batch_size=32, precision="bf16"), 0))
     assert [x.dtype for x in seen] == [torch.bfloat16, torch.bfloat16]
     assert values[0][0] == values[0][1]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_bfloat16_only_where_the_processor_has_instructions_for_it(digits, monkeypatch, native):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    assert accelerator_for("auto").mixed_precision == ("bf16" if native else "no")
+    assert resolved("bf16") == "bf16"
+
+
+def test_images_laid_out_channels_last_train_the_same_network_and_leave_it_as_it_came():
+    images = np.random.default_rng(0).standard_normal((64, 3, 8, 8)).astype(np.float32)
+    split, seen, made = ArraySplit({"x": images}, np.arange(64) % 2), [], []
+    for channels_last in (False, True):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
+        module[0].register_forward_hook(lambda m, x, y: seen.append((x[0].stride(1), m.weight.stride(1))))
+        config = TrainConfig(epochs=2, batch_size=16, channels_last=channels_last)
+        fit(module, task_loss(), Training(split, config, 0))
+        assert module[0].weight.is_contiguous()
+        made.append(module[0].weight.detach())
+    assert (seen[0], seen[-1]) == ((64, 9), (1, 1))
+    assert torch.allclose(*made, atol=1e-5)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains in fp16")

@@ -55,6 +55,7 @@ def distil(job: Job) -> Result:
     """Train the model from its teachers; a model without weights starts fresh."""
     from compress.distil import lesson
     from compress.loop import Training, fit, subset, tensors
+    from compress.training.devices import resolved
 
     options = dict(job.step.config)
     fresh, taught_by = options.pop("model", None), options.pop("taught_by")
@@ -71,6 +72,8 @@ def distil(job: Job) -> Result:
         how += f", {config.method} of {len(config.layers)} layers"
     if len(teachers) > 1:
         how += f", {len(teachers)} teachers"
+    if config.precision == "auto":
+        how += f", {resolved(config.precision)}"
     return _store(job, model, f"distilled {config.epochs} epochs ({how})")
 
 
