@@ -41,7 +41,7 @@ class Departure:
         return self.says
 
 
-class _Everything(Interpreter):
+class Everything(Interpreter):
     """Runs a graph and keeps every float tensor, in order."""
 
     def __init__(self, module: GraphModule) -> None:
@@ -49,6 +49,7 @@ class _Everything(Interpreter):
         self.found: dict[Node, np.ndarray[Any, Any]] = {}
 
     def run_node(self, n: Node) -> Any:
+        """See `Interpreter`."""
         result = super().run_node(n)
         if n.op == "call_function" and isinstance(result, torch.Tensor) and result.is_floating_point():
             self.found[n] = result.numpy().copy()
@@ -61,7 +62,7 @@ class _Side:
     @torch.no_grad()
     def __init__(self, model: TorchModel, path: Path, inputs: Arrays) -> None:
         folded = fold(model.module, model.signature)
-        graph = _Everything(folded)
+        graph = Everything(folded)
         graph.run(*(torch.from_numpy(a) for a in inputs.values()))
         self.network, self.inputs = graph.found, inputs
         self.file = Observer(path).values(inputs)

@@ -108,7 +108,8 @@ def _limits(spread: float, largest: float | None, rms: float, classes: bool) -> 
 def _manifest(format_name: str, shown: Shown, signature: Mapping[str, Any]) -> dict[str, Any]:
     """What a loader asks for."""
     return {
-        "format": format_name, "target": shown.target, "threads": 1, "options": dict(shown.options), "signature": signature,
+        "format": format_name, "target": shown.target, "precision": shown.file.precision, "threads": 1,
+        "options": dict(shown.options), "signature": signature,
     }  # fmt: skip
 
 

@@ -230,6 +230,15 @@ class Worker:
         times: LayerTimes = getattr(self.session, "layer_times")(self._inputs(inputs))  # noqa: B009  not every session has it
         return asdict(times)
 
+    def tensors(self, inputs: str, outputs: str) -> dict[str, Any]:
+        """Write every float tensor inside the file for one call, where the runtime shows them (its `shows_tensors`).
+
+        Returns: their names in the order of the computation; in the NPZ they are numbered from 0.
+        """
+        found: Arrays = getattr(self.session, "tensors")(self._inputs(inputs))  # noqa: B009  not every session has it
+        save_arrays(Path(outputs), {str(number): value for number, value in enumerate(found.values())})
+        return {"names": list(found)}
+
 
 def reset_peak() -> None:
     """Start the kernel's high-water mark anew, where it allows that; elsewhere the peak of loading stays in that of running."""

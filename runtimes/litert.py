@@ -21,7 +21,7 @@ class LiteRtSession:
     """A loaded file; batches larger than its own run example by example."""
 
     def __init__(self, engine: Engine, threads: int) -> None:
-        self._interpreter = _interpreter(engine.path, threads)
+        self._interpreter, self._path = _interpreter(engine.path, threads), engine.path
         inputs, outputs = _ends(self._interpreter)
         self._batch = next((s.shape[0] for s in engine.signature.inputs if s.shape), None)
         self._inputs = _matched([s.name for s in engine.signature.inputs], inputs, engine.path)
@@ -60,6 +60,25 @@ class LiteRtSession:
             raise ModelError(f"input {name!r} has shape {value.shape}, but the file takes {self._shapes[name]}.") from error
         self._shapes[name] = value.shape
 
+    def tensors(self, inputs: Arrays) -> Arrays:
+        """The float tensors inside the file for one call, integers as the floats that they stand for.
+
+        LiteRT's own kernels compute them, because XNNPACK's delegate keeps nothing of what lies inside it.
+        """
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        inside = Interpreter(str(self._path), experimental_op_resolver_type=plain, experimental_preserve_all_tensors=True)
+        for name, detail in self._inputs.items():
+            inside.resize_tensor_input(detail["index"], inputs[name].shape)
+        inside.allocate_tensors()
+        for name, detail in self._inputs.items():
+            inside.set_tensor(detail["index"], inputs[name].astype(detail["dtype"], copy=False))
+        inside.invoke()
+        made = dict.fromkeys(int(i) for operator in inside._get_ops_details() for i in operator["outputs"])
+        details = {d["index"]: d for d in inside.get_tensor_details()}
+        return {details[i]["name"]: _floats(inside.get_tensor(i), details[i]) for i in made if i in details}
+
     def placement(self) -> Placement:
         """The file's operators: inside XNNPACK's delegate, or run by LiteRT's own kernels."""
         operators = self._interpreter._get_ops_details()
@@ -73,6 +92,18 @@ class LiteRtSession:
             counts[operator["op_name"]] = counts.get(operator["op_name"], 0) + 1
         partitions = f"{len(delegates)} partition" + ("" if len(delegates) == 1 else "s")
         return Placement(inside, outside, f"the interpreter's operators: XNNPACK's delegate ({partitions}) against the rest")
+
+
+def _floats(value: np.ndarray[Any, Any], detail: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """The numbers that a tensor stands for: scale * (value - zero point), per channel where it has several."""
+    quantized = detail["quantization_parameters"]
+    scales, zeros = quantized["scales"], quantized["zero_points"]
+    if not len(scales):
+        return value
+    shape = [1] * value.ndim
+    if len(scales) > 1:
+        shape[quantized["quantized_dimension"]] = -1
+    return np.asarray((value.astype(np.float32) - zeros.reshape(shape)) * scales.reshape(shape), np.float32)
 
 
 def _delegated(operators: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> set[int]:
@@ -130,6 +161,8 @@ def _matched(names: list[str], found: dict[str, Any], path: Path) -> dict[str, A
 
 class LiteRtXnnpack:
     """LiteRT's interpreter on the CPU, with the XNNPACK delegate that it applies by itself."""
+
+    tells_tensors = True
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""

@@ -64,6 +64,16 @@ class NcnnSession:
         value = np.array(made)
         return value.reshape(shape) if shape and int(np.prod(shape)) == value.size else value[None]
 
+    def tensors(self, inputs: Arrays) -> Arrays:
+        """Every blob inside the network for one example, by its name in the file."""
+        names = [self._net.blobs()[i].name for layer in self._net.layers() for i in layer.tops]
+        with self._net.create_extractor() as extractor:
+            extractor.set_light_mode(False)
+            fed = [np.ascontiguousarray(inputs[name][0], _ncnn_type(dtype)) for name, _, dtype in self._inputs]
+            for (_, blob, _), value in zip(self._inputs, fed, strict=True):
+                extractor.input(blob, self._ncnn.Mat(value))
+            return {name: np.array(self._extract(extractor, name, None), np.float32) for name in names}
+
     def placement(self) -> Placement:
         """The layers: with kernels that work on packed (SIMD) data, or on plain data."""
         packed: dict[str, int] = {}
@@ -102,6 +112,8 @@ def _ncnn_type(dtype: str) -> type[np.generic]:
 
 class NcnnCpu:
     """ncnn's CPU kernels."""
+
+    tells_tensors = True
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""

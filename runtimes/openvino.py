@@ -97,9 +97,20 @@ class OpenVinoSession:
         """What each node takes in a call on these inputs, by the CPU plugin's own counters."""
         from runtimes.openvino_profile import layer_times
 
+        fixed = self._shaped(inputs)
+        return layer_times(self._compile(fixed, PERF_COUNT=True), fixed, self._inputs, inputs)
+
+    def tensors(self, inputs: Arrays) -> Arrays:
+        """The float tensors inside the file for these inputs, by the operators' names in it."""
+        from runtimes.openvino_tensors import inner_tensors
+
+        return inner_tensors(self._shaped(inputs), self._compile, [inputs[name] for name in self._inputs])
+
+    def _shaped(self, inputs: Arrays) -> Any:
+        """A copy of the model for inputs of these shapes alone."""
         fixed = self._model.clone()
         fixed.reshape({port: list(inputs[name].shape) for port, name in zip(fixed.inputs, self._inputs, strict=True)})
-        return layer_times(self._compile(fixed, PERF_COUNT=True), fixed, self._inputs, inputs)
+        return fixed
 
     def _for_any(self, shapes: Shapes) -> _Program | Requests:
         import openvino as ov
@@ -219,6 +230,7 @@ class OpenVinoCpu:
     """OpenVINO's CPU plugin."""
 
     tells_layers = True
+    tells_tensors = True
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""

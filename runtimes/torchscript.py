@@ -25,6 +25,12 @@ class TorchScriptSession:
             outputs = self._program(*(torch.from_numpy(inputs[n]) for n in self._names))
             return {name: tensor.numpy() for name, tensor in named_outputs(outputs).items()}
 
+    def tensors(self, inputs: Arrays) -> Arrays:
+        """The float tensors inside the program for these inputs, by their names in its graph."""
+        from runtimes.torchscript_tensors import inner_tensors
+
+        return inner_tensors(self._program, [torch.from_numpy(inputs[n]) for n in self._names])
+
     def placement(self) -> Placement:
         """Operators of the inlined graph; in an int8 program what is not `quantized::` falls back to float."""
         counts: dict[str, int] = {}
@@ -41,6 +47,8 @@ class TorchScriptSession:
 
 class TorchScriptCpu:
     """torch.jit on the CPU."""
+
+    tells_tensors = True
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""

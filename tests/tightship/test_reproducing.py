@@ -13,6 +13,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from artifacts.environments import LITERT
 from artifacts.evidence import ParityRecord
 from artifacts.types import ModelRef, TorchModel
 from benchmarks.parity import CONVERSION, Case
@@ -141,19 +142,73 @@ def test_of_a_quantized_file_the_layer_where_the_error_grows_most_is_named(check
     assert kinds == {"Conv", "QuantizeLinear", "DequantizeLinear"}
 
 
-def test_of_another_format_the_whole_file_is_kept_and_the_sentence_says_why(checked, model, tmp_path):
-    def reverse(path):
-        other = copy.deepcopy(model.module)
-        other.linear.weight.data = other.linear.weight.data.flip(0)
-        FORMATS["torchscript-trace"].load()(replace(model, module=other), path.parent)
+@pytest.fixture
+def reexport(model):
+    """Writes the file of a network like `model`, but for one layer whose weights are scaled; `layer` by its dotted name."""
 
-    parity, folder = checked("torchscript-cpu", "fp32", reverse)
+    def make(format_name, layer, factor):
+        def spoil(path):
+            other = copy.deepcopy(model.module)
+            other.get_submodule(layer).weight.data *= factor
+            FORMATS[format_name].load()(replace(model, module=other), path.parent)
+
+        return spoil
+
+    return make
+
+
+INSIDE = {
+    "openvino-cpu": ("openvino", "openvino"),
+    "torchscript-cpu": ("torchscript-trace", "torch"),
+    "ncnn-cpu": ("ncnn", "ncnn"),
+    "litert-xnnpack": ("litert", None),
+}
+
+
+@pytest.mark.parametrize("target", INSIDE)
+def test_of_every_format_whose_runtime_shows_its_tensors_the_layer_is_named(checked, reexport, tmp_path, target):
+    format_name, library = INSIDE[target]
+    if library is None and LITERT.python() is None:
+        pytest.skip(f"LiteRT has no environment here: {LITERT.command}")
+    if library is not None:
+        pytest.importorskip(library)
+    parity, folder = checked(target, "fp32", reexport(format_name, "layer2.0.conv1", 1.5))
     assert not parity.passed
-    assert "the tensors inside a torchscript-trace file cannot be read here" in parity.first_bad
+    assert "first departure at 'conv2d_3' (layer2.0.conv1)" in parity.first_bad
+    assert "nor anything computed from it" in parity.first_bad
     assert not (folder / "cut.onnx").exists()
     done = shown(folder, tmp_path / "alone")
     assert done.returncode == 1, done.stderr
     assert "output: max" in done.stdout
+
+
+def test_of_a_quantized_file_of_another_format_too_the_layer_where_errors_grow_most_is_named(
+    checked, model, reexport, tmp_path
+):
+    pytest.importorskip("nncf")
+
+    def spoil(path):
+        plain = tmp_path / "spoilt"
+        plain.mkdir()
+        reexport("openvino", "layer3.0.conv1", 1.5)(plain / "model.xml")
+        file = replace(FORMATS["openvino"].load()(model, tmp_path), folder=plain)
+        calibration = Calibration(read_digits().train, QuantizeConfig(calibration_samples=64), 0, model)
+        for old in path.parent.iterdir():
+            old.unlink()
+        QUANTIZERS["nncf"].load()(file, path.parent, calibration)
+
+    parity, _ = checked("openvino-cpu", "int8", spoil)
+    assert not parity.passed
+    assert "the error grows most at" in parity.first_bad
+    assert "(layer3.0.conv1)" in parity.first_bad
+
+
+def test_of_a_format_that_shows_nothing_inside_the_whole_file_is_kept_and_the_sentence_says_why(checked, reexport):
+    pytest.importorskip("executorch")
+    parity, folder = checked("executorch-xnnpack", "fp32", reexport("executorch", "layer2.0.conv1", 1.5))
+    assert not parity.passed
+    assert "the tensors inside the executorch file cannot be read here" in parity.first_bad
+    assert not (folder / "cut.onnx").exists()
 
 
 def test_a_faithful_file_leaves_no_folder(checked):

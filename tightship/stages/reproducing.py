@@ -55,7 +55,7 @@ def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
     file = exported_file(job.inputs[f"export {artifact.id}"])
     classes = job.data.metric == "top1"
     example = _example(failed, classes, bool(file.signature.dynamic))
-    departure, why_not = _departure(job, artifact, file, example.inputs)
+    departure, why_not = _departure(job, artifact, file, example)
     says = str(departure) if departure else f"{parity.first_bad}; {why_not}"
     if not _opens_alone(artifact, file):
         return replace(parity, first_bad=says)
@@ -63,8 +63,8 @@ def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
     says = f"{says}; to see it: python {place}/repro.py"
     elsewhere = classes and not bool(same_largest(example.case).all())
     shown = Shown(
-        file, artifact.target, artifact.options, example.inputs, example.case.reference, example.spreads, failed.tolerance,
-        elsewhere, example.batch,
+        replace(file, precision=artifact.precision.partition("@")[0]), artifact.target, artifact.options, example.inputs,
+        example.case.reference, example.spreads, failed.tolerance, elsewhere, example.batch,
     )  # fmt: skip
     write_reproducer(job.out / REPRODUCER, shown, departure, says, Path(runner.__file__))
     return replace(parity, first_bad=says, reproducer=place)
@@ -91,19 +91,33 @@ def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
     return _Example({n: a[rows] for n, a in inputs.items()}, chosen, spreads, EXAMPLES if dynamic else 1)
 
 
-def _departure(job: Job, artifact: ArtifactPlan, file: ExportedFile, inputs: Arrays) -> "tuple[Departure | None, str]":
-    """The tensor at which an ONNX file departs; or none, and why."""
-    if file.path.suffix != ".onnx":
-        return None, f"the tensors inside a {file.format} file cannot be read here"
+def _departure(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _Example) -> "tuple[Departure | None, str]":
+    """The tensor at which a file departs; or none, and why."""
     if job.inputs[f"export {artifact.id}"].result.details.get("remedied", False):
         return None, "a remedy changed the tensors inside, so they cannot be held against the network's"
     if find(artifact.target).read_options(artifact.options).of_the_file:
         return None, "the tensors of a graph that was optimized before are laid out otherwise than the network's"
-    from benchmarks.bisect import first_departure, largest_growth
-    from tightship.stages.deploying import made_from
+    from benchmarks import bisect, inner
+    from tightship.stages.deploying import engine_of, made_from
 
-    find_it = largest_growth if artifact.quantizer else first_departure
-    return find_it(made_from(job, artifact), file.path, inputs), "every tensor inside it agrees in ONNX Runtime on the CPU"
+    model = made_from(job, artifact)
+    if file.path.suffix == ".onnx":
+        find_it = bisect.largest_growth if artifact.quantizer else bisect.first_departure
+        return find_it(model, file.path, example.inputs), "every tensor inside it agrees in ONNX Runtime on the CPU"
+    one = _single(example)
+    engine = engine_of(artifact.target, job.inputs[f"export {artifact.id}"], job.work, artifact.options)
+    tensors, why_not = inner.read_inside(engine, one, job.work)
+    if not tensors:
+        return None, f"the tensors inside the {file.format} file {why_not}"
+    look = inner.largest_growth if artifact.quantizer else inner.first_unheld
+    return look(model, tensors, one), f"every tensor that {artifact.target} shows inside it agrees"
+
+
+def _single(example: _Example) -> Arrays:
+    """The one example that differs most: not every format takes more than one."""
+    rows = worst(example.case.reference, example.case.deployed, 1, True)
+    count = len(next(iter(example.case.reference.values())))
+    return {name: value[rows] if len(value) == count else value for name, value in example.inputs.items()}
 
 
 def _opens_alone(artifact: ArtifactPlan, file: ExportedFile) -> bool:
