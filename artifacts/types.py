@@ -73,6 +73,17 @@ class Palette:
 
 
 @dataclass(frozen=True)
+class OnnxForm:
+    """How ONNX files are written, and files that are made from them."""
+
+    opset: int = 18
+    sidecar: bool = False
+    """Whether the weights of the shipped file lie in one of their own, `model.onnx.data`, however few they are."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the file's metadata say besides: key -> text."""
+
+
+@dataclass(frozen=True)
 class TorchModel:
     """A PyTorch network with all that is needed to build it again."""
 
@@ -90,6 +101,8 @@ class TorchModel:
     operators: Mapping[str, str] = field(default_factory=dict)
     """Operators of the user's own that ONNX lacks: `namespace::name` -> the `module:callable` that translates it. Not stored
     with the network: the recipe says them."""
+    onnx: OnnxForm = OnnxForm()
+    """Not stored with the network either."""
 
 
 @dataclass(frozen=True)

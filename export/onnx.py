@@ -4,6 +4,7 @@ import copy
 import logging
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,14 @@ import torch
 from artifacts.errors import ModelError, TightshipError
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import dynamic_shapes, example_tensors, fold
-from export.onnx_ranges import write_ranges
+from export.onnx_metadata import write_metadata, write_ranges
 from export.operators import WHERE, refuse_other_domains, translations
 
-OPSET = 18
 FILE = "model.onnx"
 SINGLE_FILE_LIMIT = 1_500_000_000
 """Bytes of weights above which they go into a sidecar: protobuf ends at 2 GiB."""
-SHARED_FROM = 1024
-"""Bytes from which equal weights are kept once; below, names are worth more."""
+LARGE = 1024
+"""Bytes from which equal weights are kept once, and lie in a sidecar; below, names are worth more."""
 LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='(\w+)\.(\w+)', overload='(\w+)'\)>")
 
 
@@ -36,11 +36,12 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     program.save(folder / FILE, external_data=_weight_bytes(graph) > SINGLE_FILE_LIMIT)
     proto = onnx.load(folder / FILE, load_external_data=False)
     opset = next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx"))
-    if opset != OPSET:
-        raise ModelError(f"the ONNX exporter wrote opset {opset} where {OPSET} was asked for; the file was refused.")
+    if opset != model.onnx.opset:
+        raise ModelError(f"the ONNX exporter wrote opset {opset} where {model.onnx.opset} was asked for; the file was refused.")
     strip(proto)
     refuse_other_domains(proto)
     write_ranges(proto, model.signature.ranges)
+    write_metadata(proto, model.onnx.metadata)
     pool_globally(proto, folder)
     share_equal_weights(proto)
     proto.producer_name = "tightship"
@@ -51,6 +52,23 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     except Exception as error:
         raise ModelError(f"the ONNX file is not valid: {str(error).splitlines()[0]}.") from error
     return ExportedFile("onnx", folder, FILE, model.signature, notes=(f"opset {opset}", *_translated(model)))
+
+
+def weights_beside(file: ExportedFile) -> ExportedFile:
+    """The same ONNX file with its weights in a sidecar, `model.onnx.data`.
+
+    Raises:
+        ModelError: the file holds no weights that could lie beside it.
+    """
+    proto = onnx.load(file.path)
+    if not any(len(tensor.raw_data) >= LARGE for tensor in proto.graph.initializer):
+        raise ModelError(f"{file.main} has no weights that could lie in a file of their own; leave export.onnx.sidecar out.")
+    beside = f"{file.main}.data"
+    # onnx appends to a sidecar that is there
+    (file.folder / beside).unlink(missing_ok=True)
+    onnx.save(proto, file.path, save_as_external_data=True, all_tensors_to_one_file=True, location=beside, size_threshold=LARGE)
+    onnx.checker.check_model(str(file.path), full_check=True)
+    return replace(file, notes=(*file.notes, f"weights in {beside}"))
 
 
 def export_stock(model: TorchModel, folder: Path) -> ExportedFile:
@@ -84,7 +102,7 @@ def _program(graph: torch.nn.Module, model: TorchModel) -> Any:
                 example_tensors(model.signature),
                 dynamo=True,
                 verbose=False,
-                opset_version=OPSET,
+                opset_version=model.onnx.opset,
                 input_names=[s.name for s in model.signature.inputs],
                 output_names=[s.name for s in model.signature.outputs],
                 dynamic_shapes=tuple(dynamic_shapes(model.signature).values()),
@@ -138,7 +156,7 @@ def share_equal_weights(proto: onnx.ModelProto) -> None:
     kept: dict[tuple[Any, ...], str] = {}
     other: dict[str, str] = {}
     for weight in list(proto.graph.initializer):
-        if len(weight.raw_data) < SHARED_FROM:
+        if len(weight.raw_data) < LARGE:
             continue
         name = kept.setdefault((weight.data_type, tuple(weight.dims), weight.raw_data), weight.name)
         if name != weight.name:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from artifacts.errors import IntegrityError, RequestError, nearest
 from artifacts.files import sha256_file, write_json
 from artifacts.specs import Signature, TensorSpec
-from export.onnx_ranges import read_ranges
+from export.onnx_metadata import read_ranges
 
 if TYPE_CHECKING:
     import onnx

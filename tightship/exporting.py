@@ -82,6 +82,7 @@ def said(recipe: Recipe, target: str, format_name: str) -> dict[str, Any]:
         config["dims"] = {name: dims.model_dump() for name, dims in recipe.export.dims.items()}
     operators = recipe.export.onnx.operators
     if "onnxscript" in FORMATS[format_name].libraries:
+        config |= recipe.export.onnx.model_dump(exclude={"operators"}, exclude_defaults=True)
         return config | ({"operators": digests(operators)} if operators else {})
     own = [name for name in operators if not name.startswith("aten::")]
     if own and format_name != "module":

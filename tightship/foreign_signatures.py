@@ -115,7 +115,7 @@ def _litert_signature(path: Path) -> Signature:
 def _onnx_signature(path: Path, inputs: Path | None, target: str) -> Signature:
     import onnx
 
-    from export.onnx_ranges import read_ranges
+    from export.onnx_metadata import read_ranges
 
     try:
         model = onnx.load(path, load_external_data=False)

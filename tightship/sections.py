@@ -121,6 +121,11 @@ class DimConfig(Config):
 class OnnxExportConfig(Config):
     """How ONNX files are written, and files that are made from them."""
 
+    opset: Annotated[int, Field(strict=True, ge=18, le=23)] = 18
+    sidecar: bool = False
+    """Whether weights lie in `model.onnx.data` however few they are; above 1.5 GB they always do."""
+    metadata: bool = True
+    """Whether files say their labels and preprocessing."""
     operators: Mapping[str, str] = Field(default_factory=dict)
     """Operators of your own that ONNX lacks: `namespace::name` -> `"module:callable"` that translates it."""
 

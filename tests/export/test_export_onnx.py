@@ -1,22 +1,26 @@
 """ONNX files: right at every batch size, at the opset that was asked for, clean, and the same bytes every time."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 import export.onnx
 from artifacts.errors import ModelError
+from artifacts.types import OnnxForm
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
-from export.onnx import OPSET
 from export.onnx import export as export_onnx
+from export.onnx import weights_beside
 from runtimes.onnxruntime import OrtSession
 from zoo.models import named_outputs
+from zoo.readers import read_digits
 from zoo.splits import ArraySplit
 
 
@@ -50,13 +54,41 @@ def test_the_file_equals_the_model_at_every_batch_size(tiny, tmp_path):
 
 def test_the_opset_is_read_back(tiny, tmp_path):
     proto = onnx.load(export_onnx(tiny, tmp_path).path)
-    assert [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")] == [OPSET] == [18]
+    assert [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")] == [18]
+
+
+@pytest.mark.parametrize("opset", [20, 23])
+def test_another_opset_computes_the_same(tiny, tmp_path, opset):
+    file = export_onnx(replace(tiny, onnx=OnnxForm(opset)), tmp_path)
+    assert [o.version for o in onnx.load(file.path).opset_import if o.domain in ("", "ai.onnx")] == [opset]
+    assert f"opset {opset}" in file.notes
+    check(tiny, file)
+
+
+def test_metadata_are_in_the_file_and_stay_in_its_int8_form(tiny, tmp_path):
+    said = {"tightship.labels": '["cat", "dog"]', "tightship.preprocessing": '{"scale": 0.5}'}
+    for name in ("plain", "int8"):
+        (tmp_path / name).mkdir()
+    plain = export_onnx(replace(tiny, onnx=OnnxForm(metadata=said)), tmp_path / "plain")
+    calibration = Calibration(read_digits().train, QuantizeConfig(calibration_samples=8), 0, tiny)
+    small = QUANTIZERS["onnx-qdq"].load()(plain, tmp_path / "int8", calibration)
+    for file in (plain, small):
+        session = onnxruntime.InferenceSession(file.path, providers=["CPUExecutionProvider"])
+        assert said.items() <= session.get_modelmeta().custom_metadata_map.items()
+
+
+def test_weights_lie_beside_the_file_where_that_is_asked_for(tiny, tmp_path):
+    plain = export_onnx(tiny, tmp_path)
+    size = plain.path.stat().st_size
+    file = weights_beside(weights_beside(plain))
+    beside = tmp_path / "model.onnx.data"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
+    assert file.path.stat().st_size < size / 2
+    assert file.path.stat().st_size + beside.stat().st_size < 1.2 * size, "an earlier sidecar was appended to"
+    check(tiny, file)
 
 
 def test_another_opset_than_was_asked_for_is_refused(tiny, tmp_path, monkeypatch):
-    program = export.onnx._program
-    monkeypatch.setattr(export.onnx, "OPSET", 11)
-    monkeypatch.setattr(export.onnx, "_program", lambda *a: monkeypatch.setattr(export.onnx, "OPSET", 18) or program(*a))
     real = onnx.load
 
     def older(*args, **options):

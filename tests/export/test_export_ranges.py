@@ -16,7 +16,7 @@ from compress.fold import dynamic_shapes, example_tensors, fold
 from compress.quantizers import QUANTIZERS, Calibration
 from export.executorch import fixed
 from export.onnx import export as export_onnx
-from export.onnx_ranges import RANGES, read_ranges
+from export.onnx_metadata import RANGES, read_ranges
 from runtimes.onnxruntime import OrtSession
 from zoo.splits import ArraySplit
 

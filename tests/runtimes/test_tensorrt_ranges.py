@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 
 from artifacts.errors import RequestError
 from artifacts.specs import DimRange, Signature, TensorSpec
-from export.onnx_ranges import write_ranges
+from export.onnx_metadata import write_ranges
 from runtimes.tensorrt_key import profiles_of, signature_of, sizes_of, trtexec_command
 
 IMAGE = TensorSpec("image", "float32", ("batch", 3, "side", "side"))

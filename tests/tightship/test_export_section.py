@@ -1,13 +1,21 @@
 """The recipe's `export`: what may stand there, what is refused before any work, and which steps it makes anew."""
 
+import json
+import subprocess
+import sys
+import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from artifacts.errors import RecipeError, RequestError
+from artifacts.errors import ModelError, RecipeError, RequestError
+from artifacts.evidence import read_evidence
 from artifacts.specs import DimRange, Signature, TensorSpec
+from artifacts.types import ExportedFile
 from benchmarks.parity import at_ends
+from export.onnx import weights_beside
 from tightship.exporting import check_dims, check_operators
 from tightship.plan import make_plan
 from tightship.recipe import parse_recipe
@@ -154,3 +162,53 @@ def test_what_fails_at_the_end_of_a_range_is_shown_with_what_was_fed_there():
     assert shown.case is off
     assert shown.batch == 5
     np.testing.assert_array_equal(shown.inputs["x"], fed["x"])
+
+
+FORM = """\
+name: form
+model: {zoo: resnet, depth: 8, width: 8}
+data: {zoo: digits}
+train: {epochs: 1}
+compress: [{quantize: {calibration_samples: 64}}]
+targets: [onnxruntime-cpu]
+export: {onnx: {opset: 20, sidecar: true}}
+gates: {accuracy_drop: 1.0}
+measure: {processes: 2, blocks: 1, block_seconds: 0.02}
+"""
+
+
+@pytest.mark.slow
+def test_the_files_of_a_run_are_written_as_the_recipe_says_and_its_bundle_works(tmp_path, cli):
+    import onnxruntime  # not every test needs it
+
+    recipe, out = tmp_path / "r.yaml", tmp_path / "out"
+    recipe.write_text(FORM)
+    done = cli("run", recipe, "--store", tmp_path / "store", "--out", out)
+    assert done.returncode == 0, done.stderr
+    found = read_evidence(out / "evidence.json")
+    for precision in ("fp32", "int8-ptq"):
+        artifact = found.artifact(f"onnxruntime-cpu/{precision}")
+        folder = out / "artifacts" / artifact.id
+        assert sorted(Path(f.path).name for f in artifact.files) == ["model.onnx", "model.onnx.data"]
+        assert artifact.bytes == sum(p.stat().st_size for p in folder.glob("model.onnx*"))
+        session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        said = session.get_modelmeta().custom_metadata_map
+        assert json.loads(said["tightship.labels"]) == [str(n) for n in range(10)]
+        assert json.loads(said["tightship.preprocessing"])["layout"] == "NCHW"
+        assert artifact.parity.passed
+    (bundle,) = (out / "bundles").glob("*.tar.gz")
+    with tarfile.open(bundle) as packed:
+        packed.extractall(tmp_path / "device", filter="data")
+    (runner,) = (tmp_path / "device").rglob("run.py")
+    alone = subprocess.run([sys.executable, "-I", runner, "--selftest"], capture_output=True, text=True, check=False)
+    assert alone.returncode == 0, alone.stderr
+
+
+def test_a_file_without_weights_has_nothing_that_could_lie_beside_it(tmp_path):
+    from onnx import TensorProto, helper, save
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "net", ends[:1], ends[1:])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"no weights that could lie in a file of their own; leave export.onnx.sidecar out"):
+        weights_beside(ExportedFile("onnx", tmp_path, "model.onnx", Signature(())))

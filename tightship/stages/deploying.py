@@ -37,14 +37,18 @@ def export(job: Job) -> Result:
     assert artifact is not None
     folder = job.out / "files"
     folder.mkdir()
-    return _exported(_as_shipped(artifact, _written(job, artifact, folder)))
+    return _exported(_as_shipped(job, artifact, _written(job, artifact, folder)))
 
 
-def _as_shipped(artifact: ArtifactPlan, file: ExportedFile) -> ExportedFile:
-    """The file as the target's options want it shipped, in the folder that it lies in."""
+def _as_shipped(job: Job, artifact: ArtifactPlan, file: ExportedFile) -> ExportedFile:
+    """The file as the recipe and the target's options want it shipped, in the folder that it lies in."""
     options = find(artifact.target).read_options(artifact.options)
     if not options.of_the_file:
-        return file
+        if not job.recipe.export.onnx.sidecar or file.format != "onnx":
+            return file
+        from export.onnx import weights_beside  # it needs torch, which a run that finds all in the store does not
+
+        return weights_beside(file)
     with tempfile.TemporaryDirectory(dir=file.folder.parent) as work:
         plain = Path(work) / "plain"
         file.folder.rename(plain)
@@ -77,7 +81,7 @@ def export_guarded(job: Job) -> Result:
 
     artifact, found = job.step.artifact, guard(job)
     assert artifact is not None
-    shipped = _as_shipped(artifact, _file_of(found, job.out))
+    shipped = _as_shipped(job, artifact, _file_of(found, job.out))
     size = float(sum(p.stat().st_size for p in shipped.folder.iterdir()))
     details = {**found.details, "main": shipped.main, "format": shipped.format, "notes": list(shipped.notes)}
     return replace(found, metrics={**found.metrics, "bytes": size}, details=details)

@@ -1,7 +1,8 @@
 """What every stage is given."""
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,11 +42,21 @@ class Job:
 
     def model(self, step: str) -> "TorchModel":
         """The network that an earlier step stored, with what the recipe says of its export."""
+        from artifacts.types import OnnxForm
         from compress import checkpoint
 
         stored, said = checkpoint.load(self.inputs[step].folder), self.recipe.export
         signature = replace(stored.signature, ranges=said.ranges() if self.step.kind in FILES else ())
-        return replace(stored, signature=signature, operators=said.onnx.operators)
+        form = OnnxForm(said.onnx.opset, said.onnx.sidecar, self._metadata() if self.step.kind in FILES else {})
+        return replace(stored, signature=signature, operators=said.onnx.operators, onnx=form)
+
+    def _metadata(self) -> dict[str, str]:
+        """What ONNX files say of the task: how their input is made, and what their classes are called."""
+        if not self.recipe.export.onnx.metadata:
+            return {}
+        labels, preprocessing = self.data.labels, self.data.preprocessing
+        said = {"labels": labels, "preprocessing": asdict(preprocessing) if preprocessing else None}
+        return {f"tightship.{key}": json.dumps(value) for key, value in said.items() if value}
 
 
 @dataclass

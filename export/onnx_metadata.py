@@ -1,6 +1,10 @@
-"""The ranges of dynamic dimensions in the metadata of ONNX files: ONNX itself can name a dimension, and not limit it."""
+"""What the metadata of our ONNX files say: labels, preprocessing, and ranges of dynamic dimensions.
+
+ONNX itself can name a dimension, and not limit it.
+"""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -18,6 +22,12 @@ def write_ranges(proto: "onnx.ModelProto", ranges: tuple[DimRange, ...]) -> None
     """Note the ranges in a file, so that it says itself what it takes."""
     if ranges:
         proto.metadata_props.add(key=RANGES, value=json.dumps([asdict(r) for r in ranges]))
+
+
+def write_metadata(proto: "onnx.ModelProto", entries: Mapping[str, str]) -> None:
+    """Write each entry under its key, in alphabetical order."""
+    for key in sorted(entries):
+        proto.metadata_props.add(key=key, value=entries[key])
 
 
 def read_ranges(proto: "onnx.ModelProto") -> tuple[DimRange, ...]:
