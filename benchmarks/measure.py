@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ class MeasurePlan:
     """How many turns that others disturbed are thrown away and timed again."""
     seed: int = 0
     """Of the order in which engines take turns."""
+    cold: bool = True
+    """Whether cold start is measured: processes then start one after the other; else side by side, which is quicker."""
 
 
 @dataclass
@@ -124,13 +127,15 @@ def measure(
         shuffle.shuffle(names)
         with ExitStack() as stack:
             children: dict[str, Child] = {}
+            if not plan.cold:
+                progress(round_ / plan.processes, f"round {round_ + 1}: start {len(names)} processes")
+                children = _side_by_side({n: engines[n] for n in names}, plan, folder, one, stack)
             for index, name in enumerate(names):
                 progress((round_ + 0.6 * index / len(names)) / plan.processes, f"round {round_ + 1}: start {name}")
-                log = folder / f"{name.replace('/', '-')}.log"
-                child = stack.enter_context(Child(engines[name], log, plan.threads))
-                results[name].cold_ms.append(child.open(one))
-                results[name].warmups.append(child.ask("warm", inputs=str(one), seconds=plan.warm_seconds))
-                children[name] = child
+                if plan.cold:
+                    children[name] = stack.enter_context(_child(engines[name], name, plan, folder))
+                    results[name].cold_ms.append(children[name].open(one))
+                results[name].warmups.append(children[name].ask("warm", inputs=str(one), seconds=plan.warm_seconds))
             progress((round_ + 0.6) / plan.processes, f"round {round_ + 1}: timing")
             watch.sample()
             turns = Turns(children, shuffle, watch, meter, spare)
@@ -143,6 +148,20 @@ def measure(
     for one_engine in results.values():
         one_engine.noise = watch.record()
     return results
+
+
+def _child(engine: Engine, name: str, plan: MeasurePlan, folder: Path) -> Child:
+    return Child(engine, folder / f"{name.replace('/', '-')}.log", plan.threads)
+
+
+def _side_by_side(
+    engines: Mapping[str, Engine], plan: MeasurePlan, folder: Path, one: Path, stack: ExitStack
+) -> dict[str, Child]:
+    """A process for each engine, open; their starts share the cores."""
+    children = {name: stack.enter_context(_child(engine, name, plan, folder)) for name, engine in engines.items()}
+    with ThreadPoolExecutor(max(1, len(children))) as pool:
+        list(pool.map(lambda child: child.open(one), children.values()))
+    return children
 
 
 def _finish(child: Child, result: Measured, plan: MeasurePlan, one: Path, many: Path, last: bool) -> None:

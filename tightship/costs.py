@@ -73,7 +73,7 @@ class DeployedLatency:
         engines = {"start": self._engine("start", self.start)}
         engines |= {key: self._engine(key, model) for key, model in models.items()}
         example = self.split.batch(np.arange(1))[0]
-        plan = MeasurePlan(processes, blocks=8, block_seconds=0.1, threads=self.threads, throughput_batch=1)
+        plan = MeasurePlan(processes, blocks=8, block_seconds=0.1, threads=self.threads, throughput_batch=1, cold=False)
         found = measure(engines, example, plan, self.work / "timing")
         start = undisturbed(found["start"].rounds_ms)
         for key in models:

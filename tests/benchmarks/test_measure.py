@@ -49,7 +49,9 @@ def test_latency_takes_the_first_examples_and_throughput_goes_round(onnx_engine,
     np.testing.assert_array_equal(load_arrays(tmp_path / "work" / "many.npz")["x"], INPUTS["x"][np.arange(many) % 3])
 
 
-def test_the_processes_of_a_round_are_fresh_and_live_side_by_side(onnx_engine, tmp_path, monkeypatch):
+@pytest.fixture
+def events(monkeypatch):
+    """What is asked of which process, in order."""
     events = []
 
     class Watched(module.Child):
@@ -62,6 +64,10 @@ def test_the_processes_of_a_round_are_fresh_and_live_side_by_side(onnx_engine, t
             return super().ask(do, **arguments)
 
     monkeypatch.setattr(module, "Child", Watched)
+    return events
+
+
+def test_the_processes_of_a_round_are_fresh_and_live_side_by_side(onnx_engine, tmp_path, events):
     measure({"a": onnx_engine(2.0), "b": onnx_engine(3.0)}, INPUTS, PLAN, tmp_path / "work")
     born = [pid for what, pid in events if what == "born"]
     assert len(set(born)) == 4
@@ -70,6 +76,16 @@ def test_the_processes_of_a_round_are_fresh_and_live_side_by_side(onnx_engine, t
         assert [sorted(order[i : i + 2]) for i in (0, 2, 4)] == [sorted(pair)] * 3, "blocks take turns"
     last_of_first_round = max(i for i, (_, pid) in enumerate(events) if pid in born[:2])
     assert last_of_first_round < min(i for i, (_, pid) in enumerate(events) if pid in born[2:])
+
+
+def test_where_no_cold_start_is_wanted_processes_start_side_by_side(onnx_engine, tmp_path, events):
+    engines = {"a": onnx_engine(2.0), "b": onnx_engine(3.0)}
+    for cold, first in ((True, ["born", "open", "warm"]), (False, ["born", "born", "open"])):
+        events.clear()
+        found = measure(engines, INPUTS, replace(PLAN, cold=cold), tmp_path / "work")
+        assert [what for what, _ in events][:3] == first
+        assert [len(one.cold_ms) for one in found.values()] == ([2, 2] if cold else [0, 0])
+        assert [len(one.rounds_ms) for one in found.values()] == [2, 2]
 
 
 def test_a_crash_of_one_engine_ends_the_measurement_with_its_log(moody, onnx_engine, tmp_path):
