@@ -90,6 +90,8 @@ class TorchModel:
     operators: Mapping[str, str] = field(default_factory=dict)
     """Operators of the user's own that ONNX lacks: `namespace::name` -> the `module:callable` that translates it. Not stored
     with the network: the recipe says them."""
+    scripted: tuple[str, ...] = ()
+    """Modules, by dotted name, that a traced TorchScript program holds compiled, control flow included. Not stored either."""
 
 
 @dataclass(frozen=True)
