@@ -45,7 +45,7 @@ class Job:
 
         stored, said = checkpoint.load(self.inputs[step].folder), self.recipe.export
         signature = replace(stored.signature, ranges=said.ranges() if self.step.kind in FILES else ())
-        return replace(stored, signature=signature, operators=said.onnx.operators)
+        return replace(stored, signature=signature, operators=said.onnx.operators, scripted=said.torchscript.script)
 
 
 @dataclass
