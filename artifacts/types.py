@@ -103,6 +103,8 @@ class TorchModel:
     with the network: the recipe says them."""
     onnx: OnnxForm = OnnxForm()
     """Not stored with the network either."""
+    scripted: tuple[str, ...] = ()
+    """Modules, by dotted name, that a traced TorchScript program holds compiled, control flow included. Not stored either."""
 
 
 @dataclass(frozen=True)

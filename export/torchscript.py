@@ -1,15 +1,17 @@
-"""TorchScript files, traced or scripted, frozen. A legacy format of PyTorch (deprecated in favour of torch.export)."""
+"""TorchScript files, traced (with modules compiled within) or scripted, frozen. PyTorch deprecates it for torch.export."""
 
 import copy
 import re
 import warnings
 import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from artifacts.errors import ModelError
+from artifacts.errors import ModelError, TightshipError, nearest
 from artifacts.specs import Signature
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import example_tensors
@@ -17,16 +19,46 @@ from zoo.models import named_outputs
 
 FILE = "model.pt"
 PAST = {"trace": "traced", "script": "scripted"}
+KEEP = {"trace": ", or name the modules that hold such control flow under export.torchscript.script", "script": ""}
 NOTE = "TorchScript is deprecated by PyTorch in favour of torch.export"
 
 
 def trace(model: TorchModel, folder: Path) -> ExportedFile:
-    """Record one run in eval mode, freeze, save."""
+    """Record one run in eval mode, freeze, save; the modules of `model.scripted` are compiled, not recorded.
+
+    Raises:
+        ModelError: there is no such module, or TorchScript cannot take the model, or makes another program of it.
+    """
 
     def record(module: torch.nn.Module) -> Any:
-        return torch.jit.trace(module, example_tensors(model.signature))  # type: ignore[no-untyped-call]
+        hybrid = copy.deepcopy(module)
+        for name, part in find_modules(hybrid, model.scripted).items():
+            hybrid.set_submodule(name, torch.jit.script(part))
+        return torch.jit.trace(hybrid, example_tensors(model.signature))  # type: ignore[no-untyped-call]
 
-    return _write(model, folder, "torchscript-trace", record)
+    file = _write(model, folder, "torchscript-trace", record)
+    kept = (f"hybrid: traced, with {', '.join(model.scripted)} scripted",) if model.scripted else ()
+    return replace(file, notes=(*file.notes, *kept))
+
+
+def find_modules(module: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.nn.Module]:
+    """The modules that a recipe calls by their dotted names in the network, by their names here.
+
+    Raises:
+        ModelError: there is no such module; the message names the nearest.
+    """
+    inside = dict(module.named_modules())
+    found = {}
+    for name in names:
+        # a network that computes in 16 bits lies in one that casts
+        place = next((p for p in (name, f"inner.{name}") if p in inside), None)
+        if place is None:
+            known = [known for known in inside if known]
+            raise ModelError(
+                f"export.torchscript.script names {name!r}, which the network does not have; {nearest(name, known)}."
+            )
+        found[place] = inside[place]
+    return found
 
 
 def script(model: TorchModel, folder: Path) -> ExportedFile:
@@ -41,6 +73,8 @@ def _write(model: TorchModel, folder: Path, name: str, compile_module: Any) -> E
         warnings.simplefilter("ignore")
         try:
             frozen = torch.jit.freeze(compile_module(module))
+        except TightshipError:
+            raise
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"TorchScript cannot {kind} the model: {first}; use another target, or the other kind.") from error
@@ -51,9 +85,8 @@ def _write(model: TorchModel, folder: Path, name: str, compile_module: Any) -> E
 
 
 def _tidy(path: Path) -> None:
-    """Take out source paths and stack traces, and number generated class names from 0: equal models make equal files."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {n: archive.read(n) for n in archive.namelist() if not n.endswith((".debug_pkl", "serialization_id"))}
+    """Number generated class names from 0, besides what `strip` does: equal models make equal files."""
+    entries = _entries(path)
     code = b"".join(data for name, data in entries.items() if "/code/" in name)
     found = dict.fromkeys(re.findall(rb"___torch_mangle_\d+", code + "".join(entries).encode()))
     fresh = {old: b"___torch_mangle_%d" % i for i, old in enumerate(found)}
@@ -61,10 +94,24 @@ def _tidy(path: Path) -> None:
     def renamed(text: bytes) -> bytes:
         return re.sub(rb"___torch_mangle_\d+", lambda m: fresh.get(m[0], m[0]), text)
 
+    named = {renamed(name.encode()).decode(): data for name, data in entries.items()}
+    _pack(path, {n: renamed(data) if "/code/" in n or n.endswith("/data.pkl") else data for n, data in named.items()})
+
+
+def strip(path: Path) -> None:
+    """Take source paths and stack traces out of a program's file, and its number of writing."""
+    _pack(path, _entries(path))
+
+
+def _entries(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {n: archive.read(n) for n in archive.namelist() if not n.endswith((".debug_pkl", "serialization_id"))}
+
+
+def _pack(path: Path, entries: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in entries.items():
-            named = "/code/" in name or name.endswith("/data.pkl")
-            archive.writestr(zipfile.ZipInfo(renamed(name.encode()).decode()), renamed(data) if named else data)
+            archive.writestr(zipfile.ZipInfo(name), data)
 
 
 def _compare(path: Path, module: torch.nn.Module, signature: Signature, kind: str) -> None:
@@ -91,7 +138,8 @@ def _compare(path: Path, module: torch.nn.Module, signature: Signature, kind: st
             ):
                 raise ModelError(
                     f"the {PAST[kind]} TorchScript program computes another {name!r} than the model for a batch of {size}; "
-                    "remove control flow that depends on data, shapes that fix the batch and active dropout."
+                    "remove control flow that depends on data, shapes that fix the batch and active dropout"
+                    f"{KEEP[kind]}."
                 )
 
 

@@ -12,7 +12,9 @@ from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placemen
 from compress import checkpoint
 from export.aotinductor import compiler_missing
 from runtimes.aotinductor import count_calls
-from zoo.models import named_outputs
+from runtimes.options import read_options
+from runtimes.torch_layout import Caller, lay_out_module
+from runtimes.torch_options import TorchOptions
 
 CALL = re.compile(r"^ *def call\(self, args\):(.*?)^ *return \(", re.DOTALL | re.MULTILINE)
 KERNEL = re.compile(r"^\s*(?:\w+ = )?(cpp_\w+|(?:extern_kernels|torch\.ops)\.[\w.]+)\(", re.MULTILINE)
@@ -21,22 +23,27 @@ KERNEL = re.compile(r"^\s*(?:\w+ = )?(cpp_\w+|(?:extern_kernels|torch\.ops)\.[\w
 class InductorSession:
     """A network that is compiled at its first run, and once more at the first run with another batch size."""
 
-    def __init__(self, module: torch.nn.Module, names: tuple[str, ...], cache: "tempfile.TemporaryDirectory[str]") -> None:
-        self._compiled, self._names, self._cache = torch.compile(module), names, cache
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        names: tuple[str, ...],
+        cache: "tempfile.TemporaryDirectory[str]",
+        channels_last: bool = False,
+    ) -> None:
+        compiled = torch.compile(lay_out_module(module) if channels_last else module)
+        self._call, self._cache = Caller(compiled, names, channels_last), cache
 
     def run(self, inputs: Arrays) -> Arrays:
         """See `artifacts.types.Session`.
 
         Raises:
-            ModelError: the network cannot be compiled.
+            ModelError: the network cannot be compiled, or needs its tensors in the plain layout.
         """
         try:
-            with torch.inference_mode():
-                outputs = self._compiled(*(torch.from_numpy(inputs[n]) for n in self._names))
+            return self._call(inputs)
         except torch._dynamo.exc.TorchDynamoException as error:
             first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
             raise ModelError(f"torch.compile cannot compile the model: {type(error).__name__}: {first}") from error
-        return {name: tensor.numpy() for name, tensor in named_outputs(outputs).items()}
 
     def placement(self) -> Placement:
         """Calls in the code that Inductor wrote for the first input; nothing before the first run."""
@@ -65,6 +72,7 @@ class InductorCpu:
         """See `runtimes.base.Runtime`; what is compiled goes to a folder of this process alone, which ends with it.
 
         Raises:
+            RequestError: the engine's options are not those of this target.
             TargetUnavailable: there is no C++ compiler.
         """
         missing = compiler_missing()
@@ -78,5 +86,6 @@ class InductorCpu:
         torch.set_num_threads(threads)
         # with one it compiles in this process; idle compilers would stand beside what is measured
         inductor.compile_threads = 1
+        told = read_options(TorchOptions, engine.options, "inductor-cpu")
         module = checkpoint.load(engine.path.parent).module.eval()
-        return InductorSession(module, tuple(s.name for s in engine.signature.inputs), cache)
+        return InductorSession(module, tuple(s.name for s in engine.signature.inputs), cache, told.channels_last)

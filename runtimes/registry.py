@@ -80,7 +80,15 @@ def _named(where: str) -> Any:
 TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
-        Target("torch-cpu", "runtimes.torch_eager:TorchCpu", ("module",), None, ("torch",), reference=True),
+        Target(
+            "torch-cpu",
+            "runtimes.torch_eager:TorchCpu",
+            ("module",),
+            None,
+            ("torch",),
+            reference=True,
+            options="runtimes.torch_options:TorchOptions",
+        ),
         Target("torch-cuda", "runtimes.torch_eager:TorchCuda", ("module",), None, ("torch",), None, True, device="cuda"),
         Target(
             "torchscript-cpu",
@@ -89,8 +97,17 @@ TARGETS: dict[str, Target] = {
             "fx-int8",
             ("torch",),
             schemes={"int8-dynamic": "fx-dynamic", "fp16": "torch-half", "bf16": "torch-half"},
+            options="runtimes.torch_options:TorchScriptOptions",
         ),
-        Target("inductor-cpu", "runtimes.inductor:InductorCpu", ("module",), None, ("torch",), reference=True),
+        Target(
+            "inductor-cpu",
+            "runtimes.inductor:InductorCpu",
+            ("module",),
+            None,
+            ("torch",),
+            reference=True,
+            options="runtimes.torch_options:TorchOptions",
+        ),
         Target(
             "aotinductor-cpu",
             "runtimes.aotinductor:AotInductorCpu",

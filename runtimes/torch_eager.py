@@ -8,20 +8,25 @@ from torch import nn
 from artifacts.errors import TargetUnavailable
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
 from compress import checkpoint
-from zoo.models import named_outputs
+from runtimes.options import read_options
+from runtimes.torch_layout import Caller, lay_out_module
+from runtimes.torch_options import TorchOptions
 
 
 class TorchSession:
     """A network in eval mode, without autograd."""
 
-    def __init__(self, module: nn.Module, names: tuple[str, ...], device: str, eager: bool = True) -> None:
-        self._module, self._names, self._device, self._eager = module, names, device, eager
+    def __init__(self, module: nn.Module, names: tuple[str, ...], device: str, channels_last: bool = False) -> None:
+        self._module, self._device = lay_out_module(module) if channels_last else module, device
+        self._call = Caller(self._module, names, channels_last, device)
 
     def run(self, inputs: Arrays) -> Arrays:
-        """See `artifacts.types.Session`."""
-        with torch.inference_mode():
-            outputs = self._module(*(torch.from_numpy(inputs[n]).to(self._device) for n in self._names))
-            return {name: tensor.cpu().numpy() for name, tensor in named_outputs(outputs).items()}
+        """See `artifacts.types.Session`.
+
+        Raises:
+            ModelError: the network needs its tensors in the plain layout.
+        """
+        return self._call(inputs)
 
     def placement(self) -> Placement:
         """Every leaf module runs as PyTorch's own kernel."""
@@ -36,6 +41,7 @@ class TorchCpu:
     """PyTorch eager on the CPU."""
 
     device = "cpu"
+    options = TorchOptions
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""
@@ -46,11 +52,17 @@ class TorchCpu:
         return Engine(f"torch-{self.device}", file.path, file.signature)
 
     def open(self, engine: Engine, threads: int) -> TorchSession:
-        """See `runtimes.base.Runtime`."""
+        """See `runtimes.base.Runtime`.
+
+        Raises:
+            RequestError: the engine's options are not those of this target.
+        """
+        told = read_options(self.options, engine.options, f"torch-{self.device}")
         torch.set_num_threads(threads)
         model = checkpoint.load(engine.path.parent)
         module = model.module if isinstance(model.module, torch.fx.GraphModule) else model.module.eval()
-        return TorchSession(module.to(self.device), tuple(s.name for s in engine.signature.inputs), self.device)
+        names = tuple(s.name for s in engine.signature.inputs)
+        return TorchSession(module.to(self.device), names, self.device, told.channels_last)
 
 
 class TorchCuda(TorchCpu):

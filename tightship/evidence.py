@@ -39,6 +39,7 @@ from tightship.stages.calling import Calls
 from tightship.stages.costing import Costs
 from tightship.steps import DATA, MEASURE, REFERENCE, ArtifactPlan
 from tightship.store import Entry
+from tightship.yardsticks import first_of, float_of, stock_of
 
 REFERENCE_ID = "torch-cpu/reference"
 
@@ -179,14 +180,15 @@ def _artifact(
         peak_rss_mb=max(raw.peak_rss_mb), placement=PlacementRecord(**checked.details["placement"]),
         speedup=_over(artifact, REFERENCE_ID, measured), gates=(), verdict="reference",
         notes=_notes(exported.details["notes"], raw), guard=guard_record(exported.details.get("guard")),
-        versus_stock=_over(artifact, _stock_of(artifact), measured),
+        versus_stock=_over(artifact, stock_of(artifact), measured),
         rss_load_mb=max(raw.rss_load_mb), rss_run_mb=max(raw.rss_run_mb), warmup=WarmupRecord(
             tuple(w["warm_calls"] for w in raw.warmups), tuple(w["warm_ms"] for w in raw.warmups),
             all(w["settled"] for w in raw.warmups),
         ), options=dict(artifact.options), roofline=_roofline(artifact, plan, entries, raw),
         energy=Calls(entries[MEASURE].folder).energy(artifact.id),
         end_to_end=Calls(entries[MEASURE].folder).end_to_end(artifact.id),
-        versus_float=_over(artifact, _float_of(artifact), measured),
+        versus_float=_over(artifact, float_of(artifact), measured),
+        versus_row=_over(artifact, first_of(artifact, plan.artifacts), measured),
     )  # fmt: skip
 
 
@@ -242,19 +244,6 @@ def _over(artifact: ArtifactPlan, baseline: str | None, measured: Mapping[str, M
         return None
     ratio = measured[artifact.id].speedup_over(measured[baseline])
     return SpeedupRecord(baseline, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
-
-
-def _stock_of(artifact: ArtifactPlan) -> str:
-    return f"{artifact.target}/int8-stock{_row(artifact)}"
-
-
-def _float_of(artifact: ArtifactPlan) -> str | None:
-    """The fp32 file of a quantized one; the stock file is made from another network, so it has none."""
-    return f"{artifact.target}/fp32{_row(artifact)}" if artifact.scheme and artifact.role == "compressed" else None
-
-
-def _row(artifact: ArtifactPlan) -> str:
-    return f"@{artifact.label}" if artifact.label else ""
 
 
 def _judged(record: ArtifactRecord, reference: ArtifactRecord, recipe: Recipe) -> ArtifactRecord:

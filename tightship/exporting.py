@@ -11,6 +11,9 @@ from tightship.recipe import Recipe
 from zoo.data import load_data
 from zoo.factories import resolve, source_files
 
+HYBRID = "torchscript-trace"
+"""The format that holds modules compiled within a traced program."""
+
 LATENCY_BATCH = 1
 """Examples in a call whose latency is measured."""
 
@@ -71,6 +74,21 @@ def check_operators(recipe: Recipe) -> None:
     translations(operators)
 
 
+def check_scripted(recipe: Recipe) -> None:
+    """Refuse names of modules that the network does not have, before it is trained; builds it.
+
+    Raises:
+        ModelError: there is no such module; the message names the nearest.
+    """
+    names = recipe.export.torchscript.script
+    if not names:
+        return
+    from export.torchscript import find_modules
+    from zoo.models import build, complete
+
+    find_modules(build(complete(recipe.model.ref(), load_data(recipe.data.ref()))), names)
+
+
 def said(recipe: Recipe, target: str, format_name: str) -> dict[str, Any]:
     """What of `export` a target's file in this format depends on; nothing where the recipe says nothing.
 
@@ -80,6 +98,8 @@ def said(recipe: Recipe, target: str, format_name: str) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if recipe.export.dims:
         config["dims"] = {name: dims.model_dump() for name, dims in recipe.export.dims.items()}
+    if recipe.export.torchscript.script and format_name == HYBRID:
+        config["script"] = list(recipe.export.torchscript.script)
     operators = recipe.export.onnx.operators
     if "onnxscript" in FORMATS[format_name].libraries:
         config |= recipe.export.onnx.model_dump(exclude={"operators"}, exclude_defaults=True)

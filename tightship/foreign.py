@@ -26,6 +26,7 @@ SUFFIXES = {
     ".onnx": "onnxruntime-cpu",
     ".ort": "onnxruntime-cpu",
     ".pt": "torchscript-cpu",
+    ".ptl": "torchscript-cpu",
     ".pte": "executorch-xnnpack",
     ".pt2": "aotinductor-cpu",
     ".xml": "openvino-cpu",
@@ -33,7 +34,7 @@ SUFFIXES = {
     ".param": "ncnn-cpu",
     ".json": "torch-cpu",
 }
-MAKING = ("optimized_file", "format")
+MAKING = ("optimized_file", "format", "file")
 """Options that are followed when a file is made."""
 BLOCKS = 4
 THROUGHPUT_BATCH = 32

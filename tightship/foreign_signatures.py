@@ -50,7 +50,7 @@ def signature_of(path: Path, inputs: Path | None, target: str) -> Signature:
 
         if packaged := packaged_signature(path):
             return packaged
-    if path.suffix == ".pt":
+    if path.suffix in (".pt", ".ptl"):
         _refuse_weights(path)
     if inputs is None:
         raise RequestError(

@@ -20,7 +20,7 @@ from runtimes.registry import Target, find
 from tightship.asking import Asked, ask, measured_on
 from tightship.chain import check_chain
 from tightship.evidence import assemble, lay_out
-from tightship.exporting import check_operators
+from tightship.exporting import check_operators, check_scripted
 from tightship.plan import Plan, make_plan
 from tightship.progress import Progress
 from tightship.recipe import Recipe
@@ -69,6 +69,7 @@ def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progres
     """
     check_chain(recipe)
     check_operators(recipe)
+    check_scripted(recipe)
     machine = describe()
     asked = asked or ask(recipe)
     not_run = unavailable(recipe, asked, store, machine)

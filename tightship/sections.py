@@ -140,12 +140,28 @@ class OnnxExportConfig(Config):
         return operators
 
 
+class TorchScriptExportConfig(Config):
+    """How TorchScript files are written."""
+
+    script: tuple[str, ...] = ()
+    """Modules, by dotted name, that a traced program holds compiled, with their control flow."""
+
+    @field_validator("script")
+    @classmethod
+    def _by_name(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not re.fullmatch(r"\w+(\.\w+)*", name):
+                raise ValueError(f"{name!r} is no module's name; they are of the form layer1.0.gate")
+        return names
+
+
 class ExportConfig(Config):
     """What files take, and how they are written."""
 
     dims: Mapping[str, DimConfig] = Field(default_factory=dict)
     """The sizes that the inputs' dynamic dimensions may take, by name; those left out take any."""
     onnx: OnnxExportConfig = OnnxExportConfig()
+    torchscript: TorchScriptExportConfig = TorchScriptExportConfig()
 
     def ranges(self) -> tuple[DimRange, ...]:
         """The ranges as signatures hold them."""

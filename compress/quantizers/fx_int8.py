@@ -30,6 +30,7 @@ def quantize(calibration: Calibration) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.ao.quantization says at every call that it is deprecated
         from torch.ao.quantization import QConfigMapping, get_default_qconfig_mapping
+        from torch.ao.quantization.fx.custom_config import PrepareCustomConfig
         from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
         torch.backends.quantized.engine = ENGINE
@@ -38,9 +39,11 @@ def quantize(calibration: Calibration) -> nn.Module:
             _weights(mapping, config)
         for layer in config.keep_float:
             mapping.set_module_name(layer, None)
+        # what is compiled within the traced program stays in float: FX cannot follow its control flow
+        whole = PrepareCustomConfig().set_non_traceable_module_names(list(model.scripted))
         example = tuple(tensors(split, indices[:2])[0].values())
         try:
-            prepared = prepare_fx(copy.deepcopy(model.module).eval(), mapping, example)
+            prepared = prepare_fx(copy.deepcopy(model.module).eval(), mapping, example, whole)
         except Exception as error:
             first = (str(error).splitlines() or [""])[0]
             raise ModelError(

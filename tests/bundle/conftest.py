@@ -61,6 +61,12 @@ def write_torchscript(path: Path) -> None:
     torch.jit.script(torch_net()).save(str(path))
 
 
+def write_lite(path: Path) -> None:
+    import torch
+
+    torch.jit.script(torch_net())._save_for_lite_interpreter(str(path))
+
+
 def write_executorch(path: Path) -> None:
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -71,7 +77,12 @@ def write_executorch(path: Path) -> None:
     path.write_bytes(lowered.to_executorch().buffer)
 
 
-WRITERS = {"onnx": write_onnx, "torchscript-script": write_torchscript, "executorch": write_executorch}
+WRITERS = {
+    "onnx": write_onnx,
+    "torchscript-script": write_torchscript,
+    "executorch": write_executorch,
+    "torchscript-lite": write_lite,
+}
 
 
 def run_onnx(path: Path) -> np.ndarray:

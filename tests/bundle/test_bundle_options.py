@@ -1,6 +1,7 @@
 """A bundle opens its model with the options that it was measured with."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -106,3 +107,21 @@ def test_evidence_that_was_written_before_there_were_options_is_read(make_run):
     del text["artifacts"][0]["options"]
     (made.out / "evidence.json").write_text(json.dumps(text))
     assert read_evidence(made.out / "evidence.json").artifacts[0].options == {}
+
+
+def test_a_torchscript_bundle_lays_out_weights_and_images_as_it_was_measured(tmp_path):
+    import torch
+
+    warnings.simplefilter("ignore")
+    net = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.ReLU()).eval()
+    x = torch.randn(2, 2, 5, 5)
+    torch.jit.freeze(torch.jit.trace(net, x)).save(str(tmp_path / "model.pt"))
+    spec = {"outputs": [{"name": "y"}]}
+    manifest = {"threads": 1, "format": "torchscript-trace", "signature": spec, "options": {"channels_last": True}}
+    (plain,) = runner.load_torchscript(tmp_path / "model.pt", {**manifest, "options": {}})([x.numpy()])
+    (laid,) = runner.load_torchscript(tmp_path / "model.pt", manifest)([x.numpy()])
+    np.testing.assert_allclose(laid, plain, rtol=1e-4, atol=1e-5)
+    assert laid.flags.c_contiguous
+    seen = []
+    runner.torch_call(lambda tensor: seen.append(tensor) or tensor, manifest)([x.numpy()])
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)

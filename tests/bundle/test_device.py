@@ -26,8 +26,9 @@ def test_an_onnx_bundle_passes_its_self_test_elsewhere(unpacked, start):
     assert verify_bundle(unpacked).artifact == "onnxruntime-cpu/fp32"
 
 
-def test_a_torchscript_bundle_passes_its_self_test(make_run, tmp_path, start, unpack):
-    run = make_run("torchscript-cpu", kind="torchscript-script")
+@pytest.mark.parametrize("kind", ["torchscript-script", "torchscript-lite"])
+def test_a_torchscript_bundle_passes_its_self_test(make_run, tmp_path, start, unpack, kind):
+    run = make_run("torchscript-cpu", kind=kind)
     done = start(unpack(make_bundle(run.out), tmp_path), "--selftest")
     assert done.returncode == 0, done.stdout + done.stderr
 

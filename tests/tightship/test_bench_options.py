@@ -1,11 +1,14 @@
 """`bench --option`: a file is opened as it says, in any format of ONNX Runtime, and what is no option is refused."""
 
 import json
+import warnings
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from artifacts.errors import RequestError
 from artifacts.types import ExportedFile
@@ -52,6 +55,7 @@ def test_an_ort_file_says_what_it_takes_and_is_measured(path, tmp_path):
         ({"inter_op_threads": "many"}, "is 'many'; it is a whole number"),
         ({"optimized_file": "true"}, "optimized_file makes another file"),
         ({"format": "ort"}, "format makes another file"),
+        ({"channels_last": "true"}, "no option 'channels_last'"),
     ],
 )
 def test_what_is_no_option_is_refused_before_anything_is_measured(path, options, words):
@@ -64,3 +68,44 @@ def test_what_is_no_pair_is_refused(text):
     with pytest.raises(RequestError, match="--option takes name=value") as caught:
         pairs([text])
     assert repr(text) in str(caught.value)
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.conv(x).relu().mean((2, 3))
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """The same TorchScript program, plain and for the lite interpreter, and an input."""
+    warnings.simplefilter("ignore")
+    program = torch.jit.script(Network().eval())
+    program.save(str(tmp_path / "net.pt"))
+    program._save_for_lite_interpreter(str(tmp_path / "net.ptl"))
+    np.savez(tmp_path / "in.npz", x=np.ones((1, 3, 8, 8), np.float32))
+    return tmp_path
+
+
+def test_a_lite_file_from_elsewhere_is_measured_and_bench_makes_none(programs):
+    (row,) = bench_files([programs / "net.ptl"], programs / "in.npz", None, **HOW)
+    assert row["target"] == "torchscript-cpu"
+    assert row["p50_ms"] > 0
+    with pytest.raises(RequestError, match="file makes another file"):
+        bench_files([programs / "net.pt"], programs / "in.npz", None, **HOW, options={"file": "lite"})
+    with pytest.raises(RequestError, match=r"net\.ptl does not say what it takes; give --inputs"):
+        bench_files([programs / "net.ptl"], None, None, **HOW)
+    torch.save(Network().state_dict(), programs / "weights.ptl")
+    with pytest.raises(RequestError, match=r"weights\.ptl holds weights"):
+        bench_files([programs / "weights.ptl"], programs / "in.npz", None, **HOW)
+
+
+def test_a_program_is_measured_with_channels_last_and_a_lite_one_is_not(programs):
+    told = {"channels_last": "true"}
+    (row,) = bench_files([programs / "net.pt"], programs / "in.npz", None, **HOW, options=told)
+    assert row["options"] == {"channels_last": True}
+    with pytest.raises(RequestError, match=r"net\.ptl is a lite-interpreter file"):
+        bench_files([programs / "net.ptl"], programs / "in.npz", None, **HOW, options=told)

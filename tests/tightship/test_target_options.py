@@ -1,12 +1,14 @@
 """Options of a target in the recipe: refused before any work, part of the keys, and followed by what is shipped."""
 
 import json
+import re
 
 import pytest
 
 from artifacts.errors import RecipeError
 from artifacts.evidence import read_evidence
 from tightship.plan import make_plan
+from tightship.yardsticks import first_of
 
 BASE = "name: a\nmodel: {zoo: resnet, depth: 8, width: 8}\ndata: {zoo: digits}\ngates: {accuracy_drop: 1}\n"
 INT8 = "compress: [{quantize: {calibration_samples: 32}}]\n"
@@ -29,6 +31,8 @@ def options(text, more=""):
         ("{name: onnxruntime-cpu, options: {spining: false}}", ("no option 'spining'", "did you mean 'spinning'", "arena")),
         ("{name: onnxruntime-cpu, options: {graph_level: al}}", ("graph_level", "'al'", "did you mean 'all'", "extended")),
         ("{name: openvino-cpu, options: {streams: 0}}", ("option streams", "from 1")),
+        ("{name: torchscript-cpu, options: {file: lyte}}", ("option file", "did you mean 'lite'", "pt")),
+        ("{name: torchscript-cpu, options: {file: lite, channels_last: true}}", ("leave out channels_last or `file: lite`",)),
         ("{name: torch-cpu, options: {spinning: false}}", ("target torch-cpu has no option 'spinning'",)),
         ("{name: onnxruntime-cpu, options: 3}", ("options",)),
         ("{name: onnxruntime-cpu, label: A/B}", ("label",)),
@@ -65,6 +69,26 @@ def test_a_file_that_is_optimized_before_it_is_shipped_is_another_step(plan):
     assert "onnxruntime" in libraries
     bound = next(s.config for s in plan(options("format: ort")).steps if s.name == name)
     assert bound["isa"], "from `layout` on the graph is one for this CPU"
+
+
+def test_a_lite_file_is_another_step_and_a_layout_is_not(plan):
+    plain = plan("[torchscript-cpu]")
+    lite, laid = (plan(f"[{{name: torchscript-cpu, options: {{{said}}}}}]") for said in ("file: lite", "channels_last: true"))
+    exports = [name for name in plain.keys if name.startswith("export torchscript")]
+    assert len(exports) == 3
+    assert all(plain.keys[name] != lite.keys[name] for name in exports)
+    assert all(plain.keys[name] == laid.keys[name] for name in exports)
+    assert all(plain.keys[name.replace("export", "check")] != laid.keys[name.replace("export", "check")] for name in exports)
+    assert next(s.config for s in lite.steps if s.name in exports)["rewritten"] == {"target": "torchscript-cpu", "file": "lite"}
+
+
+def test_a_labelled_row_is_held_against_the_first_row_of_its_target(plan):
+    rows = "onnxruntime-cpu, torchscript-cpu, {name: torchscript-cpu, label: a, options: {channels_last: true}}"
+    made = {a.id: a for a in plan(f"[{rows}, {{name: openvino-cpu, label: b}}]").artifacts}
+    found = {name: first_of(a, made.values()) for name, a in made.items()}
+    assert {name: other for name, other in found.items() if other and other != name} == {
+        f"torchscript-cpu/{precision}@a": f"torchscript-cpu/{precision}" for precision in ("fp32", "fp32-script", "int8-ptq")
+    }
 
 
 def test_the_accuracy_guard_scores_files_as_they_are_opened(plan):
@@ -112,7 +136,13 @@ targets:
     label: ort
     options: {{format: ort, graph_level: extended, intra_op_threads: 2}}
     gates: {{size_mb: 9}}
+  - {{name: torchscript-cpu, label: lite, options: {{file: lite}}}}
+  - {{name: torch-cpu}}
+  - {{name: torch-cpu, label: nhwc, options: {{channels_last: true}}}}
 """
+
+
+ROWS = ("torchscript-cpu/fp32@lite", "torch-cpu/fp32@nhwc")
 
 
 @pytest.mark.slow
@@ -130,6 +160,12 @@ def test_a_run_follows_the_options_and_its_evidence_and_bundle_say_so(tmp_path, 
     assert [g.name for g in told.gates] == ["accuracy_drop", "size_mb"]
     assert told.parity.passed
     assert told.accuracy.deployed == plain.accuracy.deployed
+    lite, laid = (read_evidence(out / "evidence.json").artifact(name) for name in ROWS)
+    assert (lite.format, lite.main.endswith("model.ptl"), lite.parity.passed) == ("torchscript-lite", True, True)
+    assert any("end of life" in note for note in lite.notes)
+    assert "aten::_convolution" in lite.placement.accelerated
+    assert (laid.versus_row.baseline, laid.parity.passed) == ("torch-cpu/fp32", True)
+    assert re.search(r"torch-cpu/fp32@nhwc: .*(faster|slower|no difference).* torch-cpu/fp32: ratio", done.stdout)
     row = next(r for r in json.loads(cli("report", out, "--format", "json").stdout) if r["artifact"] == told.id)
     assert row["options"] == "graph_level extended, intra_op_threads 2, format ort"
     assert "graph_level extended" in (out / "report.html").read_text()

@@ -9,6 +9,7 @@ from tightship.report import figures, surroundings, words
 from tightship.report.ladder import ladders
 from tightship.report.pages import count, environment, render_page, yaml_text
 from tightship.report.roofline import absent, roofline_figure, roofline_rows
+from tightship.report.rows import row_ratio
 from tightship.report.start import cold_start
 
 STAGE_FIGURES = ("accuracy", "parameters", "macs", "bytes", "sparsity")
@@ -67,6 +68,7 @@ def _teach() -> None:
         "bytes_share": _bytes_share,
         "speedup": words.speedup,
         "stock_share": words.stock_share,
+        "row_ratio": row_ratio,
         "verdict_order": words.VERDICT_ORDER.index,
     }
 

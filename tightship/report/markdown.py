@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from artifacts.evidence import ArtifactRecord, Evidence
+from tightship.report.rows import row_lines
 from tightship.report.surroundings import outside
 from tightship.report.words import (
     MISSING,
@@ -41,6 +42,7 @@ def summary(evidence: Evidence) -> str:
     if evidence.artifacts:
         parts.append(_table(ordered(evidence.artifacts)))
     parts += _section("Against the stock int8 files", stock_lines(evidence))
+    parts += _section("Against the first row of the same target", row_lines(evidence))
     parts += as_markdown(evidence, escape)
     failed = [f"{a.id}: {name}: {reason}" for a in ordered(evidence.artifacts) for name, reason in failures(a)]
     parts += _section("Failed gates", failed)

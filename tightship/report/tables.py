@@ -94,6 +94,7 @@ def _row(a: ArtifactRecord) -> Row:
         **_ratio("speedup", a.speedup),
         **_ratio("stock_speedup", a.versus_stock),
         **_ratio("float_speedup", a.versus_float),
+        **_ratio("row_speedup", a.versus_row),
         "parity_passed": a.parity.passed,
         "parity_max_error_spreads": a.parity.max_error,
         "parity_rms_error_spreads": a.parity.rms_error,

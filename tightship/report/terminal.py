@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.evidence import ArtifactRecord, Evidence
 from tightship.report.ladder import HEADS, Ladder, ladders
+from tightship.report.rows import row_lines
 from tightship.report.surroundings import part
 from tightship.report.words import (
     MISSING,
@@ -48,7 +49,7 @@ def print_table(evidence: Evidence, console: "Console | None" = None) -> None:
     _print_line(f"[bold]{_markup(evidence.name)}[/bold]", out)
     if evidence.artifacts:
         out.print(_table(evidence, out))
-    for line in stock_lines(evidence):
+    for line in (*stock_lines(evidence), *row_lines(evidence)):
         _print_line(_markup(line), out)
     for ladder in ladders(evidence):
         _print_ladder(ladder, out)

@@ -13,6 +13,7 @@ from artifacts.evidence import (
     LatencyRecord,
     NotRun,
     ParityRecord,
+    SpeedupRecord,
 )
 
 MISSING = "n/a"
@@ -136,9 +137,11 @@ def p99(latency: LatencyRecord) -> str:
 
 def speedup(record: ArtifactRecord) -> str:
     """The measured speed-up as a phrase; `faster` only where the interval of the ratio showed it."""
-    found = record.speedup
-    if found is None:
-        return "no speed-up was measured"
+    return compared(record.speedup) if record.speedup else "no speed-up was measured"
+
+
+def compared(found: SpeedupRecord) -> str:
+    """A ratio of latencies as a phrase; `faster` and `slower` only where its interval showed it."""
     figures = f"{number(found.ratio)}× {interval(found.ci95)}"
     if found.verdict == "no difference shown":
         return f"no difference shown against {clean(found.baseline)}: ratio {figures}"

@@ -159,22 +159,40 @@ def load_torchscript(path: Path, manifest: Json) -> Call:
     torch = require("torch")
     torch.set_num_threads(manifest["threads"])
     warnings.simplefilter("ignore")
+    if manifest["format"] == "torchscript-lite":
+        return torch_call(require("torch.jit.mobile")._load_for_lite_interpreter(str(path)), manifest)
     module = torch.jit.load(str(path), map_location="cpu").eval()
     # what was measured was opened this way; a quantized program is as fast as it gets
-    if "quantized::" not in str(module.inlined_graph):
+    if channels_last(manifest):
+        for node in module.graph.findAllNodes("prim::Constant", True):
+            if node.hasAttribute("value") and node.kindOf("value") == "t":
+                node.t_("value", laid_out(node.t("value")))
+    elif "quantized::" not in str(module.inlined_graph):
         module = torch.jit.optimize_for_inference(module)
     return torch_call(module, manifest)
+
+
+def channels_last(manifest: Json) -> bool:
+    """Whether 4-D tensors lay (N, H, W, C) in memory when it was measured."""
+    return bool(manifest.get("options", {}).get("channels_last"))
+
+
+def laid_out(tensor: Any) -> Any:
+    """A 4-D tensor of PyTorch as (N, H, W, C) in memory."""
+    return tensor.contiguous(memory_format=require("torch").channels_last) if tensor.ndim == 4 else tensor
 
 
 def torch_call(program: Any, manifest: Json) -> Call:
     """Tensors into a program of PyTorch, and its results, named or in order, out of it."""
     torch, names = require("torch"), [spec["name"] for spec in manifest["signature"]["outputs"]]
+    other_layout = channels_last(manifest)
 
     def call(arrays: list[Array]) -> list[Array]:
         with torch.inference_mode():
-            made = program(*map(torch.from_numpy, arrays))
+            given = map(torch.from_numpy, arrays)
+            made = program(*(map(laid_out, given) if other_layout else given))
         made = [made[name] for name in names] if isinstance(made, dict) else made
-        return [tensor.numpy() for tensor in (made if isinstance(made, (tuple, list)) else [made])]
+        return [tensor.contiguous().numpy() for tensor in (made if isinstance(made, (tuple, list)) else [made])]
 
     return call
 
@@ -264,7 +282,7 @@ def load_openvino(path: Path, manifest: Json) -> Call:
 
 LOADERS = {"onnx": load_onnx, "ort": load_onnx, "executorch": load_executorch, "litert": load_litert, "ncnn": load_ncnn}
 LOADERS |= {"openvino": load_openvino, "aotinductor": load_aotinductor}
-LOADERS |= dict.fromkeys(("torchscript-trace", "torchscript-script"), load_torchscript)
+LOADERS |= dict.fromkeys(("torchscript-trace", "torchscript-script", "torchscript-lite"), load_torchscript)
 
 
 class Model:

@@ -48,7 +48,8 @@ class Job:
         stored, said = checkpoint.load(self.inputs[step].folder), self.recipe.export
         signature = replace(stored.signature, ranges=said.ranges() if self.step.kind in FILES else ())
         form = OnnxForm(said.onnx.opset, said.onnx.sidecar, self._metadata() if self.step.kind in FILES else {})
-        return replace(stored, signature=signature, operators=said.onnx.operators, onnx=form)
+        script = said.torchscript.script
+        return replace(stored, signature=signature, operators=said.onnx.operators, onnx=form, scripted=script)
 
     def _metadata(self) -> dict[str, str]:
         """What ONNX files say of the task: how their input is made, and what their classes are called."""
