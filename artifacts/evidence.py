@@ -16,6 +16,7 @@ from artifacts.measured import PlacementRecord as PlacementRecord
 from artifacts.measured import SpeedupRecord as SpeedupRecord
 from artifacts.noise import NoiseRecord, WarmupRecord
 from artifacts.roofline import PeaksRecord, RooflineRecord
+from artifacts.sensitivity import SensitivityRecord
 
 SCHEMA = 1
 """The version of the evidence file; a reader refuses a newer one."""
@@ -128,6 +129,8 @@ class ArtifactRecord:
     """Of one call; none where `power` of the run says why."""
     end_to_end: EndToEndRecord | None = None
     """Calls from the raw example to the label; none where `no_end_to_end` of the run says why."""
+    sensitivity: SensitivityRecord | None = None
+    """Of an int8 file, where the recipe says `measure: {sensitivity: true}`: which layers lose how much."""
 
 
 @dataclass(frozen=True)

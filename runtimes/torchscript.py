@@ -21,7 +21,7 @@ class TorchScriptSession:
     """A loaded program."""
 
     def __init__(self, program: Any, names: tuple[str, ...], channels_last: bool = False) -> None:
-        self._program, self._call = program, Caller(program, names, channels_last)
+        self._program, self._names, self._call = program, names, Caller(program, names, channels_last)
 
     def run(self, inputs: Arrays) -> Arrays:
         """See `artifacts.types.Session`.

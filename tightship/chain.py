@@ -3,6 +3,7 @@
 from artifacts.errors import RecipeError, nearest
 from compress.configs import PruneConfig
 from runtimes.registry import find
+from tightship.lowering import int8_rows
 from tightship.recipe import Recipe, Stage
 
 NOT_AFTER: dict[tuple[str, str], str] = {
@@ -42,6 +43,7 @@ def check_chain(recipe: Recipe) -> None:
 
     Raises:
         RecipeError: names both stages and the remedy.
+        RequestError: sensitivity is to be measured, and nothing is in int8.
     """
     stages = list(recipe.compress)
     for later_at, later in enumerate(stages):
@@ -51,6 +53,8 @@ def check_chain(recipe: Recipe) -> None:
                     first, second = f"compress[{earlier_at}] {earlier.kind!r}", f"compress[{later_at}] {later.kind!r}"
                     raise RecipeError(f"{second} cannot follow {first}: {NOT_AFTER[pair]}.")
     _check_latency(recipe)
+    if recipe.measure.sensitivity:
+        int8_rows(recipe)
 
 
 def _check_latency(recipe: Recipe) -> None:

@@ -15,21 +15,20 @@ from artifacts.evidence import (
     ConvertedRecord,
     Evidence,
     FileRecord,
-    LatencyRecord,
     Machine,
     NotRun,
     ParityRecord,
     PlacementRecord,
-    SpeedupRecord,
     StageRecord,
 )
 from artifacts.files import sha256_file, sha256_json, walk
 from artifacts.ladder import GuardRecord, LayerRecord, RungRecord
-from artifacts.noise import NoiseRecord, WarmupRecord
+from artifacts.noise import WarmupRecord
 from artifacts.roofline import RooflineRecord
+from artifacts.sensitivity import SensitivityRecord, sensitivity_of
 from benchmarks.measure import Measured
 from benchmarks.parity import SIMULATED
-from benchmarks.statistics import curve, interval, quantile
+from benchmarks.statistics import quantile
 from runtimes.registry import find
 from tightship.gate import decide, guard_gate, judge
 from tightship.layout import lay_out as lay_out
@@ -37,8 +36,9 @@ from tightship.plan import Plan
 from tightship.recipe import Recipe
 from tightship.stages.calling import Calls
 from tightship.stages.costing import Costs
-from tightship.steps import DATA, MEASURE, REFERENCE, ArtifactPlan
+from tightship.steps import DATA, MEASURE, REFERENCE, SENSITIVITY, ArtifactPlan
 from tightship.store import Entry
+from tightship.timings import latency_of, measured_of, ratio_over, threads_of
 from tightship.yardsticks import first_of, float_of, stock_of
 
 REFERENCE_ID = "torch-cpu/reference"
@@ -49,7 +49,7 @@ def assemble(
 ) -> Evidence:
     """The evidence of a finished run whose files lie in `out`."""
     recipe = plan.recipe
-    measured = {name: _measured(value) for name, value in entries[MEASURE].result.details.items()}
+    measured = {name: measured_of(value) for name, value in entries[MEASURE].result.details.items()}
     for artifact in plan.artifacts:
         _timed_what_was_checked(artifact.id, entries)
     records = tuple(_artifact(a, plan, entries, measured, out) for a in plan.artifacts)
@@ -103,8 +103,8 @@ def _data(entry: Entry) -> dict[str, Any]:
 def _stage(plan: Plan, name: str, entries: Mapping[str, Entry]) -> StageRecord:
     entry = entries[name]
     step = next(s for s in plan.steps if s.name == name)
-    # raw timings stay in the store; what the reader needs of them stands with each artifact
-    details = {} if step.kind == "measure" else dict(entry.result.details)
+    # raw timings stay in the store; what the reader needs of them, and of layers, stands with each artifact
+    details = {} if step.kind in (MEASURE, SENSITIVITY) else dict(entry.result.details)
     return StageRecord(
         name,
         step.kind,
@@ -115,14 +115,6 @@ def _stage(plan: Plan, name: str, entries: Mapping[str, Entry]) -> StageRecord:
         dict(entry.result.metrics),
         details,
     )
-
-
-def _measured(value: Mapping[str, Any]) -> Measured:
-    return Measured(
-        value["rounds_ms"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"],
-        value["rss_load_mb"], value["rss_run_mb"], value["warmups"],
-        noise=NoiseRecord.of(value["noise"]) if value["noise"] else None,
-    )  # fmt: skip
 
 
 def _notes(exported: Sequence[str], raw: Measured) -> tuple[str, ...]:
@@ -175,28 +167,37 @@ def _artifact(
         files=files, bytes=sum(f.bytes for f in files), signature=exported.details["signature"],
         parity=ParityRecord(**{**parity, "cases": tuple(parity["cases"])}),
         accuracy=_accuracy(artifact, entries, checked.metrics["accuracy"], checked.details["examples"]),
-        latency_ms=_latency(raw, _threads(artifact, plan.recipe)), throughput_per_s=raw.throughput_per_s,
+        latency_ms=latency_of(raw, threads_of(artifact, plan.recipe)), throughput_per_s=raw.throughput_per_s,
         throughput_batch=plan.recipe.measure.throughput_batch, cold_start_ms=cold.pop("total"), cold_start_parts_ms=cold,
         peak_rss_mb=max(raw.peak_rss_mb), placement=PlacementRecord(**checked.details["placement"]),
-        speedup=_over(artifact, REFERENCE_ID, measured), gates=(), verdict="reference",
+        speedup=ratio_over(artifact, REFERENCE_ID, measured), gates=(), verdict="reference",
         notes=_notes(exported.details["notes"], raw), guard=guard_record(exported.details.get("guard")),
-        versus_stock=_over(artifact, stock_of(artifact), measured),
+        versus_stock=ratio_over(artifact, stock_of(artifact), measured),
         rss_load_mb=max(raw.rss_load_mb), rss_run_mb=max(raw.rss_run_mb), warmup=WarmupRecord(
             tuple(w["warm_calls"] for w in raw.warmups), tuple(w["warm_ms"] for w in raw.warmups),
             all(w["settled"] for w in raw.warmups),
         ), options=dict(artifact.options), roofline=_roofline(artifact, plan, entries, raw),
         energy=Calls(entries[MEASURE].folder).energy(artifact.id),
         end_to_end=Calls(entries[MEASURE].folder).end_to_end(artifact.id),
-        versus_float=_over(artifact, float_of(artifact), measured),
-        versus_row=_over(artifact, first_of(artifact, plan.artifacts), measured),
+        versus_float=ratio_over(artifact, float_of(artifact), measured), sensitivity=_sensitivity(artifact, entries),
+        versus_row=ratio_over(artifact, first_of(artifact, plan.artifacts), measured),
     )  # fmt: skip
 
 
 def _roofline(artifact: ArtifactPlan, plan: Plan, entries: Mapping[str, Entry], raw: Measured) -> RooflineRecord:
     work, p50 = entries[f"check {artifact.id}"].result.details["work"], quantile(raw.samples, 0.5)
     assert p50 is not None
-    threads = _threads(artifact, plan.recipe)
+    threads = threads_of(artifact, plan.recipe)
     return Costs(entries[MEASURE].folder).of(artifact.id, artifact.target, artifact.scheme, p50, work, threads)
+
+
+def _sensitivity(artifact: ArtifactPlan, entries: Mapping[str, Entry]) -> SensitivityRecord | None:
+    """What the artifact's layers lose, with the share of the time that each takes; none where that was not asked for."""
+    entry = entries.get(f"{SENSITIVITY} {artifact.id}")
+    if entry is None:
+        return None
+    found, shares = sensitivity_of(entry.result.details), Costs(entries[MEASURE].folder).time_shares(artifact.id)
+    return replace(found, layers=tuple(replace(one, time_share=shares.get(one.layer)) for one in found.layers))
 
 
 def guard_record(value: Mapping[str, Any] | None) -> GuardRecord | None:
@@ -219,31 +220,6 @@ def _accuracy(artifact: ArtifactPlan, entries: Mapping[str, Entry], deployed: fl
         examples,
         data["test_sha256"],
     )
-
-
-def _threads(artifact: ArtifactPlan, recipe: Recipe) -> int:
-    return find(artifact.target).read_options(artifact.options).threads or recipe.measure.threads
-
-
-def _latency(raw: Measured, threads: int) -> LatencyRecord:
-    samples = raw.samples
-    low, high = interval(raw.medians)
-    p50, p90 = quantile(samples, 0.5), quantile(samples, 0.9)
-    assert p50 is not None
-    assert p90 is not None
-    # one process gives no interval; what was seen bounds it from below only, so the widest that JSON can hold is written
-    return LatencyRecord(
-        p50, p90, quantile(samples, 0.99), (low, min(high, 1e12)), len(samples), len(raw.rounds_ms), 1,
-        threads, curve(samples),
-    )  # fmt: skip
-
-
-def _over(artifact: ArtifactPlan, baseline: str | None, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
-    """The latency of a baseline of the same run in units of this artifact's, paired by round; none against itself."""
-    if baseline is None or baseline not in measured or baseline == artifact.id:
-        return None
-    ratio = measured[artifact.id].speedup_over(measured[baseline])
-    return SpeedupRecord(baseline, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
 
 
 def _judged(record: ArtifactRecord, reference: ArtifactRecord, recipe: Recipe) -> ArtifactRecord:

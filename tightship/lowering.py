@@ -104,6 +104,29 @@ def _artifact(target: Target, format_name: str, precision: str, source: str, sch
     return ArtifactPlan(name, target.name, format_name, precision, "compressed", source, quantizer, scheme)
 
 
+def int8_rows(recipe: Recipe) -> list[TargetConfig]:
+    """The rows of a recipe's targets that get an int8 file whose layers can be told to stay in float.
+
+    Raises:
+        RequestError: none does; says why, and what would make one.
+    """
+    quantize = recipe.stage("quantize")
+    if quantize is None:
+        raise RequestError(
+            "sensitivity asks which layers lose in int8, but `compress` has no `quantize`; add `- quantize: {scheme: int8}`."
+        )
+    found = [row for row in recipe.targets if "int8" in wanted_precisions(find(row.name), row, recipe)]
+    if not found:
+        assert isinstance(quantize, QuantizeConfig)
+        way_out = "add one such as onnxruntime-cpu"
+        if quantize.scheme != "int8":
+            way_out = f"the recipe's scheme is {quantize.scheme}: set scheme: int8"
+        raise RequestError(
+            f"sensitivity asks which layers lose in int8, but no target of the recipe gets an int8 file; {way_out}."
+        )
+    return found
+
+
 def guarded(recipe: Recipe) -> bool:
     """Whether the accuracy guard makes the int8 files."""
     quantize = recipe.stage("quantize")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from artifacts.errors import ModelError
@@ -16,6 +16,7 @@ from runtimes.registry import find
 from tightship.asking import Asked, measured_on
 from tightship.exporting import check_dims, digests, said
 from tightship.lowering import guarded, plan_artifacts
+from tightship.ranking import ranking_steps
 from tightship.recipe import Recipe
 from tightship.steps import COMPRESSING, DATA, EVERYTHING, MEASURE, REFERENCE, TRAINED, TRAINING, ArtifactPlan, Step
 from tightship.store import Store, code_digest, versions
@@ -39,6 +40,13 @@ class Plan:
     def cached(self, store: Store) -> dict[str, bool]:
         """Which steps have an entry in the store (it is verified when it is used)."""
         return {s.name: store.entry_folder(self.keys[s.name]).is_dir() for s in self.steps}
+
+    def upto(self, name: str) -> "Plan":
+        """The plan cut down to one step and all that it needs."""
+        wanted = {name}
+        for step in reversed(self.steps):
+            wanted |= set(step.needs) if step.name in wanted else set()
+        return replace(self, steps=tuple(s for s in self.steps if s.name in wanted))
 
 
 def make_plan(
@@ -64,8 +72,9 @@ def make_plan(
     libraries = tuple(dict.fromkeys(lib for a in artifacts for lib in find(a.target).libraries))
     # targets that open the same file, and rows of one target, are told apart by what is measured
     opened = {a.id: dict(a.options) for a in artifacts}
-    measuring = {**recipe.measure.model_dump(), "machine": machine, "artifacts": opened}
+    measuring = {**recipe.measure.timing(), "machine": machine, "artifacts": opened}
     steps.append(Step(MEASURE, "measure", measuring, (DATA, *(f"export {a.id}" for a in artifacts)), libraries, EVERYTHING))
+    steps += ranking_steps(artifacts, recipe)
     return Plan(recipe, tuple(steps), _keys(steps, fingerprint(recipe.data.ref()), recipe.seed), artifacts, conversions)
 
 
@@ -175,7 +184,7 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
 def _guard(artifact: ArtifactPlan, recipe: Recipe, config: dict[str, Any], libraries: tuple[str, ...]) -> Step:
     """An export that is measured on its target, and made again by the next remedy until its accuracy holds."""
     # the same int8 file scores differently on another instruction set
-    config |= {"target": artifact.target, "isa": instructions(), "threads": recipe.measure.threads} | _opened(artifact)
+    config |= {"target": artifact.target, "isa": instructions(), "threads": recipe.measure.threads} | artifact.opened
     libraries += (*TRAINING, *find(artifact.target).libraries)
     packages = (*COMPRESSING, "export", "runtimes", "benchmarks")
     return Step(f"export {artifact.id}", "guard", config, (DATA, artifact.source), libraries, packages, artifact)
@@ -186,17 +195,12 @@ def _check(artifact: ArtifactPlan) -> Step:
     return Step(
         f"check {artifact.id}",
         "check",
-        {"target": artifact.target, **_opened(artifact)},
+        {"target": artifact.target, **artifact.opened},
         needs,
         find(artifact.target).libraries,
         EVERYTHING,
         artifact,
     )
-
-
-def _opened(artifact: ArtifactPlan) -> dict[str, Any]:
-    """How the file is opened, where that is not the default; so that a recipe that says nothing keeps its keys."""
-    return {"options": dict(artifact.options)} if artifact.options else {}
 
 
 def training_threads() -> int:

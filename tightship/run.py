@@ -41,6 +41,7 @@ STAGES: dict[str, Callable[[Job], Result]] = {
     "convert": converting.convert,
     "guard": deploying.export_guarded,
     "check": deploying.check,
+    "sensitivity": measuring.rank_layers,
     "measure": measuring.measure_all,
 }
 

@@ -179,3 +179,11 @@ class MeasureConfig(Config):
     block_seconds: Annotated[float, Field(gt=0)] = 0.15
     threads: Annotated[int, Field(ge=1)] = 1
     throughput_batch: Annotated[int, Field(ge=1)] = 32
+    sensitivity: bool = False
+    """Of each int8 file: quantize every layer alone, and tell which loses how much."""
+    sensitivity_examples: Annotated[int, Field(ge=50)] = 256
+    """Held-out training examples for that."""
+
+    def timing(self) -> dict[str, Any]:
+        """What decides the timing."""
+        return self.model_dump(exclude={"sensitivity", "sensitivity_examples"})

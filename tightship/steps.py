@@ -9,6 +9,7 @@ COMPRESSING = ("artifacts", "zoo", "compress")
 EVERYTHING = (*COMPRESSING, "export", "runtimes", "benchmarks")
 TRAINED = ("start", "distil", "prune", "factorize", "palettize", "quantize", "guard")
 DATA, REFERENCE, MEASURE = "data", "reference", "measure"
+SENSITIVITY = "sensitivity"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class ArtifactPlan:
     """The target's options that are not at their default."""
     label: str | None = None
     """Which of the recipe's rows for the target it belongs to."""
+
+    @property
+    def opened(self) -> dict[str, Any]:
+        """How the file is opened, where that is not the default; so that a recipe that says nothing keeps its keys."""
+        return {"options": dict(self.options)} if self.options else {}
 
 
 @dataclass(frozen=True)

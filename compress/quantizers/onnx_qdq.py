@@ -20,6 +20,7 @@ from compress.fold import fold
 from compress.loop import subset
 from compress.quantizers import Calibration
 from compress.quantizers.calibrators import calibrate
+from compress.quantizers.float_islands import keep_in_float
 from compress.quantizers.integer_pad import pad_in_integers
 from compress.quantizers.isa import has_vnni
 from compress.quantizers.layers import nodes_of
@@ -122,6 +123,7 @@ def insert_qdq(
     made: onnx.ModelProto = quantizer.model.model
     if not symmetric:  # TensorRT wants its pairs around every operator
         pad_in_integers(made)
+        keep_in_float(made, exclude)
     quantizer.model.topological_sort()  # the quantizer appends its nodes at the end; the specification wants order
     made.producer_name = "tightship"
     if not any(n.op_type == "QuantizeLinear" for n in made.graph.node):

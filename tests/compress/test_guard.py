@@ -6,7 +6,7 @@ import pytest
 from artifacts.errors import DataError, ModelError
 from compress.configs import QuantizeConfig
 from compress.guarding.ladder import Attempt, Ladder, Rung
-from compress.guarding.sensitivity import LayerSensitivity, rank, sqnr
+from compress.guarding.sensitivity import LayerSensitivity, Loss, rank, sqnr
 
 LAYERS = ["a", "b", "c", "d", "e", "f"]
 FREE = ["minmax", "percentile 99.99", "percentile 99.9", "entropy", "mse"]
@@ -106,13 +106,13 @@ def test_sensitivity_ranks_the_layer_that_spoils_most_first():
     expected = np.random.default_rng(0).normal(size=(20, 5))
     noise = {"a": 0.01, "b": 1.0, "c": 0.1}
 
-    def outputs(kept):
+    def lost(kept):
         (alone,) = set(noise) - set(kept)
-        return expected + noise[alone] * np.random.default_rng(1).normal(size=expected.shape)
+        return Loss(sqnr(expected, expected + noise[alone] * np.random.default_rng(1).normal(size=expected.shape)))
 
-    ranked = rank(list(noise), outputs, expected, lambda share, text: None)
+    ranked = rank(list(noise), lost, lambda share, text: None)
     assert [r.layer for r in ranked] == ["b", "c", "a"]
-    assert ranked[0] == LayerSensitivity("b", pytest.approx(sqnr(expected, outputs(("a", "c")))))
+    assert ranked[0] == LayerSensitivity("b", lost(("a", "c")))
     assert ranked[1].sqnr_db - ranked[0].sqnr_db == pytest.approx(20)
 
 

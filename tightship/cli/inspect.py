@@ -1,16 +1,67 @@
 """`tightship inspect`."""
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from tightship.cli.common import AsJson, RecipePath, emit, table
+from tightship.cli.common import AsJson, RecipePath, StoreFolder, emit, store_folder, table
+
+if TYPE_CHECKING:
+    from tightship.recipe import Recipe
+    from tightship.sensitivity import Ranked
 
 
-def inspect(recipe: RecipePath, as_json: AsJson = False) -> None:
-    """List the layers of a recipe's model: shapes, parameters, MACs and bytes."""
-    from tightship.layers import layers_of
+def inspect(
+    recipe: RecipePath,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Tell which layers lose how much when they alone are in int8 on a target.")
+    ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="With --sensitivity: a target of the recipe, by its name, its label or NAME@LABEL; "
+            "by default the first that gets int8 and can run here.",
+            show_default=False,
+        ),
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(
+            min=50,
+            help="With --sensitivity: so many held-out training examples; by default as the recipe's `measure` says.",
+            show_default=False,
+        ),
+    ] = None,
+    store: StoreFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the layers of a recipe's model: shapes, parameters, MACs and bytes; or what they lose in int8."""
+    from artifacts.errors import RequestError
     from tightship.recipe import load_recipe
 
-    layers = layers_of(load_recipe(recipe))
+    loaded = load_recipe(recipe)
+    if not sensitivity:
+        if target or examples or store:
+            raise RequestError("--target, --examples and --store belong to --sensitivity; add it, or leave them out.")
+        _layers(loaded, as_json)
+        return
+    from tightship.progress import Quiet, Shown
+    from tightship.sensitivity import ranked
+    from tightship.store import Store
+
+    progress = Quiet() if as_json else Shown()
+    try:
+        found = ranked(loaded, Store(store_folder(store)), progress, target, examples)
+    finally:
+        if isinstance(progress, Shown):
+            progress.close()
+    _sensitivity(found, as_json)
+
+
+def _layers(recipe: "Recipe", as_json: bool) -> None:
+    from tightship.layers import layers_of
+
+    layers = layers_of(recipe)
     if as_json:
         emit(layers)
         return
@@ -28,3 +79,20 @@ def inspect(recipe: RecipePath, as_json: AsJson = False) -> None:
     table(["layer", "type", "output", "parameters", "MACs", "bytes"], rows)
     total = [sum(r[key] for r in layers) for key in ("parameters", "macs", "bytes")]
     typer.echo(f"\ntotal: {total[0]:,} parameters, {total[1]:,} MACs, {total[2]:,} bytes (float)")
+
+
+def _sensitivity(ranked: "Ranked", as_json: bool) -> None:
+    from tightship.report import sensitivity as words
+
+    found = ranked.found
+    if as_json:
+        emit({**words.as_json(ranked.artifact, found), "cached": ranked.cached})
+        return
+    typer.echo(f"{ranked.artifact}: layers from the most sensitive\n")
+    table(words.heads(found), words.as_rows(found))
+    for layer in found.layers:
+        if layer.reason:
+            typer.echo(f"{layer.layer} cannot be quantized alone: {layer.reason}")
+    typer.echo(f"\n{words.measured(found)}\n{words.advice(found)}")
+    if ranked.others:
+        typer.echo(f"--target asks for another: {', '.join(ranked.others)}.")

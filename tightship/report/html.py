@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from artifacts.evidence import ArtifactRecord, Evidence, StageRecord
-from tightship.report import figures, surroundings, words
+from tightship.report import figures, sensitivity, surroundings, words
 from tightship.report.ladder import ladders
 from tightship.report.pages import count, environment, render_page, yaml_text
 from tightship.report.roofline import absent, roofline_figure, roofline_rows
@@ -38,6 +38,8 @@ def render(evidence: Evidence) -> str:
         ladders=ladders(evidence),
         roofline_rows=roofline_rows(evidence),
         no_roofline=absent(evidence),
+        sensitivity_rows=sensitivity.sensitivity_rows(evidence),
+        no_sensitivity=sensitivity.absent(evidence),
         figures=_figures(evidence),
         drop_heading="Drop, points" if all(words.is_share(a.accuracy) for a in evidence.artifacts) else "Drop",
         drawn=len(figures.drawn(evidence.artifacts)),
@@ -69,6 +71,8 @@ def _teach() -> None:
         "speedup": words.speedup,
         "stock_share": words.stock_share,
         "row_ratio": row_ratio,
+        "amount": sensitivity.amount,
+        "unit": sensitivity.unit,
         "verdict_order": words.VERDICT_ORDER.index,
     }
 

@@ -40,7 +40,7 @@ def as_markdown(evidence: Evidence, escape: Callable[[str], str]) -> list[str]:
 def _ladder(artifact: ArtifactRecord, guard: GuardRecord) -> Ladder:
     accuracy = artifact.accuracy
     unit = " points" if is_share(accuracy) else ""
-    budget, reference = f"{_lost(guard.budget, accuracy)}{unit}", score(guard.reference, accuracy)
+    budget, reference = f"{lost(guard.budget, accuracy)}{unit}", score(guard.reference, accuracy)
     title = (
         f"{artifact.id}: budget {budget} on {guard.held_out:,} held-out training examples (float {reference}); "
         f"{'chosen' if guard.met else 'NOT met, best'}: {guard.chosen}"
@@ -57,14 +57,14 @@ def _row(rung: RungRecord, accuracy: AccuracyRecord) -> tuple[str, ...]:
     return (
         rung.name,
         score(rung.metric, accuracy),
-        _lost(rung.drop, accuracy),
-        _lost(rung.error, accuracy),
+        lost(rung.drop, accuracy),
+        lost(rung.error, accuracy),
         number(rung.seconds),
         size(rung.bytes),
         f"{result}, chosen" if rung.chosen else result,
     )
 
 
-def _lost(value: float, accuracy: AccuracyRecord) -> str:
+def lost(value: float, accuracy: AccuracyRecord) -> str:
     """A drop as the other tables show it: in points if the metric is a share."""
     return f"{round(100 * value, 3) + 0.0:.4g}" if is_share(accuracy) else number(value)

@@ -46,6 +46,16 @@ class Costs:
         self.peaks = _peaks(found["peaks"])
         self._layers: dict[str, Any] = found["layers"]
 
+    def time_shares(self, artifact: str) -> dict[str, float]:
+        """The share of the time of all layers that each layer of the model took, where the runtime tells both."""
+        timed = read(self._layers[artifact]).layers if artifact in self._layers else ()
+        total = sum(one.ms for one in timed)
+        shares: dict[str, float] = {}
+        for one in timed:
+            if one.layer is not None and total:
+                shares[one.layer] = shares.get(one.layer, 0.0) + one.ms / total
+        return shares
+
     def of(
         self, artifact: str, target: str, scheme: str | None, p50_ms: float, work: Mapping[str, Any] | None, threads: int
     ) -> RooflineRecord:

@@ -91,7 +91,7 @@ class Climber:
 
     def rank(self, rung: Rung) -> list[str]:
         """The layers from the most sensitive."""
-        self.ranked = self.workshop.rank(rung)
+        self.ranked = [s for s in self.workshop.rank(rung) if s.loss]
         return [s.layer for s in self.ranked]
 
 
@@ -121,8 +121,11 @@ def _result(job: Job, climber: Climber, climbed: Climbed, budget: float, float_t
         "met": climbed.met,
         "chosen": best.name,
         "rungs": [_rung(t.name, t.attempt, t.reason, budget, t is best) for t in climbed.tried],
-        "sensitivity": [asdict(s) for s in climber.ranked],
+        "sensitivity": [{"layer": s.layer, "sqnr_db": s.sqnr_db} for s in climber.ranked],
     }
+    details["rung"] = {
+        "config": best.rung.config.model_dump(mode="json"), "remedies": list(best.rung.remedies), "trained": best.rung.trained
+    }  # fmt: skip
     tries = sum(t.attempt is not None for t in climbed.tried)
     state = f"met after {tries} rungs" if climbed.met else f"NOT met by any of {tries} rungs; the best"
     lost = f"loses {best.attempt.drop:.4f} (standard error {best.attempt.error:.4f}) on {len(known.targets):,} held-out ones"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from artifacts.types import TorchModel
 
 
-FILES = ("export", "convert", "guard", "check")
+FILES = ("export", "convert", "guard", "check", "sensitivity")
 """Kinds of steps that make or open files: the ranges of dynamic dimensions are theirs, the network's training knows none."""
 
 

@@ -16,6 +16,13 @@ from tightship.stages.job import Job
 from tightship.store import Result
 
 
+def rank_layers(job: Job) -> Result:
+    """Which layers of an int8 file lose how much; see `tightship/stages/sensing.py`."""
+    from tightship.stages.sensing import sensitivity  # it needs torch, which a run that finds all in the store does not
+
+    return sensitivity(job)
+
+
 def measure_all(job: Job) -> Result:
     """Latency, throughput, cold start and memory of every artifact, interleaved in separate processes."""
     config = dict(job.step.config)

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.arrays import load_arrays, save_arrays
-from artifacts.errors import ModelError
+from artifacts.errors import DataError, ModelError
+from artifacts.files import walk
 from artifacts.types import Arrays, ExportedFile, Split, TorchModel
 from benchmarks.child import Child
 from compress.fold import fold, operator
 from compress.guarding.ladder import Rung, remedied
-from compress.guarding.sensitivity import LayerSensitivity, layer_names, rank
+from compress.guarding.sensitivity import LayerSensitivity, Loss, layer_names, rank, sqnr
 from compress.loop import predict, subset
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
@@ -27,8 +28,9 @@ from zoo.splits import TaskData
 HELD_OUT = 1024
 LEAST_HELD_OUT = 50
 RANKING = 256
-"""Held-out examples that sensitivity is measured on."""
+"""Held-out examples that the guard ranks layers on."""
 RANKING_CALIBRATION = 64
+"""Examples that it calibrates on for that: each layer is calibrated anew."""
 RESAMPLES = 200
 
 Source = tuple[TorchModel, ExportedFile | None]
@@ -44,8 +46,8 @@ class Examples:
     outputs: NDArray[Any]
 
 
-def held_out(split: Split, calibration_samples: int, seed: int) -> NDArray[np.int64]:
-    """Up to 1,024 training examples, a fixed draw, none of which is calibrated on.
+def held_out(split: Split, calibration_samples: int, seed: int, most: int = HELD_OUT) -> NDArray[np.int64]:
+    """Up to `most` training examples, a fixed draw, none of which is calibrated on.
 
     Raises:
         ModelError: fewer than 50 are left.
@@ -53,10 +55,10 @@ def held_out(split: Split, calibration_samples: int, seed: int) -> NDArray[np.in
     rest = np.setdiff1d(np.arange(len(split)), subset(split, calibration_samples, seed))
     if len(rest) < LEAST_HELD_OUT:
         raise ModelError(
-            f"quantize.accuracy_drop decides on training examples that are not calibrated on; {len(rest)} of {len(split):,} "
+            f"int8 files are judged on training examples that are not calibrated on; {len(rest)} of {len(split):,} "
             f"are left and {LEAST_HELD_OUT} are needed: lower calibration_samples {calibration_samples}."
         )
-    return np.sort(np.random.default_rng([seed, 1]).permutation(rest)[:HELD_OUT])
+    return np.sort(np.random.default_rng([seed, 1]).permutation(rest)[:most])
 
 
 @dataclass
@@ -75,6 +77,8 @@ class Workshop:
     progress: Callable[[float, str], None]
     options: Mapping[str, Any] = field(default_factory=dict)
     """How the target opens a file, where that is not the default."""
+    most: int = HELD_OUT
+    """Held-out examples, if so many are left."""
 
     def __post_init__(self) -> None:
         self._child: Child | None = None
@@ -95,7 +99,7 @@ class Workshop:
     @cached_property
     def examples(self) -> Examples:
         """What decides."""
-        chosen = held_out(self.data.train, self.calibration_samples, self.seed)
+        chosen = held_out(self.data.train, self.calibration_samples, self.seed, self.most)
         inputs, targets = self.data.train.batch(chosen)
         return Examples(inputs, targets, predict(self.model.module, self.data.train, 256, chosen))
 
@@ -171,18 +175,41 @@ class Workshop:
             drops.append(score(name, known.outputs[some], targets) - score(name, outputs[some], targets))
         return metric, self.reference - metric, float(np.std(drops))
 
+    def lost(self, rung: Rung, kept: tuple[str, ...]) -> Loss:
+        """What the rung's file loses on all held-out examples with these layers kept float beside those it keeps.
+
+        Raises:
+            RequestError: the file cannot be made.
+        """
+        return self.loss_of(self._with_float(rung, kept))
+
+    def loss_of(self, file: ExportedFile) -> Loss:
+        """What a file loses on all held-out examples."""
+        outputs, size = self.run(file), sum(path.stat().st_size for _, path in walk(file.folder))
+        found = sqnr(self.examples.outputs, outputs)
+        try:
+            _, drop, error = self.score(outputs)
+        except DataError:
+            return Loss(found, bytes=size)
+        return Loss(found, drop, error, size)
+
     def rank(self, rung: Rung) -> list[LayerSensitivity]:
-        """The layers from the most sensitive, each quantized alone, the rest as this rung says."""
+        """The layers from the most sensitive, each quantized alone, the rest as this rung says; quick, and not scored."""
         few = min(RANKING_CALIBRATION, rung.config.calibration_samples)
+        quick = replace(rung, config=rung.config.model_copy(update={"calibration_samples": few}))
 
-        def run(kept: tuple[str, ...]) -> NDArray[Any]:
-            config = rung.config.model_copy(update={"calibration_samples": few, "keep_float": kept})
-            folder = self.work / "ranking" / "files"
-            shutil.rmtree(folder.parent, ignore_errors=True)
-            folder.mkdir(parents=True)
-            return self.run(self.make(replace(rung, config=config), folder), RANKING)
+        def lost(kept: tuple[str, ...]) -> Loss:
+            return Loss(sqnr(self.examples.outputs[:RANKING], self.run(self._with_float(quick, kept), RANKING)))
 
-        return rank(layer_names(self.model), run, self.examples.outputs[:RANKING], self.progress)
+        return rank(layer_names(self.model, rung.config.keep_float), lost, self.progress)
+
+    def _with_float(self, rung: Rung, kept: tuple[str, ...]) -> ExportedFile:
+        """The rung's file with more layers in float; the next one takes its place."""
+        config = rung.config.model_copy(update={"keep_float": (*rung.config.keep_float, *kept)})
+        folder = self.work / "ranking" / "files"
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return self.make(replace(rung, config=config), folder)
 
 
 def structure(model: TorchModel) -> list[str]:
