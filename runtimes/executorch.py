@@ -7,6 +7,7 @@ import numpy as np
 
 from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from runtimes.executorch_bundled import loadable, program_bytes
 
 
 class ExecuTorchSession:
@@ -21,7 +22,8 @@ class ExecuTorchSession:
         self._inputs = tuple(s.name for s in engine.signature.inputs)
         self._outputs = tuple(s.name for s in engine.signature.outputs)
         try:
-            self._program = Runtime.get().load_program(str(engine.path), verification=Verification.InternalConsistency)
+            program = loadable(engine.path)
+            self._program = Runtime.get().load_program(program, verification=Verification.InternalConsistency)
             self._method: Any = self._program.load_method("forward")
         except Exception as error:
             raise ModelError(f"ExecuTorch cannot open {engine.path.name}: {error}.") from error
@@ -43,7 +45,7 @@ class ExecuTorchSession:
         """Calls of the program: into XNNPACK's delegate, or to portable kernels outside it."""
         from executorch.exir._serialize._program import deserialize_pte_binary
 
-        read = deserialize_pte_binary(self._path.read_bytes())
+        read = deserialize_pte_binary(program_bytes(self._path))
         plan = getattr(read, "program", read).execution_plan[0]
         inside: dict[str, int] = {}
         outside: dict[str, int] = {}
