@@ -65,18 +65,19 @@ class ExecuTorchXnnpack:
     """ExecuTorch's x86 and ARM runtime with XNNPACK."""
 
     def probe(self) -> Availability:
-        """See `runtimes.base.Runtime`."""
+        """See `runtimes.base.Runtime`; names the backends that this build registers, which it does without their devices."""
         try:
             from executorch.runtime import Runtime
 
-            backends = Runtime.get().backend_registry.registered_backend_names
+            backends = sorted(Runtime.get().backend_registry.registered_backend_names)
         except ImportError as error:
             return Availability(False, f"{error.name} is not installed: pip install 'tightship[mobile]'")
         if "XnnpackBackend" not in backends:
-            return Availability(False, f"this build of executorch lacks XnnpackBackend; it has {', '.join(backends)}")
+            registered = ", ".join(backends) or "none"
+            return Availability(False, f"this build of executorch lacks XnnpackBackend; it registers {registered}")
         from importlib.metadata import version
 
-        return Availability(True, f"executorch {version('executorch')}")
+        return Availability(True, f"executorch {version('executorch')}, which registers {', '.join(backends)}")
 
     def build(self, file: ExportedFile, folder: Path) -> Engine:
         """The program is opened as it is."""
