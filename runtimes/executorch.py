@@ -7,6 +7,7 @@ import numpy as np
 
 from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from runtimes.executorch_bundled import loadable, program_bytes
 
 
 class ExecuTorchSession:
@@ -21,7 +22,8 @@ class ExecuTorchSession:
         self._inputs = tuple(s.name for s in engine.signature.inputs)
         self._outputs = tuple(s.name for s in engine.signature.outputs)
         try:
-            self._program = Runtime.get().load_program(str(engine.path), verification=Verification.InternalConsistency)
+            program = loadable(engine.path)
+            self._program = Runtime.get().load_program(program, verification=Verification.InternalConsistency)
             self._method: Any = self._program.load_method("forward")
         except Exception as error:
             raise ModelError(f"ExecuTorch cannot open {engine.path.name}: {error}.") from error
@@ -43,7 +45,7 @@ class ExecuTorchSession:
         """Calls of the program: into XNNPACK's delegate, or to portable kernels outside it."""
         from executorch.exir._serialize._program import deserialize_pte_binary
 
-        read = deserialize_pte_binary(self._path.read_bytes())
+        read = deserialize_pte_binary(program_bytes(self._path))
         plan = getattr(read, "program", read).execution_plan[0]
         inside: dict[str, int] = {}
         outside: dict[str, int] = {}
@@ -63,18 +65,19 @@ class ExecuTorchXnnpack:
     """ExecuTorch's x86 and ARM runtime with XNNPACK."""
 
     def probe(self) -> Availability:
-        """See `runtimes.base.Runtime`."""
+        """See `runtimes.base.Runtime`; names the backends that this build registers, which it does without their devices."""
         try:
             from executorch.runtime import Runtime
 
-            backends = Runtime.get().backend_registry.registered_backend_names
+            backends = sorted(Runtime.get().backend_registry.registered_backend_names)
         except ImportError as error:
             return Availability(False, f"{error.name} is not installed: pip install 'tightship[mobile]'")
         if "XnnpackBackend" not in backends:
-            return Availability(False, f"this build of executorch lacks XnnpackBackend; it has {', '.join(backends)}")
+            registered = ", ".join(backends) or "none"
+            return Availability(False, f"this build of executorch lacks XnnpackBackend; it registers {registered}")
         from importlib.metadata import version
 
-        return Availability(True, f"executorch {version('executorch')}")
+        return Availability(True, f"executorch {version('executorch')}, which registers {', '.join(backends)}")
 
     def build(self, file: ExportedFile, folder: Path) -> Engine:
         """The program is opened as it is."""

@@ -6,10 +6,10 @@ Standard library only: a measured child reads options too, and what it imports i
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from artifacts.errors import RequestError, nearest
-from artifacts.types import ExportedFile
+from artifacts.types import Arrays, ExportedFile
 
 O = TypeVar("O", bound="Options")  # noqa: E741
 MOST = 1024
@@ -17,8 +17,24 @@ MOST = 1024
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Examples that a shipped file can be tested with where it runs, in the order of its inputs and outputs."""
+
+    inputs: Arrays
+    """First axis the examples."""
+    expected: Arrays
+    of: str
+    """The network whose outputs are expected, such as `float`."""
+    atol: float
+    """How far an output may be from what is expected."""
+
+
+@dataclass(frozen=True)
 class Options:
     """A target's options: a subclass has a field for each, which is a switch, a choice or a whole number from 1 on."""
+
+    beside: ClassVar[frozenset[str]] = frozenset()
+    """The options that only add files to the self-test: what is shipped and how it is opened do not depend on them."""
 
     @property
     def of_the_file(self) -> Mapping[str, Any]:
@@ -38,6 +54,14 @@ class Options:
     def rewrite(self, file: ExportedFile, folder: Path) -> ExportedFile:
         """The file that is shipped, written into the empty `folder` where `of_the_file` says that it is another one."""
         return file
+
+    def add_tests(self, program: Path, tests: Examples, folder: Path) -> tuple[str, ...]:
+        """Write further files of the self-test into `folder`, where the options ask for any; notes that name them."""
+        return ()
+
+    def opened(self) -> dict[str, Any]:
+        """Those of `said` that a file is opened with."""
+        return {name: value for name, value in self.said().items() if name not in self.beside}
 
     def said(self) -> dict[str, Any]:
         """The options that are not at their default, as plain values."""

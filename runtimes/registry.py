@@ -185,6 +185,7 @@ TARGETS: dict[str, Target] = {
             "mobile",
             qat=True,
             stock=("executorch", "pt2e-stock"),
+            options="runtimes.executorch_bundled:ExecuTorchOptions",
         ),
         Target(
             "litert-xnnpack",

@@ -15,13 +15,13 @@ from artifacts.errors import IntegrityError, RequestError
 from artifacts.evidence import ArtifactRecord, Evidence, read_evidence
 from artifacts.files import sha256_file, sync, walk, write_atomic
 from artifacts.manifest import build_manifest, check_manifest, check_name, read_manifest, safe_extract
+from tightship.bundle_selftest import add_selftest, copy_file
 
 SUFFIX = ".tar.gz"
 
 MAKERS = ("nncf",)
 """Libraries of targets that make files and are not needed to run them."""
 
-_SELFTEST = ("inputs.npz", "outputs.npz")
 _PICTURES = Path(artifacts.__file__).with_name("pictures.py")
 _README = """# {record.id} of {evidence.name}
 
@@ -157,15 +157,13 @@ def _fill(folder: Path, run_dir: Path, evidence: Evidence, record: ArtifactRecor
     """Lay out the bundle's one top folder."""
     for file in record.files:
         target = folder / _inside(record, file.path)
-        _copy(run_dir, file.path, target)
+        copy_file(run_dir, file.path, target)
         if sha256_file(target) != file.sha256:
             raise IntegrityError(f"{file.path} in {run_dir} is not the file that was measured; run the recipe again.")
     if record.main not in {file.path for file in record.files}:
         raise IntegrityError(f"{record.id} opens {record.main}, which is not among its files; run the recipe again.")
-    for name in _SELFTEST:
-        _copy(run_dir, f"selftest/{record.target}/{record.precision}/{name}", folder / "selftest" / name)
-    _check_selftest(record, folder / "selftest")
-    _copy(run_dir, "evidence.json", folder / "evidence.json")
+    add_selftest(run_dir, record, folder / "selftest", folder / _inside(record, record.main))
+    copy_file(run_dir, "evidence.json", folder / "evidence.json")
     shutil.copyfile(Path(__file__).parent / "runner" / "run.py", folder / "run.py")
     # the runner prepares pictures and finds labels by the very code that end-to-end latency was measured with
     shutil.copyfile(_PICTURES, folder / "pictures.py")
@@ -182,33 +180,6 @@ def _inside(record: ArtifactRecord, path: str) -> str:
     if not path.startswith(home):
         raise IntegrityError(f"{path} does not lie in {home}, where the files of {record.id} belong; run it again.")
     return f"model/{path.removeprefix(home)}"
-
-
-def _copy(run_dir: Path, path: str, target: Path) -> None:
-    source = run_dir / path
-    if not source.is_file() or source.resolve() != run_dir.resolve() / path:
-        raise IntegrityError(f"{path} in {run_dir} is missing or a link; run the recipe again.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-
-
-def _check_selftest(record: ArtifactRecord, folder: Path) -> None:
-    """Refuse stored inputs and outputs that the device could not repeat."""
-    import numpy as np
-
-    rows = set()
-    for kind, name in zip(("inputs", "outputs"), _SELFTEST, strict=True):
-        wanted = sorted(spec["name"] for spec in record.signature[kind])
-        try:
-            with np.load(folder / name, allow_pickle=False) as stored:
-                rows |= {stored[key].shape[:1] for key in stored.files}
-                found = sorted(stored.files)
-        except Exception as error:
-            raise IntegrityError(f"the self-test's {name} of {record.id} cannot be read: {error}.") from None
-        if found != wanted:
-            raise IntegrityError(f"the self-test's {name} of {record.id} holds {found}, not {wanted}; run it again.")
-    if len(rows) != 1 or rows <= {(), (0,)}:
-        raise IntegrityError(f"the self-test of {record.id} has {sorted(rows)} rows, not one number; run it again.")
 
 
 def _facts(evidence: Evidence, record: ArtifactRecord) -> dict[str, Any]:

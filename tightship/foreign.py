@@ -28,14 +28,15 @@ SUFFIXES = {
     ".pt": "torchscript-cpu",
     ".ptl": "torchscript-cpu",
     ".pte": "executorch-xnnpack",
+    ".bpte": "executorch-xnnpack",
     ".pt2": "aotinductor-cpu",
     ".xml": "openvino-cpu",
     ".tflite": "litert-xnnpack",
     ".param": "ncnn-cpu",
     ".json": "torch-cpu",
 }
-MAKING = ("optimized_file", "format", "file")
-"""Options that are followed when a file is made."""
+MAKING = ("optimized_file", "format", "file", "bundled")
+"""Options that are followed when a file, or one beside it, is made."""
 BLOCKS = 4
 THROUGHPUT_BATCH = 32
 

@@ -53,8 +53,10 @@ def describe(path: Path) -> Signature:
     """
     from executorch.runtime import Runtime, Verification
 
+    from runtimes.executorch_bundled import loadable
+
     try:
-        program = Runtime.get().load_program(str(path), verification=Verification.InternalConsistency)
+        program = Runtime.get().load_program(loadable(path), verification=Verification.InternalConsistency)
         read = program.load_method(METHOD)
     except Exception as error:
         raise ModelError(f"ExecuTorch cannot open {path.name}: {' '.join(str(error).split())}.") from error

@@ -41,7 +41,7 @@ def signature_of(path: Path, inputs: Path | None, target: str) -> Signature:
         from runtimes.openvino import signature_of as openvino_signature
 
         return openvino_signature(path)
-    if path.suffix == ".pte":
+    if path.suffix in (".pte", ".bpte"):
         from tightship.foreign_pte import signature_of as program_signature
 
         return _named(program_signature(path), inputs)

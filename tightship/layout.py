@@ -6,6 +6,7 @@ from pathlib import Path
 
 from artifacts.files import staged
 from benchmarks.reproducer import REPRODUCER
+from runtimes.executorch_bundled import BUNDLED
 from tightship.plan import Plan
 from tightship.store import Entry
 
@@ -22,7 +23,7 @@ def lay_out(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
                     shutil.copytree(entry / "files", place)
                 else:
                     place.mkdir(parents=True)
-                    for name in ("inputs.npz", "outputs.npz", "correct.npz"):
+                    for name in ("inputs.npz", "outputs.npz", "correct.npz", *BUNDLED):
                         if (entry / name).is_file():
                             shutil.copyfile(entry / name, place / name)
     _lay_out_reproducers(plan, entries, out)

@@ -71,7 +71,7 @@ def make_plan(
     steps += [_export(artifact, recipe) for artifact in conversions]
     libraries = tuple(dict.fromkeys(lib for a in artifacts for lib in find(a.target).libraries))
     # targets that open the same file, and rows of one target, are told apart by what is measured
-    opened = {a.id: dict(a.options) for a in artifacts}
+    opened = {a.id: _opening(a) for a in artifacts}
     measuring = {**recipe.measure.timing(), "machine": machine, "artifacts": opened}
     steps.append(Step(MEASURE, "measure", measuring, (DATA, *(f"export {a.id}" for a in artifacts)), libraries, EVERYTHING))
     steps += ranking_steps(artifacts, recipe)
@@ -127,7 +127,7 @@ def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | N
 def _timed(recipe: Recipe, target: str, machine: str) -> dict[str, Any]:
     """What decides the times that a stage takes on a target: opened there as the recipe's first row of it says."""
     row = next((row for row in recipe.targets if row.name == target), None)
-    options = find(target).read_options(row.options).said() if row else {}
+    options = find(target).read_options(row.options).opened() if row else {}
     made: dict[str, Any] = {"machine": machine, "threads": recipe.measure.threads, "options": options}
     # the files that are timed are written with them
     return made | ({"operators": digests(recipe.export.onnx.operators)} if recipe.export.onnx.operators else {})
@@ -184,7 +184,8 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
 def _guard(artifact: ArtifactPlan, recipe: Recipe, config: dict[str, Any], libraries: tuple[str, ...]) -> Step:
     """An export that is measured on its target, and made again by the next remedy until its accuracy holds."""
     # the same int8 file scores differently on another instruction set
-    config |= {"target": artifact.target, "isa": instructions(), "threads": recipe.measure.threads} | artifact.opened
+    config |= {"target": artifact.target, "isa": instructions(), "threads": recipe.measure.threads}
+    config |= _opened(_opening(artifact))
     libraries += (*TRAINING, *find(artifact.target).libraries)
     packages = (*COMPRESSING, "export", "runtimes", "benchmarks")
     return Step(f"export {artifact.id}", "guard", config, (DATA, artifact.source), libraries, packages, artifact)
@@ -201,6 +202,15 @@ def _check(artifact: ArtifactPlan) -> Step:
         EVERYTHING,
         artifact,
     )
+
+
+def _opening(artifact: ArtifactPlan) -> dict[str, Any]:
+    return find(artifact.target).read_options(artifact.options).opened()
+
+
+def _opened(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step is told, where that is not the default; so that a recipe that says nothing keeps its keys."""
+    return {"options": dict(options)} if options else {}
 
 
 def training_threads() -> int:

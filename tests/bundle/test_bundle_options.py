@@ -125,3 +125,25 @@ def test_a_torchscript_bundle_lays_out_weights_and_images_as_it_was_measured(tmp
     seen = []
     runner.torch_call(lambda tensor: seen.append(tensor) or tensor, manifest)([x.numpy()])
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_bundled_program_is_packed_where_it_holds_what_is_shipped(make_run, tmp_path, unpack, start):
+    pytest.importorskip("executorch")
+    from artifacts.errors import IntegrityError
+    from runtimes.executorch_bundled import bundle
+
+    made = make_run(target="executorch-xnnpack", kind="executorch", batch=1)
+    record = made.evidence.artifacts[0]
+    tests, program = made.out / "selftest" / record.target / record.precision, made.out / record.main
+    stored = [dict(np.load(tests / f"{kind}.npz")) for kind in ("inputs", "outputs")]
+    (tests / "model.bpte").write_bytes(bundle(program, *stored))
+    (tests / "model.bpte.json").write_text("{}")
+    folder = unpack(make_bundle(made.out), tmp_path)
+    assert program.read_bytes() in (folder / "selftest" / "model.bpte").read_bytes()
+    listed = [entry["path"] for entry in json.loads((folder / "manifest.json").read_text())["files"]]
+    assert {"selftest/model.bpte", "selftest/model.bpte.json"} <= set(listed)
+    done = start(folder, "--selftest")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (tests / "model.bpte").write_bytes(b"another program")
+    with pytest.raises(IntegrityError, match="does not hold the program that is shipped"):
+        make_bundle(made.out)

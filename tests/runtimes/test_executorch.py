@@ -8,6 +8,8 @@ from torch import nn
 from artifacts.errors import ModelError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine, ModelRef, TorchModel
+from runtimes.probe import probe
+from runtimes.registry import find
 
 pytest.importorskip("executorch")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
@@ -72,3 +74,14 @@ def test_a_broken_program_is_one_sentence(tmp_path, program):
     with pytest.raises(ModelError, match=r"cannot open model\.pte") as caught:
         ExecuTorchXnnpack().open(Engine("executorch-xnnpack", tmp_path / "model.pte", program[0].signature), 1)
     assert "\n" not in str(caught.value)
+
+
+def test_the_probe_names_the_backends_that_the_runtime_registers():
+    from executorch.runtime import Runtime
+
+    found = probe(find("executorch-xnnpack"))
+    assert found.available
+    version, _, listed = found.reason.partition(", which registers ")
+    assert version.startswith("executorch ")
+    assert listed.split(", ") == sorted(Runtime.get().backend_registry.registered_backend_names)
+    assert "XnnpackBackend" in listed

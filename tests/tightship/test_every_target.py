@@ -18,10 +18,11 @@ data: {{zoo: digits}}
 train: {{epochs: 6, learning_rate: 0.1}}
 compress:
   - quantize: {{scheme: int8, calibration_samples: 128, qat_epochs: 1, examples: 512}}
-targets: [{{name: {target}, optional: true}}]
+targets: [{{name: {target}, optional: true{more}}}]
 gates: {{accuracy_drop: 0.05}}
 measure: {{processes: 1, blocks: 1, block_seconds: 0.02}}
 """
+MORE = {"executorch-xnnpack": ", options: {bundled: true}"}
 SHIPPING = [t.name for t in TARGETS.values() if not t.reference]
 
 
@@ -37,7 +38,7 @@ def test_a_target_makes_runs_measures_and_packs_its_files(cli, store, tmp_path, 
     row = next(r for r in target_rows if r["target"] == target)
     if not row["available"]:
         pytest.skip(row["reason"])
-    (tmp_path / "r.yaml").write_text(RECIPE.format(target=target))
+    (tmp_path / "r.yaml").write_text(RECIPE.format(target=target, more=MORE.get(target, "")))
     done = cli("run", tmp_path / "r.yaml", "--store", store, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stdout + done.stderr
     made = json.loads((tmp_path / "out" / "evidence.json").read_text())["artifacts"]
@@ -57,6 +58,8 @@ def test_a_target_makes_runs_measures_and_packs_its_files(cli, store, tmp_path, 
         bundled = cli("bundle", tmp_path / "out", "--artifact", mine[-1]["id"], "--json")
         assert bundled.returncode == 0, bundled.stderr
         folder = safe_extract(json.loads(bundled.stdout)["bundle"], tmp_path / "device")
+        assert (folder / "selftest" / "model.bpte").is_file() == (target in MORE)
+        assert any("selftest/model.bpte is the program" in note for note in packed.notes) == (target in MORE)
         command = [sys.executable, str(folder / "run.py"), "--selftest"]
         tested = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert tested.returncode == 0, tested.stdout + tested.stderr

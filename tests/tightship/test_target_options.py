@@ -52,6 +52,13 @@ def test_keys_differ_with_the_options_and_only_where_these_matter(plan):
     assert plan(options("spinning: false")).keys != plan(options("arena: false")).keys
 
 
+def test_a_bundled_program_is_made_by_the_check_alone(plan):
+    plain, told = plan("[executorch-xnnpack]", GUARDED), plan("[{name: executorch-xnnpack, options: {bundled: true}}]", GUARDED)
+    changed = {name for name in plain.keys if plain.keys[name] != told.keys[name]}
+    assert changed == {"check executorch-xnnpack/fp32", "check executorch-xnnpack/int8-guard"}
+    assert all("bundled" not in str(step.config) for step in told.steps if step.kind != "check")
+
+
 def test_options_at_their_default_leave_every_key_as_it_is(plan):
     plain = plan("[onnxruntime-cpu]")
     assert plan(options("")).keys == plain.keys

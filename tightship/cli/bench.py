@@ -8,7 +8,7 @@ import typer
 from tightship.cli.bench_more import tell_end_to_end, tell_energy, tell_roofline
 from tightship.cli.common import AsJson, emit, table
 
-FILES = "Exported files: .onnx, TorchScript .pt and .ptl, .pt2, .pte, .tflite, .xml, .param, or a stored model.json."
+FILES = "Exported files: .onnx, TorchScript .pt and .ptl, .pt2, .pte, .bpte, .tflite, .xml, .param, or a stored model.json."
 
 HEADINGS = [
     "file", "target", "threads", "batch", "p50 ms", "95 % interval", "p90 ms", "p99 ms", "per s", "cold start ms",

@@ -24,7 +24,6 @@ from tightship.stages.job import Job
 from tightship.steps import ArtifactPlan
 from tightship.store import Entry, Result
 
-SELFTEST_EXAMPLES = 8
 PARITY_EXAMPLES = 256
 
 OTHER_GRIDS = ("coreml-weights",)
@@ -131,17 +130,18 @@ def check(job: Job) -> Result:
     parity = judge(cases, tolerance, against, job.data.metric == "top1")
     if not parity.passed:
         parity = _locate(job, parity, test_inputs, cases, tolerance)
+    from tightship.stages.selftest import write_selftest
     from zoo.metrics import score
 
     deployed = score(job.data.metric, next(iter(outputs.values())), targets)
-    save_arrays(job.out / "inputs.npz", {k: v[:SELFTEST_EXAMPLES] for k, v in test_inputs.items()})
-    save_arrays(job.out / "outputs.npz", {k: v[:SELFTEST_EXAMPLES] for k, v in outputs.items()})
+    notes = write_selftest(job, test_inputs, outputs, cases[0].reference, parity, tolerance)
     if job.data.metric == "top1":
         # which ones, not only how many: two artifacts can then be told apart by a paired test
         right = next(iter(outputs.values())).reshape(len(targets), -1).argmax(axis=1) == targets
         save_arrays(job.out / "correct.npz", {"correct": right.astype(np.uint8)})
     work = asdict(work_of(made_from(job, artifact).module, test_inputs))
     details = {"parity": asdict(parity), "placement": placement, "examples": len(targets), "work": work}
+    details |= {"notes": list(notes)} if notes else {}
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
     return Result(f"{job.data.metric} {deployed:.4f} deployed, {state}", {"accuracy": deployed}, details)
 
