@@ -53,7 +53,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail a test marked `data` if the folder with the data is not there."""
+    """Fail a test marked `data` if the folder with the data is not there; skip slow ones once their time is used up."""
+    until = float(os.environ.get("TIGHTSHIP_SLOW_UNTIL") or "inf")
+    if item.get_closest_marker("slow") and time.time() > until:
+        pytest.skip("the time for slow tests is used up (TIGHTSHIP_SLOW_UNTIL)")
     folder = os.environ.get("TIGHTSHIP_DATA")
     named = bool(folder) or os.environ.get("TIGHTSHIP_REQUIRE_DATA") == "1"
     if named and item.get_closest_marker("data") and not (folder and Path(folder).is_dir()):
