@@ -48,6 +48,7 @@ def work_of(module: Any, example: Arrays) -> Work:
     from torch.utils._pytree import tree_leaves
     from torch.utils.flop_counter import flop_registry
 
+    from compress.control_flow import unrolled
     from compress.counting import macs
 
     kept = (torch.ops.aten.embedding, torch.ops.aten.clone, torch.ops.aten._to_copy)
@@ -73,7 +74,7 @@ def work_of(module: Any, example: Arrays) -> Work:
             return made
 
     module.eval()
-    with torch.no_grad(), Traffic():  # type: ignore[no-untyped-call]
+    with torch.no_grad(), Traffic(), unrolled():  # type: ignore[no-untyped-call]
         module(*(torch.from_numpy(np.ascontiguousarray(a[:1])) for a in example.values()))
     return Work(macs(module, example), sum(weights.values()), moved, tuple(sorted(uncounted)))
 

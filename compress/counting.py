@@ -9,6 +9,7 @@ from torch.fx import GraphModule
 from torch.utils.flop_counter import FlopCounterMode
 
 from artifacts.types import Arrays
+from compress.control_flow import unrolled
 
 Cost = Callable[[nn.Module], float]
 """What a network costs, measured on the network itself: MACs, parameters, bytes, milliseconds."""
@@ -49,9 +50,9 @@ def size(module: nn.Module) -> int:
 
 
 def macs(module: nn.Module, example: Arrays) -> int:
-    """Multiply-accumulates of one example."""
+    """Multiply-accumulates of one example; of branches and loops on data those of the path that it takes."""
     clone = copy.deepcopy(module).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, unrolled():
         clone(*(torch.from_numpy(a[:1]) for a in example.values()))
     return int(counter.get_total_flops()) // 2
 

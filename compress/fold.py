@@ -80,8 +80,27 @@ def _cause(error: Exception) -> str:
             span, guard = guards[-1][0], re.sub(r"L\['\w+'\]\.size\(\)\[\d+\]", dims, guards[-1][1])
             return f"it does not take every size of {span} (it asks for {guard}); narrow the range under `export: dims`"
         return f"the model ties the dynamic dimensions {dims} to others or to a number; give equal dimensions one name"
+    if flow := _control_flow(text):
+        return flow
     way_out = "remove control flow that depends on data, and shapes that fix the batch"
     return f"{type(error).__name__}: {first}; {way_out}"
+
+
+def _control_flow(text: str) -> str | None:
+    """What a branch or a loop was refused for; none if it is about something else."""
+    if apart := re.search(r"When merging two branches' output in torch\.cond,\s+(.+?)\.?\"", text):
+        return f"the two sides of torch.cond return different things ({apart[1]}); give both the same shapes and dtypes"
+    if called := re.search(r"Higher Order Operator: (?:torch\.ops\.higher_order\.)?([\w.]+)", text):
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        why = " ".join(lines[1 if lines[0].startswith("This higher order operator") else 0 :][:2]).partition(
+            " Higher Order Op"
+        )[0]
+        hint = re.search(r"Hint: (.+?)\.?$", text, re.MULTILINE)
+        return f"{called[1]} cannot be used so: {why}" + (f"; {hint[1]}" if hint else "")
+    if "data-dependent" in text:
+        way_out = "write a branch as torch.cond, a loop as torch's while_loop or scan, or take it out"
+        return f"forward decides in Python on values or sizes that it computed; {way_out}"
+    return None
 
 
 def _plain(module: nn.Module) -> GraphModule:

@@ -15,14 +15,15 @@ from artifacts.errors import ModelError, TightshipError
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import dynamic_shapes, example_tensors, fold
 from export.onnx_metadata import write_metadata, write_ranges
+from export.onnx_tidy import LARGE, pool_globally, share_equal_weights, strip
 from export.operators import WHERE, refuse_other_domains, translations
 
 FILE = "model.onnx"
 SINGLE_FILE_LIMIT = 1_500_000_000
 """Bytes of weights above which they go into a sidecar: protobuf ends at 2 GiB."""
-LARGE = 1024
-"""Bytes from which equal weights are kept once, and lie in a sidecar; below, names are worth more."""
 LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='(\w+)\.(\w+)', overload='(\w+)'\)>")
+LACKING_FLOW = re.compile(r"No ONNX function found for <torch\._higher_order_ops\.(\w+)\.")
+"""Control flow that PyTorch has and its exporter lacks."""
 
 
 def export(model: TorchModel, folder: Path) -> ExportedFile:
@@ -118,6 +119,11 @@ def _program(graph: torch.nn.Module, model: TorchModel) -> Any:
             raise ModelError(
                 f"the model has no ONNX form: ONNX lacks {whole!r}; say under {WHERE} in the recipe how it is translated."
             ) from error
+        if flow := LACKING_FLOW.search(str(error)):
+            raise ModelError(
+                f"the model has no ONNX form: PyTorch's exporter lacks the control flow {flow[1]!r}; "
+                "write it with torch.cond, while_loop or scan, which become If, Loop and Scan."
+            ) from error
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         cause = next((line for line in reversed(lines) if "not" in line.lower()), (lines or [""])[-1])
         raise ModelError(f"the model has no ONNX form: {type(error).__name__}: {cause}") from error
@@ -130,53 +136,3 @@ def _ours(error: BaseException | None) -> TightshipError | None:
     while error is not None and not isinstance(error, TightshipError):
         error = error.__cause__
     return error
-
-
-def pool_globally(proto: onnx.ModelProto, folder: Path) -> None:
-    """Turn a mean over both image axes into GlobalAveragePool, which has integer kernels where ReduceMean has none."""
-    wanted = {node.input[1] for node in proto.graph.node if node.op_type == "ReduceMean" and len(node.input) > 1}
-    constants = {i.name: onnx.numpy_helper.to_array(i, str(folder)) for i in proto.graph.initializer if i.name in wanted}
-    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*proto.graph.value_info, *proto.graph.input)}
-    for node in proto.graph.node:
-        if node.op_type != "ReduceMean" or ranks.get(node.input[0]) != 4 or len(node.input) < 2:
-            continue
-        axes = constants.get(node.input[1])
-        keeps = all(a.i for a in node.attribute if a.name == "keepdims")
-        if axes is not None and keeps and {int(a) % 4 for a in axes} == {2, 3}:
-            node.op_type = "GlobalAveragePool"
-            del node.input[1:]
-            del node.attribute[:]
-    used = {name for node in proto.graph.node for name in node.input}
-    for initializer in [i for i in proto.graph.initializer if i.name not in used]:
-        proto.graph.initializer.remove(initializer)
-
-
-def share_equal_weights(proto: onnx.ModelProto) -> None:
-    """Keep one of each set of equal large weights: folding writes a weight that layers share once for each of them."""
-    kept: dict[tuple[Any, ...], str] = {}
-    other: dict[str, str] = {}
-    for weight in list(proto.graph.initializer):
-        if len(weight.raw_data) < LARGE:
-            continue
-        name = kept.setdefault((weight.data_type, tuple(weight.dims), weight.raw_data), weight.name)
-        if name != weight.name:
-            other[weight.name] = name
-            proto.graph.initializer.remove(weight)
-    for node in proto.graph.node:
-        node.input[:] = [other.get(name, name) for name in node.input]
-
-
-def strip(proto: onnx.ModelProto) -> None:
-    """Take out what is not the model: stack traces, source paths and names of Python objects."""
-    del proto.metadata_props[:]
-    del proto.graph.metadata_props[:]
-    proto.graph.doc_string = proto.doc_string = ""
-    for item in (
-        *proto.graph.node,
-        *proto.graph.value_info,
-        *proto.graph.input,
-        *proto.graph.output,
-        *proto.graph.initializer,
-    ):
-        del item.metadata_props[:]
-        item.doc_string = ""

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import ModelError, RequestError
+from export.onnx_graph import nodes
 from zoo.factories import resolve
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def refuse_other_domains(proto: "onnx.ModelProto") -> None:
         ModelError: names the first, with its domain.
     """
     defined = {(f.domain, f.name) for f in proto.functions}
-    for node in proto.graph.node:
+    for node in nodes(proto.graph.node):
         if node.domain not in DOMAINS and (node.domain, node.op_type) not in defined:
             raise ModelError(
                 f"the ONNX file would need operator {node.domain}::{node.op_type}, which no runtime brings with it; "

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +151,12 @@ def _refuse_unknown_operators(path: Path, model: Any) -> None:
     """
     from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
+    from export.onnx_graph import nodes
+
     known = {(schema.domain, schema.name) for schema in get_all_operator_schema()}
     known |= {(function.domain, function.name) for function in model.functions}
     bodies = [model.graph.node, *(function.node for function in model.functions)]
-    used = {(node.domain, node.op_type) for body in bodies for node in _nodes(body)}
+    used = {(node.domain, node.op_type) for body in bodies for node in nodes(body)}
     # of the standard domain ONNX Runtime itself says best what it lacks, the version included
     missing = sorted(f"{domain}:{name}" for domain, name in used - known if domain not in ("", "ai.onnx"))
     if missing:
@@ -163,12 +164,3 @@ def _refuse_unknown_operators(path: Path, model: Any) -> None:
             f"{path.name} needs {', '.join(missing)}, which ONNX Runtime does not have; cut the part without them out of it "
             "(onnx.utils.extract_model) and measure that."
         )
-
-
-def _nodes(nodes: Any) -> Iterator[Any]:
-    """All nodes, those in the branches of `If` and the bodies of loops included."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _nodes(graph.node)

@@ -1,5 +1,8 @@
 """Models to export: a small residual network with settled norms, and wrappers for awkward ones."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -26,6 +29,13 @@ def tiny() -> TorchModel:
         (TensorSpec("image", "float32", ("batch", 1, 8, 8)),), (TensorSpec("output", "float32", ("batch", 10)),)
     )
     return TorchModel(settle(resnet(**options)).eval(), ModelRef("resnet", options=options), signature)
+
+
+@pytest.fixture
+def private_words() -> list[bytes]:
+    """Words that only this machine's paths and tracebacks hold."""
+    folders = [sys.prefix, str(Path.cwd()), str(Path(torch.__file__).parent), str(Path.home()) + "/"]
+    return [f.encode() for f in folders if len(f) > 2] + [b"site-packages", b"Traceback", b'File "', b".py", b"stack_trace"]
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_a_broken_program_is_one_sentence(tmp_path, program):
 def test_the_probe_names_the_backends_that_the_runtime_registers():
     from executorch.runtime import Runtime
 
-    found = probe(find("executorch-xnnpack"))
+    found = probe(find("executorch-xnnpack"), timeout=600)
     assert found.available
     version, _, listed = found.reason.partition(", which registers ")
     assert version.startswith("executorch ")

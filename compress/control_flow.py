@@ -1,0 +1,73 @@
+"""Control flow on data (torch.cond, while_loop, scan) under a counter of operators: the path that the example takes, in full.
+
+Counters are dispatch modes (https://docs.pytorch.org/docs/stable/notes/extending.html#extending-torch-with-modes), which see a
+branch or a loop as one operator. PyTorch's own counter knows torch.cond only, and takes the costlier side of it.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch._ops import HigherOrderOperator
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+@contextmanager
+def unrolled() -> Iterator[None]:
+    """Run branches and loops step by step, so that a counter around this sees what is in them.
+
+    What PyTorch compiled of them meanwhile would fail without the counter, so it is forgotten afterwards.
+    """
+    try:
+        with _Unrolled():  # type: ignore[no-untyped-call]
+            yield
+    finally:
+        if "torch._dynamo" in sys.modules:
+            torch.compiler.reset()
+
+
+class _Unrolled(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    supports_higher_order_operators = True
+    _depth = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        flow = isinstance(func, HigherOrderOperator)
+        run = _FLOW.get(func.name()) if flow else None
+        if run is not None:
+            self._depth += 1
+            try:
+                with self:  # what is inside may branch again
+                    return run(*args, **kwargs)
+            finally:
+                self._depth -= 1
+        if self._depth and not flow:  # outside, what is made of other operators comes in parts; in here it does not
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        return func(*args, **kwargs)
+
+
+def _cond(predicate: Any, true: Any, false: Any, operands: Any) -> Any:
+    return true(*operands) if predicate else false(*operands)
+
+
+def _while_loop(more: Any, body: Any, carried: Any, further: Any = ()) -> Any:
+    while more(*carried, *further):
+        carried = body(*carried, *further)
+    return tuple(carried)
+
+
+def _scan(combine: Any, state: Any, over: Any, further: Any = ()) -> Any:
+    state, rows = list(state), []
+    for at in range(len(over[0])):
+        made = combine(*state, *(x[at] for x in over), *further)
+        state, row = list(made[: len(state)]), made[len(state) :]
+        rows.append(row)
+    return [*state, *(torch.stack(column) for column in zip(*rows, strict=True))]
+
+
+_FLOW: dict[str, Callable[..., Any]] = {"cond": _cond, "while_loop": _while_loop, "scan": _scan}
