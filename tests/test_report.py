@@ -141,11 +141,16 @@ def test_any_number_of_artifacts_renders(count):
     assert ElementTree.fromstring(junit.render(evidence)).get("tests") is not None
 
 
-def test_two_hundred_artifacts_render_within_half_a_second():
-    html.render(make_evidence(1))
-    start = time.process_time()
-    html.render(make_evidence(200))
-    assert time.process_time() - start < 0.5
+def test_the_time_to_render_grows_with_the_artifacts_and_no_faster():
+    def seconds(count):
+        evidence, found = make_evidence(count), []
+        for _ in range(3):
+            start = time.process_time()
+            html.render(evidence)
+            found.append(time.process_time() - start)
+        return min(found)
+
+    assert seconds(200) < 10 * seconds(25)
 
 
 def test_missing_p99_is_said():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from artifacts.errors import ModelError, RequestError
+from artifacts.errors import ModelError, RequestError, TargetUnavailable
 from artifacts.types import ModelRef, TorchModel
 from benchmarks.parity import QUANTIZED, SCHEMES, Case, judge
 from compress.configs import QuantizeConfig, TrainConfig
@@ -118,7 +118,12 @@ def outputs(file, target, inputs, tmp_path):
 @pytest.mark.parametrize("network", ["mlp", "lstm", "gru", "transformer"])
 def test_the_deployed_file_computes_the_network_and_is_as_accurate(networks, digits, tmp_path, target, scheme, network):
     model = networks[network]
-    file = deployed(model, target, scheme, digits, tmp_path)
+    try:
+        file = deployed(model, target, scheme, digits, tmp_path)
+    except TargetUnavailable as lacking:
+        if scheme != "bf16":
+            raise
+        pytest.skip(str(lacking))
     inputs, targets = digits.test.batch(np.arange(360))
     found, placement = outputs(file, target, inputs, tmp_path)
     assert placement.accelerated
@@ -159,7 +164,13 @@ def test_blocks_are_rounded_as_onnxruntime_rounds_them(networks, digits, tmp_pat
         rows = len(weight)
         made = (levels.reshape(rows, -1, block).astype(np.float32) - 2 ** (bits - 1)) * scales.reshape(rows, -1, 1)
         wanted = blockwise(weight, bits, block).numpy()
-        np.testing.assert_allclose(made.reshape(rows, -1)[:, : weight.shape[1]], wanted, atol=1e-6)
+        made = made.reshape(rows, -1)[:, : weight.shape[1]]
+        steps = np.abs(scales).reshape(rows, -1, 1).repeat(block, 2).reshape(rows, -1)[:, : weight.shape[1]]
+        # half way between two levels either is right: which one it is hangs on how a processor divides
+        half_way = np.abs(np.abs(weight.numpy() / steps) % 1 - 0.5) < 1e-4
+        np.testing.assert_allclose(made[~half_way], wanted[~half_way], atol=1e-6)
+        assert half_way.mean() < 0.01
+        assert (np.abs(made - wanted) <= steps + 1e-6).all()
 
 
 @pytest.mark.parametrize(
