@@ -20,10 +20,10 @@ def outputs_of(check: dict[str, Any]) -> dict[str, Any]:
     """What the file computes of the stored inputs, by name."""
     sys.path.insert(0, str(HERE))
     sys.dont_write_bytecode = True
-    import run  # type: ignore[import-not-found]  # it lies beside this script
+    import loaders  # type: ignore[import-not-found]  # it lies beside this script
 
     signature = check["manifest"]["signature"]
-    call = run.LOADERS[check["manifest"]["format"]](HERE / check["file"], check["manifest"])
+    call = loaders.LOADERS[check["manifest"]["format"]](HERE / check["file"], check["manifest"])
     with np.load(HERE / check["inputs"], allow_pickle=False) as stored:
         fed = [stored[spec["name"]] for spec in signature["inputs"]]
     size, batch = len(fed[0]), check["batch"] or len(fed[0])

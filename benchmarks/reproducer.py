@@ -43,7 +43,7 @@ class Shown:
     """How many examples go in at a time."""
 
 
-def write_reproducer(folder: Path, shown: Shown, departure: "Departure | None", says: str, runner: Path) -> None:
+def write_reproducer(folder: Path, shown: Shown, departure: "Departure | None", says: str, loaders: Path) -> None:
     """Fill `folder`: `repro.py` prints the difference and ends with 1, or with 0 where it finds none.
 
     Args:
@@ -51,11 +51,11 @@ def write_reproducer(folder: Path, shown: Shown, departure: "Departure | None", 
         shown: the file and what it should give.
         departure: the tensor to cut the ONNX file down to; none keeps to the whole file.
         says: what was found, in one sentence.
-        runner: a stand-alone module with `LOADERS`, which opens a file of any format with its runtime alone.
+        loaders: a stand-alone module with `LOADERS`, which opens a file of any format with its runtime alone.
     """
     folder.mkdir(parents=True)
     shutil.copytree(shown.file.folder, folder / "model")
-    shutil.copyfile(runner, folder / "run.py")
+    shutil.copyfile(loaders, folder / "loaders.py")
     shutil.copyfile(Path(__file__).with_name("repro.py"), folder / "repro.py")
     save_arrays(folder / "inputs.npz", shown.inputs)
     save_arrays(folder / "expected.npz", shown.expected)

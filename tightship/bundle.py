@@ -15,7 +15,7 @@ from artifacts.errors import IntegrityError, RequestError
 from artifacts.evidence import ArtifactRecord, Evidence, read_evidence
 from artifacts.files import sha256_file, sync, walk, write_atomic
 from artifacts.manifest import build_manifest, check_manifest, check_name, read_manifest, safe_extract
-from tightship.bundle_selftest import add_selftest, copy_file
+from tightship.bundle_proof import add_selftest, copy_file
 
 SUFFIX = ".tar.gz"
 
@@ -119,7 +119,7 @@ def _verify_folder(folder: Path) -> VerifiedBundle:
 def unpackable(record: ArtifactRecord) -> str | None:
     """Why no bundle can hold an artifact; none if one can."""
     # numpy is heavy, and the command line must come up without it
-    from tightship.runner.run import LOADERS, PROVIDERS
+    from tightship.runner.loaders import LOADERS, PROVIDERS
 
     if record.format in LOADERS and (record.format not in ("onnx", "ort") or record.target in PROVIDERS):
         return None
@@ -164,7 +164,8 @@ def _fill(folder: Path, run_dir: Path, evidence: Evidence, record: ArtifactRecor
         raise IntegrityError(f"{record.id} opens {record.main}, which is not among its files; run the recipe again.")
     add_selftest(run_dir, record, folder / "selftest", folder / _inside(record, record.main))
     copy_file(run_dir, "evidence.json", folder / "evidence.json")
-    shutil.copyfile(Path(__file__).parent / "runner" / "run.py", folder / "run.py")
+    for script in ("run.py", "loaders.py"):
+        shutil.copyfile(Path(__file__).parent / "runner" / script, folder / script)
     # the runner prepares pictures and finds labels by the very code that end-to-end latency was measured with
     shutil.copyfile(_PICTURES, folder / "pictures.py")
     facts = _facts(evidence, record)

@@ -14,7 +14,7 @@ from artifacts.types import ExportedFile
 from runtimes.onnxruntime_offline import NOTE
 from runtimes.registry import find
 from tightship.bundle import make_bundle
-from tightship.runner import run as runner
+from tightship.runner import loaders
 
 TOLD = {"spinning": False, "arena": False, "mem_pattern": False, "execution": "parallel", "inter_op_threads": 2,
         "denormals": "zero", "graph_level": "basic"}  # fmt: skip
@@ -57,12 +57,12 @@ def test_an_optimized_file_passes_its_self_test_elsewhere(optimized, tmp_path, o
 def test_a_file_for_another_cpu_is_refused_by_the_runner(tmp_path):
     path = tmp_path / "model.onnx"
     (tmp_path / f"model.onnx{NOTE}").write_text(json.dumps({"graph_level": "all", "isa": ["avx2", "sve"]}))
-    with pytest.raises(runner.Refused, match="optimized for a CPU with other instructions") as caught:
-        runner.optimized(path)
+    with pytest.raises(loaders.Refused, match="optimized for a CPU with other instructions") as caught:
+        loaders.optimized(path)
     assert "extended" in str(caught.value)
     (tmp_path / f"model.onnx{NOTE}").write_text(json.dumps({"graph_level": "all", "isa": list(instructions())}))
-    assert runner.optimized(path)
-    assert not runner.optimized(tmp_path / "plain.onnx")
+    assert loaders.optimized(path)
+    assert not loaders.optimized(tmp_path / "plain.onnx")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_file_for_another_cpu_is_refused_by_the_runner(tmp_path):
 def test_the_runner_opens_a_session_as_the_target_does(tmp_path, told):
     import onnxruntime as ort
 
-    theirs = runner.ort_settings(ort, tmp_path / "model.onnx", {"threads": 2, "options": told})
+    theirs = loaders.ort_settings(ort, tmp_path / "model.onnx", {"threads": 2, "options": told})
     ours = find("onnxruntime-cpu").read_options(told).settings(2)
     plain = [n for n in dir(ours) if n.startswith(("enable", "intra", "inter", "graph", "exec", "log_sev"))]
     assert {n: getattr(theirs, n) for n in plain} == {n: getattr(ours, n) for n in plain}
@@ -95,7 +95,7 @@ def test_an_openvino_bundle_is_compiled_with_its_hint_and_streams(tmp_path, monk
     seen = []
     compile_model = ov.Core.compile_model
     monkeypatch.setattr(ov.Core, "compile_model", lambda *given: seen.append(compile_model(*given)) or seen[-1])
-    call = runner.load_openvino(tmp_path / "model.xml", {"threads": 2, "options": {"hint": "throughput", "streams": 2}})
+    call = loaders.load_openvino(tmp_path / "model.xml", {"threads": 2, "options": {"hint": "throughput", "streams": 2}})
     assert call([np.array([[-1, 0, 1]], np.float32)])[0].tolist() == [[0, 0, 1]]
     assert seen[0].get_property("NUM_STREAMS") == 2
     assert str(seen[0].get_property("PERFORMANCE_HINT")).endswith("THROUGHPUT")
@@ -118,12 +118,12 @@ def test_a_torchscript_bundle_lays_out_weights_and_images_as_it_was_measured(tmp
     torch.jit.freeze(torch.jit.trace(net, x)).save(str(tmp_path / "model.pt"))
     spec = {"outputs": [{"name": "y"}]}
     manifest = {"threads": 1, "format": "torchscript-trace", "signature": spec, "options": {"channels_last": True}}
-    (plain,) = runner.load_torchscript(tmp_path / "model.pt", {**manifest, "options": {}})([x.numpy()])
-    (laid,) = runner.load_torchscript(tmp_path / "model.pt", manifest)([x.numpy()])
+    (plain,) = loaders.load_torchscript(tmp_path / "model.pt", {**manifest, "options": {}})([x.numpy()])
+    (laid,) = loaders.load_torchscript(tmp_path / "model.pt", manifest)([x.numpy()])
     np.testing.assert_allclose(laid, plain, rtol=1e-4, atol=1e-5)
     assert laid.flags.c_contiguous
     seen = []
-    runner.torch_call(lambda tensor: seen.append(tensor) or tensor, manifest)([x.numpy()])
+    loaders.torch_call(lambda tensor: seen.append(tensor) or tensor, manifest)([x.numpy()])
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 

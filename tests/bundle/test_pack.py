@@ -29,11 +29,20 @@ def test_the_best_artifact_is_packed_and_verifies(make_run):
         names = [name.partition("/")[2] for name in tar.getnames()]
     assert names == sorted(names)
     assert set(names) == {
-        *("model/model.onnx", "manifest.json", "evidence.json", "run.py", "pictures.py", "requirements.txt", "README.md"),
+        *(
+            "model/model.onnx",
+            "manifest.json",
+            "evidence.json",
+            "run.py",
+            "loaders.py",
+            "pictures.py",
+            "requirements.txt",
+            "README.md",
+        ),
         *("selftest/inputs.npz", "selftest/outputs.npz"),
     }
     verified = verify_bundle(archive)
-    assert (verified.name, verified.artifact, verified.files) == ("zoo/digits", "onnxruntime-cpu/fp32", 9)
+    assert (verified.name, verified.artifact, verified.files) == ("zoo/digits", "onnxruntime-cpu/fp32", 10)
     assert os.listdir(archive.parent) == [archive.name]
 
 

@@ -7,12 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from artifacts.errors import ModelError
 from artifacts.evidence import ParityRecord
-from artifacts.specs import Signature, TensorSpec
-from artifacts.types import Engine, ModelRef, TorchModel
+from artifacts.types import Engine
 from benchmarks.parity import CONVERSION, QUANTIZED
 from runtimes.options import Examples
 from runtimes.registry import find
@@ -22,27 +20,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(two_ends, tmp_path_factory):
     """A program with two inputs and outputs, and 3 tests with what the network makes of them."""
     from export.executorch import export
 
-    class Two(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.left, self.right = nn.Linear(4, 3), nn.Linear(5, 3)
-
-        def forward(self, first, second):
-            y = self.left(first)
-            return y + self.right(second), y
-
+    file = export(two_ends, tmp_path_factory.mktemp("program"))
     torch.manual_seed(0)
-    specs = (TensorSpec("first", "float32", ("batch", 4)), TensorSpec("second", "float32", ("batch", 5)))
-    outputs = (TensorSpec("sum", "float32", ("batch", 3)), TensorSpec("left", "float32", ("batch", 3)))
-    net = Two().eval()
-    file = export(TorchModel(net, ModelRef(), Signature(specs, outputs)), tmp_path_factory.mktemp("program"))
     fed = {"first": torch.randn(3, 4).numpy(), "second": torch.randn(3, 5).numpy()}
     with torch.no_grad():
-        expected = {n: t.numpy() for n, t in zip(("sum", "left"), net(*map(torch.from_numpy, fed.values())), strict=True)}
+        made = two_ends.module(*map(torch.from_numpy, fed.values()))
+        expected = {n: t.numpy() for n, t in zip(("sum", "left"), made, strict=True)}
     return file, Examples(fed, expected, "float", 1e-4)
 
 
@@ -122,7 +109,7 @@ def test_a_damaged_one_is_one_sentence(made, bundled, tmp_path):
 
 @pytest.mark.parametrize(("tolerance", "largest"), [(CONVERSION, 1e-6), (QUANTIZED, 0.03)], ids=["float", "int8"])
 def test_a_run_writes_one_beside_the_stored_inputs(made, tmp_path, tolerance, largest):
-    from tightship.stages.selftest import write_selftest
+    from tightship.stages.proving import write_selftest
     from tightship.steps import ArtifactPlan
     from tightship.store import Entry, Result
 

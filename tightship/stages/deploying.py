@@ -130,7 +130,7 @@ def check(job: Job) -> Result:
     parity = judge(cases, tolerance, against, job.data.metric == "top1")
     if not parity.passed:
         parity = _locate(job, parity, test_inputs, cases, tolerance)
-    from tightship.stages.selftest import write_selftest
+    from tightship.stages.proving import write_selftest
     from zoo.metrics import score
 
     deployed = score(job.data.metric, next(iter(outputs.values())), targets)

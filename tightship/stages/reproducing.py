@@ -12,7 +12,7 @@ from artifacts.types import Arrays, ExportedFile
 from benchmarks.parity import Case, Tolerance, judge, same_largest
 from benchmarks.reproducer import REPRODUCER, Shown, worst, write_reproducer
 from runtimes.registry import find
-from tightship.runner import run as runner
+from tightship.runner import loaders
 from tightship.stages.job import Job
 from tightship.steps import ArtifactPlan
 
@@ -66,7 +66,7 @@ def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
         replace(file, precision=artifact.precision.partition("@")[0]), artifact.target, artifact.options, example.inputs,
         example.case.reference, example.spreads, failed.tolerance, elsewhere, example.batch,
     )  # fmt: skip
-    write_reproducer(job.out / REPRODUCER, shown, departure, says, Path(runner.__file__))
+    write_reproducer(job.out / REPRODUCER, shown, departure, says, Path(loaders.__file__))
     return replace(parity, first_bad=says, reproducer=place)
 
 
@@ -122,4 +122,4 @@ def _single(example: _Example) -> Arrays:
 
 def _opens_alone(artifact: ArtifactPlan, file: ExportedFile) -> bool:
     """Whether the stand-alone runner opens the file with its target's runtime."""
-    return file.format in runner.LOADERS and (file.format not in ("onnx", "ort") or artifact.target in runner.PROVIDERS)
+    return file.format in loaders.LOADERS and (file.format not in ("onnx", "ort") or artifact.target in loaders.PROVIDERS)
