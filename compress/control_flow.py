@@ -20,16 +20,19 @@ def unrolled() -> Iterator[None]:
 
     What PyTorch compiled of them meanwhile would fail without the counter, so it is forgotten afterwards.
     """
+    mode = _Unrolled()  # type: ignore[no-untyped-call]
     try:
-        with _Unrolled():  # type: ignore[no-untyped-call]
+        with mode:
             yield
     finally:
-        if "torch._dynamo" in sys.modules:
+        if mode.met and "torch._dynamo" in sys.modules:
             torch.compiler.reset()
 
 
 class _Unrolled(TorchDispatchMode):  # type: ignore[no-untyped-call]
     supports_higher_order_operators = True
+    met = False
+    """Whether there was a branch or a loop."""
     _depth = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -37,6 +40,7 @@ class _Unrolled(TorchDispatchMode):  # type: ignore[no-untyped-call]
         flow = isinstance(func, HigherOrderOperator)
         run = _FLOW.get(func.name()) if flow else None
         if run is not None:
+            self.met = True
             self._depth += 1
             try:
                 with self:  # what is inside may branch again

@@ -10,10 +10,11 @@ import torch
 from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
 from compress import checkpoint
+from compress.layout import lay_out
 from export.aotinductor import compiler_missing
 from runtimes.aotinductor import count_calls
 from runtimes.options import read_options
-from runtimes.torch_layout import Caller, lay_out_module
+from runtimes.torch_layout import Caller
 from runtimes.torch_options import TorchOptions
 
 CALL = re.compile(r"^ *def call\(self, args\):(.*?)^ *return \(", re.DOTALL | re.MULTILINE)
@@ -30,7 +31,7 @@ class InductorSession:
         cache: "tempfile.TemporaryDirectory[str]",
         channels_last: bool = False,
     ) -> None:
-        compiled = torch.compile(lay_out_module(module) if channels_last else module)
+        compiled = torch.compile(lay_out(module) if channels_last else module)
         self._call, self._cache = Caller(compiled, names, channels_last), cache
 
     def run(self, inputs: Arrays) -> Arrays:

@@ -8,8 +8,9 @@ from torch import nn
 from artifacts.errors import TargetUnavailable
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
 from compress import checkpoint
+from compress.layout import lay_out
 from runtimes.options import read_options
-from runtimes.torch_layout import Caller, lay_out_module
+from runtimes.torch_layout import Caller
 from runtimes.torch_options import TorchOptions
 
 
@@ -17,7 +18,7 @@ class TorchSession:
     """A network in eval mode, without autograd."""
 
     def __init__(self, module: nn.Module, names: tuple[str, ...], device: str, channels_last: bool = False) -> None:
-        self._module, self._device = lay_out_module(module) if channels_last else module, device
+        self._module, self._device = lay_out(module) if channels_last else module, device
         self._call = Caller(self._module, names, channels_last, device)
 
     def run(self, inputs: Arrays) -> Arrays:

@@ -1,7 +1,6 @@
 """Tensors in PyTorch's `channels_last` memory format: (N, H, W, C) in memory, (N, C, H, W) to every operator.
 
-What it is told in https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html. The conversion of inputs and
-outputs is part of a call, and so of its time.
+The conversion of inputs and outputs is part of a call, and so of its time.
 """
 
 import warnings
@@ -9,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from artifacts.errors import ModelError
 from artifacts.types import Arrays
+from compress.layout import laid_out
 from zoo.models import named_outputs
 
 
@@ -53,16 +53,6 @@ class Caller:
                 "`reshape` there, or leave out channels_last."
             ) from error
         return {name: tensor.contiguous() for name, tensor in named_outputs(outputs).items()}
-
-
-def laid_out(tensor: Tensor) -> Tensor:
-    """A 4-D tensor as (N, H, W, C) in memory; others as they are."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
-
-
-def lay_out_module(module: nn.Module) -> nn.Module:
-    """The network, its 4-D weights laid out in place."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def lay_out_program(program: Any) -> Any:

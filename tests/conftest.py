@@ -80,7 +80,7 @@ def cli() -> Cli:
     """Runs the installed `tightship`, as a user would."""
 
     def call(
-        *arguments: object, cwd: Path | None = None, timeout: float = 300, **more: str
+        *arguments: object, cwd: Path | None = None, timeout: float = 570, **more: str
     ) -> "subprocess.CompletedProcess[str]":
         program = Path(sys.executable).with_name("tightship")
         command = [str(program), *map(str, arguments)]

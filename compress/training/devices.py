@@ -48,13 +48,6 @@ def resolved(precision: str) -> str:
     return "bf16" if native else "fp32"
 
 
-def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
-    """Lay out a network's four-dimensional weights (those of convolutions over images) in memory; their values stay."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.ndim == 4:
-            tensor.data = tensor.data.contiguous(memory_format=layout)
-
-
 def seed_all(seed: int, process: int) -> None:
     """Seed PyTorch, NumPy and Python, differently in each process."""
     torch.manual_seed(seed + process * 15_485_863)

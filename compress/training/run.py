@@ -15,8 +15,9 @@ from artifacts.errors import DataError, StageCrashed
 from artifacts.types import Split
 from compress.augment import augment
 from compress.configs import TrainConfig
+from compress.layout import laid_out, lay_out
 from compress.training.batches import Inputs, Mixed, Targets, subset, tensors
-from compress.training.devices import accelerator_for, agree, lay_out, seed_all
+from compress.training.devices import accelerator_for, agree, seed_all
 from compress.training.ema import Average, holding, snapshot
 from compress.training.holdout import Score, hold_out, score_of
 from compress.training.losses import Loss
@@ -79,7 +80,7 @@ class Run:
         self.per_epoch = -(-self.batches // self.config.accumulate)
         objective = _Objective(module, training.extra, loss).to(self.accelerator.device)
         if self.config.channels_last:
-            lay_out(objective, torch.channels_last)
+            lay_out(objective)
         optimizer = make_optimizer(objective, self.config)
         self.average = Average(module, self.config.ema) if self.config.ema else None
         self.best: Score | None = None
@@ -158,10 +159,8 @@ class Run:
         inputs, targets = mix(augment(inputs, self.config.augment), raw, self.config.mixup, self.config.cutmix)
         device = self.accelerator.device
         moved = Mixed(*(t.to(device) for t in targets)) if isinstance(targets, Mixed) else targets.to(device)
-        return {name: self._laid_out(x.to(device)) for name, x in inputs.items()}, moved
-
-    def _laid_out(self, x: Tensor) -> Tensor:
-        return x.contiguous(memory_format=torch.channels_last) if self.config.channels_last and x.ndim == 4 else x
+        there = {name: x.to(device) for name, x in inputs.items()}
+        return {name: laid_out(x) for name, x in there.items()} if self.config.channels_last else there, moved
 
     def _evaluate(self) -> None:
         """Score what would be kept if training ended now, and keep it if it is the best so far."""

@@ -10,11 +10,12 @@ from torch import nn
 from artifacts.errors import ModelError, RequestError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
+from compress.layout import lay_out
 from export.aotinductor import compiler_missing
 from export.module import export
 from export.torchscript import script, trace
 from runtimes.registry import find
-from runtimes.torch_layout import Caller, lay_out_module, lay_out_program
+from runtimes.torch_layout import Caller, lay_out_program
 from zoo.resnet import resnet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -86,7 +87,7 @@ def test_a_foreign_program_is_frozen_first(model):
 
 
 def test_the_weights_of_a_network_are_laid_out():
-    module = lay_out_module(nn.Conv2d(3, 4, 3))
+    module = lay_out(nn.Conv2d(3, 4, 3))
     assert module.weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -101,7 +102,7 @@ class Views(nn.Module):
 
 
 def test_a_view_of_an_image_is_refused_in_one_sentence(tmp_path):
-    session = Caller(lay_out_module(Views().eval()), ("image",), channels_last=True)
+    session = Caller(lay_out(Views().eval()), ("image",), channels_last=True)
     program = trace(TorchModel(Views().eval(), ModelRef(), SIGNATURE), tmp_path)
     runtime = find("torchscript-cpu").runtime()
     other = runtime.open(replace(runtime.build(program, tmp_path), options={"channels_last": True}), 1)

@@ -7,8 +7,10 @@ import torch
 
 from artifacts.types import ModelRef, TorchModel
 from benchmarks.child import Child
+from benchmarks.measure import Measured
 from runtimes.registry import find
-from tightship.costs import DeployedLatency, undisturbed
+from tightship import costs
+from tightship.costs import MOST, DeployedLatency, undisturbed
 from tightship.plan import make_plan
 from zoo.data import DataRef, load_data
 from zoo.models import build, complete, trace_signature
@@ -79,3 +81,32 @@ def test_networks_are_opened_with_the_options_and_remembered_by_them(tiny, digit
 def test_a_process_that_was_disturbed_throughout_does_not_count():
     quiet = [0.5, 0.51, 0.52, 0.9]
     assert undisturbed([quiet, [2 * ms for ms in quiet]]) == undisturbed([quiet]) < 0.51
+
+
+@pytest.mark.parametrize(
+    ("start", "other", "taken", "share"),
+    [
+        ([1.0, 1.0], [0.5, 0.5], 2, 0.5),
+        ([2.0, 1.0, 1.05], [0.5, 0.5, 1.0], 3, 0.5),  # the first two of the start do not agree
+        ([2.0, 1.0, 1.5, 1.2], [0.5, 0.5, 0.5, 0.5], MOST, 0.5),  # they never do
+    ],
+    ids=["quiet", "one-disturbed", "all-apart"],
+)
+def test_more_processes_are_timed_until_two_agree(tiny, digits, tmp_path, monkeypatch, start, other, taken, share):
+    took = []
+
+    def measured(engines, example, plan, folder):
+        begin = len(took)
+        took.extend(range(plan.processes))
+        rounds = slice(begin, begin + plan.processes)
+        return {
+            name: Measured(rounds_ms=[[ms] * 20 for ms in (start if name == "start" else other)[rounds]]) for name in engines
+        }
+
+    monkeypatch.setattr(costs, "measure", measured)
+    monkeypatch.setattr(DeployedLatency, "_engine", lambda self, name, model: None)
+    target = find("onnxruntime-cpu")
+    two = [tiny, TorchModel(tiny.module, ModelRef("resnet", options={"depth": 14, "width": 4}), tiny.signature)]
+    latency = DeployedLatency(tiny, target, "fp32", digits.train, "a machine", 1, {}, tmp_path, tmp_path / "work")
+    assert latency(two) == [share, share]
+    assert len(took) == taken

@@ -8,7 +8,10 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.slow, pytest.mark.data]
+LIMIT = 1500
+"""Seconds after which a run is taken to hang: one of them trains for five minutes on a slow machine."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.data, pytest.mark.timeout(LIMIT + 60)]
 
 
 def run(cli, tmp_path, name, change):
@@ -18,7 +21,7 @@ def run(cli, tmp_path, name, change):
     change(recipe)
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))
-    done = cli("run", str(path), "--out", str(tmp_path / "out"), "--store", str(tmp_path / "store"))
+    done = cli("run", str(path), "--out", str(tmp_path / "out"), "--store", str(tmp_path / "store"), timeout=LIMIT)
     assert done.returncode in (0, 1), done.stderr
     return json.loads((tmp_path / "out" / "evidence.json").read_text())
 
