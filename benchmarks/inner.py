@@ -71,6 +71,20 @@ def read_inside(engine: Engine, inputs: Arrays, folder: Path) -> tuple[Arrays, s
     return {name: numbered[str(number)] for number, name in enumerate(names)}, ""
 
 
+def read_outputs(engine: Engine, inputs: Arrays, folder: Path) -> Arrays:
+    """What a file gives out for one call, in a process of its own.
+
+    Raises:
+        TightshipError: it does not run.
+    """
+    fed, made = folder / "outputs-inputs.npz", folder / "outputs.npz"
+    save_arrays(fed, inputs)
+    with Child(engine, folder / "outputs.log") as child:
+        child.open(fed)
+        child.ask("outputs", inputs=str(fed), outputs=str(made))
+    return load_arrays(made)
+
+
 def first_unheld(model: TorchModel, tensors: Arrays, inputs: Arrays) -> Departure | None:
     """The first operator whose result the file does not compute, and nothing that is computed from it either.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from artifacts.arrays import load_arrays, save_arrays
+from artifacts.arrays import is_file, load_arrays, save_arrays
 from artifacts.errors import ParityFailed
 from artifacts.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
@@ -188,8 +188,9 @@ def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path
     count = len(next(iter(inputs.values())))
     for path, batch in ((one, plan.latency_batch), (many, plan.throughput_batch)):
         picks = np.arange(batch) % count
-        # an input that is not one row per example, such as a sampling rate or a state, goes in as it is
-        save_arrays(path, {k: v[picks] if v.ndim and len(v) == count else v for k, v in inputs.items()})
+        # an input that is not one row per example, such as a sampling rate, a state or a file's bytes, goes in as it is
+        rows = {k: v.ndim and len(v) == count and not is_file(str(v.dtype), v.ndim) for k, v in inputs.items()}
+        save_arrays(path, {k: v[picks] if rows[k] else v for k, v in inputs.items()})
     return one, many
 
 

@@ -7,7 +7,7 @@ https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from artifacts.errors import RequestError
 from artifacts.types import ExportedFile
@@ -30,6 +30,7 @@ FOR_THIS_CPU: tuple[Level, ...] = ("layout", "all")
 class OrtOptions(Options):
     """Options of a session, on any provider; the defaults are ONNX Runtime's own, but for the threads."""
 
+    foreign: ClassVar[frozenset[str]] = frozenset({"custom_ops"})
     graph_level: Level = "all"
     """How far the graph is optimized: constant folding from `basic` on, fused operators from `extended` on."""
     spinning: bool = True
@@ -46,6 +47,8 @@ class OrtOptions(Options):
     """Branches at once, where `execution` is parallel."""
     denormals: Literal["keep", "zero"] = "keep"
     """What becomes of numbers too small to be normal, which take longer on many CPUs."""
+    custom_ops: str | None = None
+    """A library (.so, .dll, .dylib) of operators that a file needs and ONNX Runtime lacks; its code runs with the session."""
 
     def __post_init__(self) -> None:
         if self.inter_op_threads > 1 and self.execution != "parallel":
@@ -60,7 +63,11 @@ class OrtOptions(Options):
         return self.intra_op_threads
 
     def settings(self, threads: int, optimized: bool = False) -> Any:
-        """The `SessionOptions` of these, without the graph's optimization where the file has that behind it."""
+        """The `SessionOptions` of these, without the graph's optimization where the file has that behind it.
+
+        Raises:
+            RequestError: there is no library of custom operators at the path, or it cannot be loaded.
+        """
         import onnxruntime as ort
 
         made = ort.SessionOptions()
@@ -78,6 +85,8 @@ class OrtOptions(Options):
             made.add_session_config_entry("session.inter_op.allow_spinning", "0")
         if self.denormals == "zero":
             made.add_session_config_entry("session.set_denormal_as_zero", "1")
+        if self.custom_ops:
+            _register(made, Path(self.custom_ops))
         return made
 
 
@@ -116,3 +125,13 @@ class OrtCpuOptions(OrtOptions):
         from runtimes.onnxruntime_offline import write_optimized
 
         return write_optimized(file, self, folder)
+
+
+def _register(settings: Any, library: Path) -> None:
+    if not library.is_file():
+        raise RequestError(f"custom_ops is {library}, where there is no file; give the path of a library of custom operators.")
+    try:
+        settings.register_custom_ops_library(str(library.resolve()))
+    except Exception as error:
+        said = str(error).strip().splitlines()[0].rpartition("with error: ")[2].removesuffix(".")
+        raise RequestError(f"ONNX Runtime cannot load {library.name} as a library of custom operators: {said}.") from None

@@ -31,10 +31,12 @@ class Examples:
 
 @dataclass(frozen=True)
 class Options:
-    """A target's options: a subclass has a field for each, which is a switch, a choice or a whole number from 1 on."""
+    """A target's options: a subclass has a field for each: a switch, a choice, a whole number from 1 on, or a file's path."""
 
     beside: ClassVar[frozenset[str]] = frozenset()
     """The options that only add files to the self-test: what is shipped and how it is opened do not depend on them."""
+    foreign: ClassVar[frozenset[str]] = frozenset()
+    """The options for files made elsewhere, which a recipe refuses."""
 
     @property
     def of_the_file(self) -> Mapping[str, Any]:
@@ -102,6 +104,8 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 def _fits(value: Any, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return isinstance(value, str) and value in get_args(hint)
+    if str in _alternatives(hint):
+        return isinstance(value, str) and value != ""
     if isinstance(value, bool):
         return hint is bool
     return int in _alternatives(hint) and isinstance(value, int) and 1 <= value <= MOST
@@ -112,6 +116,8 @@ def _wanted(value: Any, hint: Any) -> str:
         return "it is true or false"
     if get_origin(hint) is Literal:
         return _known(str(value), list(get_args(hint)))
+    if str in _alternatives(hint):
+        return "it is the path of a file"
     return f"it is a whole number from 1 to {MOST}"
 
 

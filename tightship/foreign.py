@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from benchmarks.statistics import interval, quantile
 from runtimes.options import from_text
 from runtimes.registry import find
 from tightship.foreign_calls import calls_of, raw_for
-from tightship.foreign_inputs import given, kind_of, lead, made_up, runnable
+from tightship.foreign_inputs import given, kind_of, lead, made_up, runnable, side_by_side
 from tightship.foreign_inputs import synthesise as synthesise
 from tightship.foreign_roofline import Roofs
 from tightship.foreign_signatures import signature_of
@@ -72,7 +72,7 @@ def bench_files(
         RequestError: a file is missing, its kind or inputs cannot be told, it takes another batch, or its target does not
             know an option.
     """
-    engines = [_told(engine_of(path, target, inputs), options or {}) for path in files]
+    engines = [engine_of(path, target, inputs, options) for path in files]
     groups = _alike(engines, inputs)
     roofs = Roofs([engine.target for engine in engines]) if roofline else None
     rows: list[dict[str, Any]] = []
@@ -88,13 +88,13 @@ def bench_files(
     return rows
 
 
-def _told(engine: Engine, options: Mapping[str, str]) -> Engine:
-    """The engine with options.
+def _told(name: str, options: Mapping[str, str]) -> dict[str, Any]:
+    """A target's options from text, those that are not at their default.
 
     Raises:
-        RequestError: its target does not know one, or it belongs to the making of a file.
+        RequestError: the target does not know one, or it belongs to the making of a file.
     """
-    target = find(engine.target)
+    target = find(name)
     given = {name: from_text(target.options_kind(), name, text) for name, text in options.items()}
     read = target.read_options(given)
     making = [name for name in given if name in read.said() and name in MAKING]
@@ -102,7 +102,7 @@ def _told(engine: Engine, options: Mapping[str, str]) -> Engine:
         raise RequestError(
             f"option {making[0]} makes another file, and `bench` measures files as they are; say it in a recipe, or not at all."
         )
-    return replace(engine, options={**engine.options, **read.said()})
+    return read.said()
 
 
 def _alike(engines: Sequence[Engine], inputs: Path | None) -> list[list[int]]:
@@ -143,7 +143,7 @@ def plan_for(engines: Sequence[Engine], batch: int | None, processes: int, secon
     for engine in engines:
         refuse_batch(engine, first)
     # where an input has no examples side by side, such as a recurrent state, a larger batch cannot be put together
-    alike = all(s.shape and s.shape[0] == e.signature.inputs[0].shape[0] for e in engines for s in e.signature.inputs)
+    alike = all(side_by_side(e.signature) for e in engines)
     many = fixed or (max(first, min(s.most(THROUGHPUT_BATCH) for s in signatures)) if alike else first)
     return MeasurePlan(
         processes, BLOCKS, seconds / BLOCKS, threads=threads, latency_batch=first, throughput_batch=many,
@@ -207,19 +207,27 @@ def batch_of(engines: Sequence[Engine]) -> int | None:
     return next((size for size in first if isinstance(size, int)), None)
 
 
-def engine_of(path: Path, target: str | None, inputs: Path | None) -> Engine:
+def engine_of(path: Path, target: str | None, inputs: Path | None, options: Mapping[str, str] | None = None) -> Engine:
     """What to open: the target told from the name, the signature from the run's evidence, the file or the inputs.
 
+    Args:
+        path: the file.
+        target: where to run it, if its name does not tell.
+        inputs: an NPZ with one array per input, for files that do not say what they take.
+        options: how the target opens it, as text.
+
     Raises:
-        RequestError: the file is missing, or its kind or its inputs cannot be told.
+        RequestError: the file is missing, its kind or its inputs cannot be told, or its target does not know an option.
+        ModelError: it needs operators that ONNX Runtime does not have, and no library of them is given.
     """
     if not path.is_file():
         raise RequestError(f"there is no file {path}.")
     name = target or SUFFIXES.get(path.suffix)
     if name is None:
         raise RequestError(f"cannot tell the runtime of {path.name}; known endings: {', '.join(SUFFIXES)}, or give --target.")
-    find(name)
-    return Engine(name, path.resolve(), signature_of(path, inputs, name))
+    told = _told(name, options or {})
+    signature = signature_of(path, inputs, name, more_operators="custom_ops" in told)
+    return Engine(name, path.resolve(), signature, options=told)
 
 
 def shipped_bytes(path: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts.arrays import load_arrays, save_arrays
+from artifacts.arrays import is_file, load_arrays, save_arrays
 from artifacts.errors import DataError, ModelError, RequestError, StageCrashed
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Arrays, Engine
@@ -25,11 +25,17 @@ TRIAL_SECONDS = 120.0
 
 
 def lead(signature: Signature) -> TensorSpec | None:
-    """The input whose first dimension counts the examples; none if all are scalars."""
-    whole = [spec for spec in signature.inputs if spec.shape]
+    """The input whose first dimension counts the examples; none if all are scalars or the bytes of a file."""
+    whole = [spec for spec in signature.inputs if spec.shape and not is_file(spec.dtype, len(spec.shape))]
     named = (spec for spec in whole if isinstance(spec.shape[0], str) and BATCH.search(spec.shape[0]))
     free = (spec for spec in whole if isinstance(spec.shape[0], str))
     return next(named, None) or next(free, None) or next(iter(whole), None)
+
+
+def side_by_side(signature: Signature) -> bool:
+    """Whether all inputs have the examples along their first axis, so that more of them can be put together."""
+    first = lead(signature)
+    return first is not None and all(spec.shape[:1] == first.shape[:1] for spec in signature.inputs)
 
 
 def kind_of(signature: Signature) -> object:

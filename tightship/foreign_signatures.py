@@ -15,13 +15,14 @@ from artifacts.evidence import read_evidence
 from artifacts.specs import Signature, TensorSpec
 
 
-def signature_of(path: Path, inputs: Path | None, target: str) -> Signature:
+def signature_of(path: Path, inputs: Path | None, target: str, more_operators: bool = False) -> Signature:
     """The inputs and outputs of a file.
 
     Args:
         path: the file.
         inputs: an NPZ with one array per input, for files that do not say what they take.
         target: what is to run it; an operator that it lacks is refused here.
+        more_operators: whether a library brings operators that the target lacks.
 
     Raises:
         RequestError: the file cannot be read, is no program, or does not say what it takes and no inputs are given.
@@ -29,7 +30,7 @@ def signature_of(path: Path, inputs: Path | None, target: str) -> Signature:
     if recorded := _recorded(path):
         return recorded
     if path.suffix == ".onnx":
-        return _onnx_signature(path, inputs, target)
+        return _onnx_signature(path, inputs, target.startswith("onnxruntime") and not more_operators)
     if path.suffix == ".ort":
         from runtimes.onnxruntime_offline import signature_of as optimized_signature
 
@@ -111,7 +112,7 @@ def _litert_signature(path: Path) -> Signature:
     return Signature.from_json(json.loads(last))
 
 
-def _onnx_signature(path: Path, inputs: Path | None, target: str) -> Signature:
+def _onnx_signature(path: Path, inputs: Path | None, known_only: bool) -> Signature:
     import onnx
 
     from export.onnx_metadata import read_ranges
@@ -120,7 +121,7 @@ def _onnx_signature(path: Path, inputs: Path | None, target: str) -> Signature:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:
         raise RequestError(f"{path} is not an ONNX file: {error}.") from None
-    if target.startswith("onnxruntime"):
+    if known_only:
         _refuse_unknown_operators(path, model)
     given = {spec.name: spec.shape for spec in _given(inputs)} if inputs else {}
     weights = {i.name for i in model.graph.initializer}
@@ -161,6 +162,6 @@ def _refuse_unknown_operators(path: Path, model: Any) -> None:
     missing = sorted(f"{domain}:{name}" for domain, name in used - known if domain not in ("", "ai.onnx"))
     if missing:
         raise ModelError(
-            f"{path.name} needs {', '.join(missing)}, which ONNX Runtime does not have; cut the part without them out of it "
-            "(onnx.utils.extract_model) and measure that."
+            f"{path.name} needs {', '.join(missing)}, which ONNX Runtime does not have; name a library that has them "
+            "(`bench --option custom_ops=FILE`), or cut out the part without them (onnx.utils.extract_model) and measure that."
         )

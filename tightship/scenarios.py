@@ -20,7 +20,7 @@ from benchmarks.scenarios.samples import Samples
 from benchmarks.scenarios.sustained import drift, sustain
 from benchmarks.scenarios.system import load_generator
 from tightship.foreign import batch_of, engine_of, feeds_for, refuse_batch
-from tightship.foreign_inputs import lead, made_up
+from tightship.foreign_inputs import lead, made_up, side_by_side
 
 ALL = (*SCENARIOS, "sustained", "concurrency")
 SECONDS = {"sustained": 120.0, "concurrency": 1.0}
@@ -112,9 +112,8 @@ def sample_set(engine: Engine, inputs: Path | None, batch: int | None) -> tuple[
     Raises:
         RequestError: the file takes another number of examples at once than `batch`, or one that cannot be chosen.
     """
-    fixed, specs = batch_of([engine]), engine.signature.inputs
-    alike = all(s.shape and s.shape[0] == specs[0].shape[0] for s in specs)
-    stack = fixed is None and alike
+    fixed = batch_of([engine])
+    stack = fixed is None and side_by_side(engine.signature)
     if batch is not None and not stack and batch not in (1, fixed):
         takes = f"{fixed} examples at once" if fixed else "one example at once, because not all inputs have them side by side"
         raise RequestError(f"{engine.path.name} takes {takes}, not {batch}; leave --batch out, or export it dynamic.")

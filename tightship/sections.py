@@ -97,7 +97,12 @@ class TargetConfig(Config):
 
     @model_validator(mode="after")
     def _options_of_the_target(self) -> "TargetConfig":
-        find(self.name).read_options(self.options)
+        kind = find(self.name).read_options(self.options)
+        if foreign := sorted(kind.foreign & set(self.options)):
+            raise ValueError(
+                f"option {foreign[0]} is for files made elsewhere (`tightship bench FILE --option {foreign[0]}=...`); "
+                "what a recipe exports needs no library: say under `operators` how its operators are written"
+            )
         return self
 
 

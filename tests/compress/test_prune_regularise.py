@@ -44,14 +44,16 @@ def test_flattened_channels_are_counted_with_the_channel_they_came_from(wrap):
     torch.testing.assert_close(found, squares.sqrt().sum())
 
 
-@pytest.mark.parametrize(("kind", "criterion", "gain"), [("group-lasso", "magnitude", 0.3), ("bn-scale", "bn-scale", 0.03)])
-def test_it_gathers_strength_in_few_channels_so_that_a_cut_leaves_what_was_learned(digits, tiny, kind, criterion, gain):
+@pytest.mark.parametrize(
+    ("kind", "criterion", "strength"), [("group-lasso", "magnitude", 0.03), ("bn-scale", "bn-scale", 0.05)]
+)
+def test_it_gathers_strength_in_few_channels_so_that_a_cut_leaves_what_was_learned(digits, tiny, kind, criterion, strength):
     example = digits.train.batch(np.arange(2))[0]
     layers, _ = cuttable(tiny, example)
     term = penalty(kind, tiny.module, layers, example)
     inputs, targets = digits.test.batch(np.arange(300))
     weak, right = [], []
-    for weight in (0.0, 0.03):
+    for weight in (0.0, strength):
         model = copy.deepcopy(tiny)
         training = Training(digits.train, TrainConfig(epochs=8, learning_rate=0.1, weight_decay=0), 0)
         fit(model.module, regularised(task_loss(), weight, term), training)
@@ -59,7 +61,7 @@ def test_it_gathers_strength_in_few_channels_so_that_a_cut_leaves_what_was_learn
         weak.append(np.mean(np.concatenate([g.scores / g.scores.max() for g in groups]) < 0.1))
         after = []
         # what one cut leaves hangs on single channels, and so on how a processor rounds; what several leave does not
-        for share in (0.5, 0.6, 0.7, 0.8):
+        for share in (0.4, 0.45, 0.5):
             goal = share * sum(p.numel() for p in model.module.parameters())
             cut = cut_to(model, groups, goal, 1, example, metric="parameters")
             with torch.no_grad():
@@ -68,7 +70,7 @@ def test_it_gathers_strength_in_few_channels_so_that_a_cut_leaves_what_was_learn
         right.append(np.mean(after))
     assert weak[0] < 0.05
     assert weak[1] > 0.15
-    assert right[1] > right[0] + gain
+    assert right[1] > right[0] + 0.5
 
 
 def test_the_stage_trains_with_the_penalty_before_the_first_cut(digits, tiny, monkeypatch):

@@ -1,22 +1,35 @@
 """`bench --option`: a file is opened as it says, in any format of ONNX Runtime, and what is no option is refused."""
 
+import io
 import json
+import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from torch import nn
 
-from artifacts.errors import RequestError
+from artifacts.arrays import save_arrays
+from artifacts.errors import ModelError, RecipeError, RequestError
 from artifacts.types import ExportedFile
+from runtimes.onnxruntime import OnnxRuntimeCpu
 from runtimes.onnxruntime_options import OrtCpuOptions
 from tightship.cli.bench import pairs
 from tightship.foreign import bench_files, engine_of
 
 HOW = {"processes": 1, "seconds": 0.02}
+RECIPE = """\
+name: library
+model: {zoo: resnet, depth: 8}
+data: {zoo: digits}
+targets: [{name: onnxruntime-cpu, options: {custom_ops: lib.so}}]
+gates: {accuracy_drop: 1}
+"""
 
 
 @pytest.fixture
@@ -56,6 +69,8 @@ def test_an_ort_file_says_what_it_takes_and_is_measured(path, tmp_path):
         ({"optimized_file": "true"}, "optimized_file makes another file"),
         ({"format": "ort"}, "format makes another file"),
         ({"channels_last": "true"}, "no option 'channels_last'"),
+        ({"custom_ops": "nowhere.so"}, "custom_ops is nowhere.so, where there is no file"),
+        ({"custom_ops": __file__}, r"cannot load test_bench_options\.py as a library of custom operators: .*invalid"),
     ],
 )
 def test_what_is_no_option_is_refused_before_anything_is_measured(path, options, words):
@@ -109,3 +124,50 @@ def test_a_program_is_measured_with_channels_last_and_a_lite_one_is_not(programs
     assert row["options"] == {"channels_last": True}
     with pytest.raises(RequestError, match=r"net\.ptl is a lite-interpreter file"):
         bench_files([programs / "net.ptl"], programs / "in.npz", None, **HOW, options=told)
+
+
+@pytest.fixture(scope="module")
+def library():
+    """Microsoft's library of operators, which holds one that inverts a matrix and others that read and write pictures."""
+    extensions = pytest.importorskip("onnxruntime_extensions")
+    return {"custom_ops": extensions.get_library_path()}
+
+
+@pytest.fixture
+def inverse(tmp_path):
+    node = helper.make_node("Inverse", ["x"], ["y"], domain="ai.onnx.contrib")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3, 3]) for name in ("x", "y")]
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.contrib", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "inverse.onnx")
+    save_arrays(tmp_path / "in.npz", {"x": 2 * np.eye(3, dtype=np.float32)})
+    return tmp_path / "inverse.onnx"
+
+
+def test_operators_of_a_library_run_only_where_the_library_is_named(inverse, library):
+    feeds = inverse.with_name("in.npz")
+    with pytest.raises(ModelError, match=r"needs ai\.onnx\.contrib:Inverse.*custom_ops=FILE"):
+        bench_files([inverse], feeds, None, **HOW)
+    (row,) = bench_files([inverse], feeds, None, **HOW, options=library)
+    assert row["p50_ms"] > 0
+    assert row["options"] == library
+    session = OnnxRuntimeCpu().open(engine_of(inverse, None, feeds, library), 1)
+    np.testing.assert_array_equal(session.run({"x": 4 * np.eye(3, dtype=np.float32)})["y"], np.eye(3) / 4)
+
+
+def test_a_recipe_refuses_a_library_of_operators(recipe_from):
+    with pytest.raises(RecipeError, match="option custom_ops is for files made elsewhere"):
+        recipe_from(RECIPE)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_a_published_file_that_reads_and_writes_pictures_is_measured(library, tmp_path):
+    """Super-resolution from the bytes of a PNG to those of another, the published file as it is."""
+    folder = Path(os.environ["TIGHTSHIP_DATA"]) / "superres_onnx"
+    path = folder / "pytorch_superresolution_with_pre_post_processing_op18.onnx"
+    encoded = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(encoded, "png")
+    save_arrays(tmp_path / "in.npz", {"image": np.frombuffer(encoded.getvalue(), np.uint8)})
+    (row,) = bench_files([path], tmp_path / "in.npz", None, **HOW, options=library)
+    assert row["p50_ms"] > 0

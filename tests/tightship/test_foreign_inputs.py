@@ -12,9 +12,11 @@ from artifacts.arrays import save_arrays
 from artifacts.errors import DataError, ModelError, RequestError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine
+from benchmarks.measure import measure
 from tightship import foreign_inputs
-from tightship.foreign import batch_of, bench_files, engine_of, feeds_for
+from tightship.foreign import batch_of, bench_files, engine_of, feeds_for, plan_for
 from tightship.foreign_inputs import given, runnable, sizes_of, synthesise
+from tightship.scenarios import sample_set
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 HOW = {"processes": 1, "seconds": 0.02}
@@ -242,3 +244,15 @@ def test_an_executorch_program_says_what_it_takes_under_names_that_may_be_given(
     with pytest.raises(ModelError, match=r"cannot open net\.pte") as caught:
         engine_of(path, None, None)
     one_sentence(caught)
+
+
+def test_the_bytes_of_a_file_are_one_example(tmp_path):
+    cast = helper.make_node("Cast", ["bytes"], ["y"], to=FLOAT)
+    path = written(tmp_path, [cast], [("bytes", TensorProto.UINT8, ["size"])], [("y", FLOAT, ["size"])])
+    save_arrays(tmp_path / "in.npz", {"bytes": np.arange(200, dtype=np.uint8)})
+    engine = engine_of(path, None, None)
+    plan = plan_for([engine], None, processes=1, seconds=0.02, threads=1)
+    assert (plan.latency_batch, plan.throughput_batch) == (1, 1)
+    found = measure({"a": engine}, feeds_for([engine], tmp_path / "in.npz", 1), plan, tmp_path)
+    assert found["a"].outputs["y"].shape == (200,)
+    assert sample_set(engine, tmp_path / "in.npz", None)[0].count == 1

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ from benchmarks.parity import CONVERSION, Case
 from compress import checkpoint
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
+from export.aotinductor import compiler_missing
 from export.registry import FORMATS
 from tightship.evidence import lay_out
 from tightship.plan import Plan, make_plan
@@ -62,20 +64,12 @@ def checked(recipe_from, model, tmp_path):
         for folder in (source, made / "files", out, work):
             folder.mkdir(parents=True)
         checkpoint.save(model, source)
-        file = FORMATS[artifact.format].load()(model, made / "files")
-        if artifact.quantizer:
-            (made / "files").rename(work / "plain")
-            (made / "files").mkdir()
-            calibration = Calibration(read_digits().train, QuantizeConfig(calibration_samples=64), 0, model)
-            plain = FORMATS[artifact.format].load()(model, work / "plain")
-            file = QUANTIZERS[artifact.quantizer].load()(plain, made / "files", calibration)
+        entries = {artifact.source: Entry("", source, "", 0.0, Result(""), False)}
+        job = Job(recipe, step, entries, out, work, Shared(recipe, tmp_path), lambda share, text: None)
+        file = deploying.written(job, artifact, job.model(artifact.source), made / "files")
         spoil(file.path)
         details = {"format": file.format, "main": file.main, "signature": asdict(file.signature), "notes": []}
-        entries = {
-            artifact.source: Entry("", source, "", 0.0, Result(""), False),
-            f"export {artifact.id}": Entry("", made, "", 0.0, Result("", {}, details), False),
-        }
-        job = Job(recipe, step, entries, out, work, Shared(recipe, tmp_path), lambda share, text: None)
+        entries[f"export {artifact.id}"] = Entry("", made, "", 0.0, Result("", {}, details), False)
         return ParityRecord(**deploying.check(job).details["parity"]), out / "reproducer"
 
     return check
@@ -204,12 +198,63 @@ def test_of_a_quantized_file_of_another_format_too_the_layer_where_errors_grow_m
     assert "(layer3.0.conv1)" in parity.first_bad
 
 
-def test_of_a_format_that_shows_nothing_inside_the_whole_file_is_kept_and_the_sentence_says_why(checked, reexport):
-    pytest.importorskip("executorch")
-    parity, folder = checked("executorch-xnnpack", "fp32", reexport("executorch", "layer2.0.conv1", 1.5))
+SHUT = {"executorch-xnnpack": ("executorch", "executorch"), "aotinductor-cpu": ("aotinductor", "torch")}
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Makes a format's exporter scale the weights of a layer, as a faulty one would of every network that it is given."""
+
+    def spoil(format_name, layer, factor):
+        write, libraries = FORMATS[format_name].load(), FORMATS[format_name].libraries
+
+        def faulty(model, folder):
+            other = copy.deepcopy(model.module)
+            other.get_submodule(layer).weight.data *= factor
+            return write(replace(model, module=other), folder)
+
+        monkeypatch.setitem(FORMATS, format_name, SimpleNamespace(load=lambda: faulty, libraries=libraries))
+
+    return spoil
+
+
+@pytest.mark.parametrize("target", SHUT)
+def test_of_a_format_that_shows_nothing_inside_another_file_is_made_that_gives_its_tensors_out(checked, broken, target):
+    format_name, library = SHUT[target]
+    pytest.importorskip(library)
+    if format_name == "aotinductor" and compiler_missing():
+        pytest.skip(compiler_missing())
+    broken(format_name, "layer2.0.conv1", 1.5)
+    parity, folder = checked(target, "fp32", lambda path: None)
     assert not parity.passed
-    assert "the tensors inside the executorch file cannot be read here" in parity.first_bad
+    assert "first departure at 'conv2d_3' (layer2.0.conv1)" in parity.first_bad
+    assert "seen in a file made again with the tensors inside it as outputs" in parity.first_bad
     assert not (folder / "cut.onnx").exists()
+
+
+def test_of_a_quantized_file_of_such_a_format_the_layer_where_errors_grow_most_is_named(checked, monkeypatch):
+    pytest.importorskip("executorch")
+    name = "pt2e-xnnpack"
+    quantize, libraries = QUANTIZERS[name].load(), QUANTIZERS[name].libraries
+
+    def faulty(calibration):
+        other = copy.deepcopy(calibration.model.module)
+        other.get_submodule("layer3.0.conv1").weight.data *= 1.5
+        return quantize(replace(calibration, model=replace(calibration.model, module=other)))
+
+    monkeypatch.setitem(QUANTIZERS, name, SimpleNamespace(load=lambda: faulty, libraries=libraries, works_on="module"))
+    parity, _ = checked("executorch-xnnpack", "int8", lambda path: None)
+    assert not parity.passed
+    assert "the error grows most at" in parity.first_bad
+    assert "(layer3.0.conv1)" in parity.first_bad
+    assert "seen in a file made again" in parity.first_bad
+
+
+def test_a_fault_that_a_second_file_does_not_have_is_not_blamed_on_a_layer(checked, reexport):
+    pytest.importorskip("executorch")
+    parity, _ = checked("executorch-xnnpack", "fp32", reexport("executorch", "layer2.0.conv1", 1.5))
+    assert not parity.passed
+    assert "every tensor agrees in a file made again with the tensors inside it as outputs" in parity.first_bad
 
 
 def test_a_faithful_file_leaves_no_folder(checked):

@@ -36,7 +36,7 @@ def export(job: Job) -> Result:
     assert artifact is not None
     folder = job.out / "files"
     folder.mkdir()
-    return _exported(_as_shipped(job, artifact, _written(job, artifact, folder)))
+    return _exported(_as_shipped(job, artifact, written(job, artifact, job.model(artifact.source), folder)))
 
 
 def _as_shipped(job: Job, artifact: ArtifactPlan, file: ExportedFile) -> ExportedFile:
@@ -55,8 +55,8 @@ def _as_shipped(job: Job, artifact: ArtifactPlan, file: ExportedFile) -> Exporte
         return options.rewrite(replace(file, folder=plain), file.folder)
 
 
-def _written(job: Job, artifact: ArtifactPlan, folder: Path) -> ExportedFile:
-    model = job.model(artifact.source)
+def written(job: Job, artifact: ArtifactPlan, model: TorchModel, folder: Path) -> ExportedFile:
+    """The file of an artifact made from `model`, in an empty folder, quantized as its target wants it."""
     write = FORMATS[artifact.format].load()
     if artifact.quantizer is None:
         return write(model, folder)
