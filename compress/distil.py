@@ -1,6 +1,6 @@
 """Knowledge distillation: what a student loses by differing from its teachers. The families are in `compress/distillation/`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -46,6 +46,7 @@ def distillation_loss(
     if kd_weight == 0:
         return task_loss(label_smoothing)
     teachers = as_teachers(teacher)
+    _fold(teachers)
 
     def loss(module: nn.Module, inputs: Inputs, targets: Targets) -> Tensor:
         wanted = [t.run(inputs) for t in teachers]
@@ -67,6 +68,7 @@ def lesson(
         ModelError: a layer does not exist or cannot be compared, a teacher has other outputs or cannot show its layers.
     """
     teachers = as_teachers(teacher)
+    _fold(teachers, keep=() if config.method == "logits" else tuple(config.layers.values()))
     if config.kd_weight:
         check_outputs(student, teachers, example, _try)
     base = distillation_loss(teachers, config.kd_weight, config.temperature, config.label_smoothing, config.output_loss)
@@ -95,6 +97,12 @@ def lesson(
             return value + weight * distance
 
         yield loss, compare if any(True for _ in compare.parameters()) else None
+
+
+def _fold(teachers: Sequence[Teacher], keep: Collection[str] = ()) -> None:
+    for teacher in teachers:
+        if isinstance(teacher.run, Network):
+            teacher.run.fold(keep)
 
 
 def _pairs(names: Sequence[tuple[str, str]], ours: Taps, theirs: Taps) -> list[tuple[Tensor, Tensor]]:

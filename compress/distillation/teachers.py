@@ -1,7 +1,7 @@
 """Teachers: networks that nothing changes, and exported files run by their own runtime."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from artifacts.errors import ModelError, nearest
+from compress.distillation.folding import fold_norms
 from compress.training.batches import Inputs, first_output, widened
 
 SUFFIXES = {".onnx": "ONNX", ".pt": "TorchScript", ".ts": "TorchScript", ".torchscript": "TorchScript"}
@@ -46,6 +47,13 @@ class Network:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = frozen(module)
+        self._folded = False
+
+    def fold(self, keep: Collection[str] = ()) -> None:
+        """Fold its batch norms once, but for those of layers in `keep`; only rounding changes."""
+        if not self._folded:
+            fold_norms(self.module, keep)
+            self._folded = True
 
     @torch.no_grad()
     def __call__(self, inputs: Inputs) -> Tensor:
