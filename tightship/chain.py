@@ -19,7 +19,6 @@ NOT_AFTER: dict[tuple[str, str], str] = {
     ("prune-weights", "factorize"): "a pair of layers would not keep the zeros: put factorize before the prune with 'sparsity'",
     ("prune-n-of-m", "factorize"): "a pair of layers would not keep the zeros: put factorize before the prune with 'n_of_m'",
     ("quantize", "quantize"): "a model is quantized once: keep one of them",
-    ("distil", "distil"): "the second would train the same model again: keep one of them",
     ("prune-n-of-m", "prune-channels"): "cutting channels would break the N:M pattern: put the prune with 'n_of_m' last",
     ("prune-n-of-m", "prune-blocks"): "cutting channels would break the N:M pattern: put the prune with 'n_of_m' last",
     ("prune-weights", "prune-blocks"): "the masks of removed blocks would not fit: put the prune that zeroes weights last",

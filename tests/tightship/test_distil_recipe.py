@@ -94,6 +94,16 @@ def test_the_original_teaches_beside_another_and_stays_the_reference(trained):
     assert checkpoint.load(entry.folder).ref.options["width"] == 8
 
 
+def test_a_second_lesson_goes_on_from_the_first(recipe_from):
+    text = TEXT % f"teachers: [{{original: true}}, {SMALL}]"
+    lesson = next(line for line in text.splitlines() if line.startswith("  - distil"))
+    recipe = recipe_from(text.replace(lesson, f"{lesson}\n  - distil: {{epochs: 1, learning_rate: 0.01}}"))
+    check_chain(recipe)
+    steps = {step.name: step for step in make_plan(recipe, "m").steps}
+    assert steps["distil-2"].needs[:2] == ("data", "distil")
+    assert "reference" in steps["distil-2"].needs, "the model as it came in teaches by default"
+
+
 @pytest.mark.parametrize("teachers", ["{file: teacher.onnx}", f"{{original: true}}, {SMALL}", SMALL])
 def test_any_teacher_may_teach_after_pruning(recipe_from, teacher_file, teachers):
     text = TEXT.replace("  - distil", "  - prune: {macs: 0.5}\n  - distil") % f"teachers: [{teachers}]"
