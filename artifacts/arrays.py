@@ -8,11 +8,6 @@ from artifacts.errors import DataError
 from artifacts.types import Arrays
 
 
-def is_file(dtype: str, dimensions: int) -> bool:
-    """Whether an array is the bytes of one file, such as a picture: a row of uint8, which are no examples side by side."""
-    return dtype == "uint8" and dimensions == 1
-
-
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write an NPZ file; the same arrays give the same bytes."""
     np.savez(path, allow_pickle=False, **arrays)

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from artifacts.specs import Dimension, Signature, TensorSpec
 from artifacts.types import TorchModel
-from compress.fold import fold
+from compress.fold import fold, operator
 
 
 def expose(model: TorchModel) -> TorchModel:
@@ -28,8 +28,11 @@ def expose(model: TorchModel) -> TorchModel:
     end = graph.output_node()
     returned = [leaf for leaf in tree_leaves(end.args) if isinstance(leaf, Node)]
     inside = list(_inside(graph, sizes, returned))
+    kept = [node for node, _ in inside]
+    if any(_in_place(node) for node in graph.nodes):
+        kept = [_copied(graph, node) for node in kept]
     with graph.inserting_before(end):
-        graph.output((*returned, *(_kept(graph, node) for node, _ in inside)))
+        graph.output((*returned, *kept))
     graph.erase_node(end)
     # inputs and outputs are plain tuples now
     graph.set_codegen(CodeGen())
@@ -48,10 +51,12 @@ def _inside(graph: Graph, sizes: Mapping[str, str], returned: list[Node]) -> Ite
             yield node, tuple(d for d in shape if d is not None)
 
 
-def _kept(graph: Graph, node: Node) -> Node:
-    """The node, or a copy of its result where an operator after it works in place."""
-    if not any(str(user.target).split(".")[1:2] and str(user.target).split(".")[1].endswith("_") for user in node.users):
-        return node
+def _in_place(node: Node) -> bool:
+    return node.op == "call_function" and operator(node).endswith("_")
+
+
+def _copied(graph: Graph, node: Node) -> Node:
+    """A copy of the node's result, from before anything changes it."""
     with graph.inserting_after(node):
         return graph.call_function(torch.ops.aten.clone.default, (node,))
 

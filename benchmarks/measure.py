@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from artifacts.arrays import is_file, load_arrays, save_arrays
+from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import ParityFailed
 from artifacts.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
@@ -41,6 +41,8 @@ class MeasurePlan:
     """How many turns that others disturbed are thrown away and timed again."""
     seed: int = 0
     """Of the order in which engines take turns."""
+    whole: tuple[str, ...] = ()
+    """Inputs that hold no examples side by side, such as the bytes of a picture, though they may look so."""
     cold: bool = True
     """Whether cold start is measured: processes then start one after the other; else side by side, which is quicker."""
 
@@ -188,8 +190,8 @@ def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path
     count = len(next(iter(inputs.values())))
     for path, batch in ((one, plan.latency_batch), (many, plan.throughput_batch)):
         picks = np.arange(batch) % count
-        # an input that is not one row per example, such as a sampling rate, a state or a file's bytes, goes in as it is
-        rows = {k: v.ndim and len(v) == count and not is_file(str(v.dtype), v.ndim) for k, v in inputs.items()}
+        # an input that is not one row per example, such as a sampling rate or a state, goes in as it is
+        rows = {k: v.ndim and len(v) == count and k not in plan.whole for k, v in inputs.items()}
         save_arrays(path, {k: v[picks] if rows[k] else v for k, v in inputs.items()})
     return one, many
 

@@ -17,7 +17,7 @@ from benchmarks.statistics import interval, quantile
 from runtimes.options import from_text
 from runtimes.registry import find
 from tightship.foreign_calls import calls_of, raw_for
-from tightship.foreign_inputs import given, kind_of, lead, made_up, runnable, side_by_side
+from tightship.foreign_inputs import bytes_of_files, given, kind_of, lead, made_up, runnable, side_by_side
 from tightship.foreign_inputs import synthesise as synthesise
 from tightship.foreign_roofline import Roofs
 from tightship.foreign_signatures import signature_of
@@ -147,7 +147,7 @@ def plan_for(engines: Sequence[Engine], batch: int | None, processes: int, secon
     many = fixed or (max(first, min(s.most(THROUGHPUT_BATCH) for s in signatures)) if alike else first)
     return MeasurePlan(
         processes, BLOCKS, seconds / BLOCKS, threads=threads, latency_batch=first, throughput_batch=many,
-        repeats=BLOCKS * processes // 2,
+        repeats=BLOCKS * processes // 2, whole=bytes_of_files(engines[0].signature),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts.arrays import is_file, load_arrays, save_arrays
+from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import DataError, ModelError, RequestError, StageCrashed
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Arrays, Engine
@@ -26,10 +26,17 @@ TRIAL_SECONDS = 120.0
 
 def lead(signature: Signature) -> TensorSpec | None:
     """The input whose first dimension counts the examples; none if all are scalars or the bytes of a file."""
-    whole = [spec for spec in signature.inputs if spec.shape and not is_file(spec.dtype, len(spec.shape))]
+    files = bytes_of_files(signature)
+    whole = [spec for spec in signature.inputs if spec.shape and spec.name not in files]
     named = (spec for spec in whole if isinstance(spec.shape[0], str) and BATCH.search(spec.shape[0]))
     free = (spec for spec in whole if isinstance(spec.shape[0], str))
     return next(named, None) or next(free, None) or next(iter(whole), None)
+
+
+def bytes_of_files(signature: Signature) -> tuple[str, ...]:
+    """The inputs that take the bytes of one file, such as a picture: a row of uint8 that is not said to count examples."""
+    rows = (spec for spec in signature.inputs if spec.dtype == "uint8" and len(spec.shape) == 1)
+    return tuple(spec.name for spec in rows if isinstance(spec.shape[0], str) and not BATCH.search(spec.shape[0]))
 
 
 def side_by_side(signature: Signature) -> bool:

@@ -256,3 +256,10 @@ def test_the_bytes_of_a_file_are_one_example(tmp_path):
     found = measure({"a": engine}, feeds_for([engine], tmp_path / "in.npz", 1), plan, tmp_path)
     assert found["a"].outputs["y"].shape == (200,)
     assert sample_set(engine, tmp_path / "in.npz", None)[0].count == 1
+
+
+def test_a_row_of_uint8_that_counts_examples_is_no_file(tmp_path):
+    engine = Engine("onnxruntime-cpu", tmp_path, Signature((TensorSpec("level", "uint8", ("batch",)),), ()))
+    assert batch_of([engine]) is None
+    plan = plan_for([engine], None, processes=1, seconds=0.02, threads=1)
+    assert (plan.latency_batch, plan.throughput_batch, plan.whole) == (1, 32, ())

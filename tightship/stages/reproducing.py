@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from artifacts.errors import TightshipError
 from artifacts.evidence import ParityRecord
 from artifacts.types import Arrays, ExportedFile, TorchModel
 from benchmarks.parity import Case, Tolerance, judge, same_largest
@@ -115,19 +114,16 @@ def _departure(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _E
         return None, f"the tensors inside the {file.format} file {why_not}"
     try:
         tensors = _of_another(job, artifact, model, one)
-    except TightshipError as error:
-        return None, f"the tensors inside the {file.format} file {why_not}, nor of one with them as outputs: {error}"
+    except Exception as error:  # that parity failed is to be told in any case
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return None, f"the tensors inside the {file.format} file {why_not}, nor of one with them as outputs: {reason}"
     found = look(model, tensors, one)
     how = "in a file made again with the tensors inside it as outputs"
     return replace(found, says=f"{found.says}; seen {how}") if found else None, f"every tensor agrees {how}"
 
 
 def _of_another(job: Job, artifact: ArtifactPlan, model: TorchModel, inputs: Arrays) -> Arrays:
-    """The tensors inside a file whose runtime shows none, given out by a second file: made alike, but with them as outputs.
-
-    Raises:
-        TightshipError: such a file cannot be made or run.
-    """
+    """The tensors inside a file whose runtime shows none, given out by a second file: made alike, but with them as outputs."""
     from benchmarks.exposed import expose
     from benchmarks.inner import read_outputs
     from tightship.stages.deploying import written
