@@ -92,12 +92,16 @@ class Child:
         parts["process"] = parts["total"] - sum(parts[k] for k in ("python", "import", "load", "first_run"))
         return parts
 
-    def close(self) -> None:
-        """End the process."""
+    def end(self) -> None:
+        """Tell the process to end, without waiting until it has."""
         if self._process.stdin:
             # a child that is dead already cannot be told
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self.end()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:

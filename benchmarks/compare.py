@@ -83,7 +83,9 @@ def compare(
     found = {"a": Measured(), "b": Measured()}
     for at, look in enumerate(looks(plan.processes, max(limit, plan.processes))):
         more = look.processes - len(found["a"].rounds_ms)
-        step = replace(plan, processes=more, seed=plan.seed + at, repeats=plan.blocks * more // 2, cold=False)
+        step = replace(
+            plan, processes=more, seed=plan.seed + at, repeats=plan.blocks * more // 2, cold=False, throughput_batch=0
+        )
         for name, measured in measure({"a": a, "b": b}, inputs, step, folder, progress, watch).items():
             found[name].extend(measured)
         ratio = found["b"].speedup_over(found["a"], look.error)

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from benchmarks.child import Child
 from benchmarks.energy import Meter
 from benchmarks.noise import Watch
 from benchmarks.outputs import near
+from benchmarks.starting import Starting
 from benchmarks.statistics import Ratio, paired_ratio
 from benchmarks.turns import Answer, Turns, Whole, energy_mj
 
@@ -37,6 +37,7 @@ class MeasurePlan:
     threads: int = 1
     latency_batch: int = 1
     throughput_batch: int = 32
+    """Examples of a call of which throughput is measured; 0: it is not."""
     repeats: int = 0
     """How many turns that others disturbed are thrown away and timed again."""
     seed: int = 0
@@ -128,16 +129,19 @@ def measure(
         names = list(engines)
         shuffle.shuffle(names)
         with ExitStack() as stack:
-            children: dict[str, Child] = {}
-            if not plan.cold:
+            starting = Starting(engines, one, plan.threads, plan.warm_seconds, stack)
+            if plan.cold:
+                started = {}
+                for index, name in enumerate(names):
+                    progress((round_ + 0.6 * index / len(names)) / plan.processes, f"round {round_ + 1}: start {name}")
+                    started[name] = starting.one(name)
+                    results[name].cold_ms.append(started[name].cold_ms)
+            else:
                 progress(round_ / plan.processes, f"round {round_ + 1}: start {len(names)} processes")
-                children = _side_by_side({n: engines[n] for n in names}, plan, folder, one, stack)
-            for index, name in enumerate(names):
-                progress((round_ + 0.6 * index / len(names)) / plan.processes, f"round {round_ + 1}: start {name}")
-                if plan.cold:
-                    children[name] = stack.enter_context(_child(engines[name], name, plan, folder))
-                    results[name].cold_ms.append(children[name].open(one))
-                results[name].warmups.append(children[name].ask("warm", inputs=str(one), seconds=plan.warm_seconds))
+                started = starting.side_by_side(names, watch.cores)
+            for name in names:
+                results[name].warmups.append(started[name].warmup)
+            children = {name: started[name].child for name in names}
             progress((round_ + 0.6) / plan.processes, f"round {round_ + 1}: timing")
             watch.sample()
             turns = Turns(children, shuffle, watch, meter, spare)
@@ -147,23 +151,11 @@ def measure(
             spare = turns.spare
             for name, child in children.items():
                 _finish(child, results[name], plan, one, many, last=round_ == plan.processes - 1)
+            for child in children.values():
+                child.end()
     for one_engine in results.values():
         one_engine.noise = watch.record()
     return results
-
-
-def _child(engine: Engine, name: str, plan: MeasurePlan, folder: Path) -> Child:
-    return Child(engine, folder / f"{name.replace('/', '-')}.log", plan.threads)
-
-
-def _side_by_side(
-    engines: Mapping[str, Engine], plan: MeasurePlan, folder: Path, one: Path, stack: ExitStack
-) -> dict[str, Child]:
-    """A process for each engine, open; their starts share the cores."""
-    children = {name: stack.enter_context(_child(engine, name, plan, folder)) for name, engine in engines.items()}
-    with ThreadPoolExecutor(max(1, len(children))) as pool:
-        list(pool.map(lambda child: child.open(one), children.values()))
-    return children
 
 
 def _finish(child: Child, result: Measured, plan: MeasurePlan, one: Path, many: Path, last: bool) -> None:
@@ -179,7 +171,7 @@ def _finish(child: Child, result: Measured, plan: MeasurePlan, one: Path, many: 
         if not near(value, outputs[name]):
             raise ParityFailed(f"{child.engine.path.name} gave another {name!r} in another process on the same inputs.")
     result.outputs = result.outputs or outputs
-    if last:
+    if last and plan.throughput_batch:
         result.throughput_per_s = _throughput(child, many, plan)
     result.peak_rss_mb.append(child.ask("memory")["peak_rss_mb"])
 

@@ -1,5 +1,7 @@
 """OpenVINO on the CPU: latency first and one stream unless told otherwise, the precision that the file says and no other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from artifacts.errors import ModelError, RequestError, TargetUnavailable
 from artifacts.roofline import LayerTimes
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from runtimes import openvino_c
+from runtimes.openvino_c import Program
 from runtimes.openvino_options import OpenVinoOptions
 from runtimes.openvino_placement import place, timed_runs
 from runtimes.openvino_requests import Requests, divisible
@@ -29,7 +33,6 @@ class _Program:
     """
 
     def __init__(self, compiled: Any) -> None:
-        self.compiled = compiled
         self._request = compiled.create_infer_request()
         self._inputs = [self._request.get_input_tensor(i) for i in range(len(compiled.inputs))]
         self._views = [tensor.data for tensor in self._inputs]
@@ -55,13 +58,14 @@ class OpenVinoSession:
     def __init__(self, engine: Engine, threads: int) -> None:
         self._told = read_options(OpenVinoOptions, engine.options, engine.target)
         self._model, self._threads = _read(engine.path), threads
+        self._path = engine.path
         self._precision = _precision(self._model)
         self._inputs = [_name(p, i, engine.signature.inputs) for i, p in enumerate(self._model.inputs)]
         self._outputs = [_name(p, i, engine.signature.outputs) for i, p in enumerate(self._model.outputs)]
         self._limits = [p.get_partial_shape() for p in self._model.inputs]
         self._shapes, fixed = _smallest(self._model)
-        self._program = _Program(self._compile(fixed))
-        self._any: _Program | Requests | None = None if self._shapes else self._program
+        self._program = self._direct(fixed) if self._shapes and openvino_c.fits(fixed) else _Program(self._compile(fixed))
+        self._any: Program | _Program | Requests | None = None if self._shapes else self._program
         # a program for many requests at once is only as fast as it was compiled to be if it is given several
         self._divides = self._told.hint == "throughput" and divisible(engine.signature, self._program.stateful)
 
@@ -112,7 +116,7 @@ class OpenVinoSession:
         fixed.reshape({port: list(inputs[name].shape) for port, name in zip(fixed.inputs, self._inputs, strict=True)})
         return fixed
 
-    def _for_any(self, shapes: Shapes) -> _Program | Requests:
+    def _for_any(self, shapes: Shapes) -> Program | _Program | Requests:
         import openvino as ov
 
         # OpenVINO itself runs a shape that contradicts the file's, and returns something
@@ -123,8 +127,8 @@ class OpenVinoSession:
             self._any = (Requests if self._divides else _Program)(self._compile(self._model))
         return self._any
 
-    def _compile(self, model: Any, **more: Any) -> Any:
-        settings = {
+    def _settings(self, **more: Any) -> dict[str, Any]:
+        return {
             **self._told.settings(),
             "INFERENCE_NUM_THREADS": self._threads,
             # by default a CPU with bf16 computes float files in bf16
@@ -133,10 +137,22 @@ class OpenVinoSession:
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
             **more,
         }
-        try:
-            return _core().compile_model(model, "CPU", settings)
-        except Exception as error:
-            raise ModelError(f"OpenVINO cannot compile the file: {_last_line(error)}") from error
+
+    def _compile(self, model: Any, **more: Any) -> Any:
+        with _compiling():
+            return _core().compile_model(model, "CPU", self._settings(**more))
+
+    def _direct(self, fixed: Any) -> Program:
+        with _compiling():
+            return Program(self._path, fixed, self._settings())
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise ModelError(f"OpenVINO cannot compile the file: {_last_line(error)}") from error
 
 
 @cache

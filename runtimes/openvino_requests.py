@@ -12,7 +12,6 @@ class Requests:
     """As many requests as the program can run at once; a call divides its examples among them."""
 
     def __init__(self, compiled: Any) -> None:
-        self.compiled = compiled
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [compiled.create_infer_request() for _ in range(count)]
         self._outputs = range(len(compiled.outputs))

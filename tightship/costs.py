@@ -77,7 +77,7 @@ class DeployedLatency:
         engines = {"start": self._engine("start", self.start)}
         engines |= {key: self._engine(key, model) for key, model in models.items()}
         example = self.split.batch(np.arange(1))[0]
-        plan = MeasurePlan(processes, blocks=8, block_seconds=0.1, threads=self.threads, throughput_batch=1, cold=False)
+        plan = MeasurePlan(processes, blocks=8, block_seconds=0.1, threads=self.threads, throughput_batch=0, cold=False)
         seen: dict[str, list[list[float]]] = {name: [] for name in engines}
         while not all(confirmed(rounds) for rounds in seen.values()) and len(seen["start"]) < MOST:
             # all of them again, so that what slows the machine for minutes slows all alike

@@ -7,7 +7,7 @@ import pytest
 
 from artifacts.arrays import load_arrays
 from artifacts.errors import ParityFailed, StageCrashed
-from benchmarks import measure as module
+from benchmarks import starting
 from benchmarks.machine import describe, other_versions, same_machine
 from benchmarks.measure import Measured, MeasurePlan, _write_inputs, measure
 from benchmarks.noise import Watch
@@ -54,7 +54,7 @@ def events(monkeypatch):
     """What is asked of which process, in order."""
     events = []
 
-    class Watched(module.Child):
+    class Watched(starting.Child):
         def __init__(self, engine, log, threads=1):
             super().__init__(engine, log, threads)
             events.append(("born", self._process.pid))
@@ -63,8 +63,19 @@ def events(monkeypatch):
             events.append((do, self._process.pid))
             return super().ask(do, **arguments)
 
-    monkeypatch.setattr(module, "Child", Watched)
+    monkeypatch.setattr(starting, "Child", Watched)
     return events
+
+
+def test_without_cold_starts_as_many_processes_start_together_as_have_cores(onnx_engine, tmp_path, events, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    plan = replace(PLAN, processes=1, cold=False, throughput_batch=0)
+    found = measure({name: onnx_engine(2.0) for name in "abc"}, INPUTS, plan, tmp_path / "work")
+    before = [what for what, _ in events[: [what for what, _ in events].index("block")]]
+    assert sorted(before) == sorted(["born", "open", "warm"] * 3)
+    born = [at for at, what in enumerate(before) if what == "born"]
+    assert born[1] < before.index("warm") < born[2]
+    assert all(not one.throughput_per_s and len(one.warmups) == 1 for one in found.values())
 
 
 def test_the_processes_of_a_round_are_fresh_and_live_side_by_side(onnx_engine, tmp_path, events):
@@ -80,10 +91,11 @@ def test_the_processes_of_a_round_are_fresh_and_live_side_by_side(onnx_engine, t
 
 def test_where_no_cold_start_is_wanted_processes_start_side_by_side(onnx_engine, tmp_path, events):
     engines = {"a": onnx_engine(2.0), "b": onnx_engine(3.0)}
-    for cold, first in ((True, ["born", "open", "warm"]), (False, ["born", "born", "open"])):
+    for cold in (True, False):
         events.clear()
         found = measure(engines, INPUTS, replace(PLAN, cold=cold), tmp_path / "work")
-        assert [what for what, _ in events][:3] == first
+        told = [what for what, _ in events]
+        assert (told.index("born", 1) > told.index("warm")) is cold
         assert [len(one.cold_ms) for one in found.values()] == ([2, 2] if cold else [0, 0])
         assert [len(one.rounds_ms) for one in found.values()] == [2, 2]
 
