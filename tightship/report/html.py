@@ -10,7 +10,7 @@ from tightship.report.ladder import ladders
 from tightship.report.pages import count, environment, render_page, yaml_text
 from tightship.report.roofline import absent, roofline_figure, roofline_rows
 from tightship.report.rows import row_ratio
-from tightship.report.start import cold_start
+from tightship.report.start import cold_start, part_names
 
 STAGE_FIGURES = ("accuracy", "parameters", "macs", "bytes", "sparsity")
 """The metrics of a stage that have a column of their own."""
@@ -62,6 +62,7 @@ def _teach() -> None:
         "others": _other_metrics,
         "warmup": surroundings.warmup_text,
         "cold_parts": surroundings.cold_parts,
+        "part_names": part_names,
         "time_outside": surroundings.time_outside,
     }
     made.globals |= {

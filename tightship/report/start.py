@@ -1,19 +1,27 @@
-"""The plot of a cold start: what each artifact's first answer in a fresh process waits for."""
+"""The cold start: what each artifact's first answer in a fresh process waits for."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from artifacts.evidence import Evidence
+from artifacts.evidence import ArtifactRecord, Evidence
 from tightship.report.axes import COLOURS, finite, label, layout_of, rows
 from tightship.report.figures import drawn
-from tightship.report.surroundings import cold_parts
+from tightship.report.surroundings import PARTS, cold_parts
 from tightship.report.words import number
+
+
+def part_names(artifacts: Iterable[ArtifactRecord]) -> list[str]:
+    """The parts of a cold start that any of them has, in the order in which they happen."""
+    found = {name for a in artifacts for name, _ in cold_parts(a.cold_start_parts_ms)}
+    known = [name for name in PARTS.values() if name in found]
+    return known + sorted(found - set(known))
 
 
 def cold_start(evidence: Evidence) -> dict[str, Any]:
     """One bar for each drawn artifact, the parts stacked in the order in which they happen, in milliseconds."""
     artifacts = sorted(drawn(evidence.artifacts), key=lambda a: a.cold_start_ms)
     parts = [dict(cold_parts(a.cold_start_parts_ms)) for a in artifacts]
-    names = list(dict.fromkeys(name for found in parts for name in found))
+    names = part_names(artifacts)
     traces = [
         {
             "type": "bar",
@@ -33,7 +41,3 @@ def cold_start(evidence: Evidence) -> dict[str, Any]:
     layout["xaxis"] |= {"title": {"text": "from starting the process to the first result, ms"}, "rangemode": "tozero"}
     layout["yaxis"] |= rows([label(a.id) for a in artifacts])
     return {"data": traces, "layout": layout}
-
-
-def _hover(artifact: str, part: str, ms: float | None) -> str:
-    return f"{label(artifact)}: {label(part)} {number(ms)} ms"
