@@ -120,6 +120,8 @@ class ArtifactRecord:
     """Peak resident set until the file was loaded, in MB of 10^6 bytes."""
     rss_run_mb: float | None = None
     """Peak resident set of the single calls, apart from that of loading where the system can tell them apart."""
+    activation_bytes: float | None = None
+    """Activations that are needed at once, at most, in a call on one example: an estimate from the network's graph."""
     warmup: WarmupRecord | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """How the runtime opened it: the target's options of the recipe that are not at their default."""

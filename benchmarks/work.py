@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from artifacts.types import Arrays
+from benchmarks.liveness import Step, most_alive
 
 BYTES = {
     "fp32": (4.0, 4.0), "int8": (1.0, 1.0), "int8-dynamic": (1.0, 4.0), "int8-weights": (1.0, 4.0), "int4-weights": (0.5, 4.0),
@@ -27,6 +28,8 @@ class Work:
     """Numbers that the layers multiply with or add, those that layers share counted once."""
     activations: int
     """Numbers that the layers read and write; what lies between two layers costs nothing more if it is fused into them."""
+    alive: int
+    """Numbers that lie between the layers at once, at most, inputs and results among them: see `benchmarks.liveness`."""
     uncounted: tuple[str, ...] = ()
     """Operators that multiply with a weight but that the counter does not know: the counts are then too low."""
 
@@ -34,6 +37,11 @@ class Work:
         """What a call moves at least in a file of this scheme (none: fp32); none for a scheme that is not known."""
         sizes = BYTES.get(scheme or "fp32")
         return None if sizes is None else self.weights * sizes[0] + self.activations * sizes[1]
+
+    def alive_bytes(self, scheme: str | None) -> float | None:
+        """What activations need at once in a file of this scheme (none: fp32); none for a scheme that is not known."""
+        sizes = BYTES.get(scheme or "fp32")
+        return None if sizes is None else self.alive * sizes[1]
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "Work":
@@ -51,16 +59,20 @@ def work_of(module: Any, example: Arrays) -> Work:
     from compress.control_flow import unrolled
     from compress.counting import macs
 
-    kept = (torch.ops.aten.embedding, torch.ops.aten.clone, torch.ops.aten._to_copy)
+    aten = torch.ops.aten
+    kept = (aten.embedding, aten.clone, aten._to_copy)
+    # PyTorch tags neither as element by element; a batch norm is one once it does not train
+    by_element = (aten.native_batch_norm, aten._native_batch_norm_legit_no_training, aten.hardswish)
     stored = {_place(t) for t in (*module.parameters(), *module.buffers())}
     weights: dict[int, int] = {}
-    moved, uncounted = 0, set[str]()
+    moved, uncounted, memory = 0, set[str](), _Memory(stored)
 
     class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             nonlocal moved
             made = func(*args, **(kwargs or {}))
-            taken, given = ([t for t in tree_leaves(v) if isinstance(t, torch.Tensor)] for v in (args, made))
+            taken, given = (tensors(v) for v in ((args, kwargs), made))
+            memory.ran(taken, given, torch.Tag.pointwise in func.tags or func.overloadpacket in by_element)
             if func.overloadpacket not in flop_registry:
                 matrices = [t for t in taken if t.ndim > 1 and _place(t) in stored]
                 if matrices and func.overloadpacket not in kept and not any(_place(t) in stored for t in given):
@@ -73,10 +85,39 @@ def work_of(module: Any, example: Arrays) -> Work:
                     moved += tensor.numel()
             return made
 
+    def tensors(value: Any) -> list[Any]:
+        return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
     module.eval()
+    inputs = [torch.from_numpy(np.ascontiguousarray(a[:1])) for a in example.values()]
     with torch.no_grad(), Traffic(), unrolled():  # type: ignore[no-untyped-call]
-        module(*(torch.from_numpy(np.ascontiguousarray(a[:1])) for a in example.values()))
-    return Work(macs(module, example), sum(weights.values()), moved, tuple(sorted(uncounted)))
+        made = module(*inputs)
+    alive = memory.most_alive(inputs, tensors(made))
+    return Work(macs(module, example), sum(weights.values()), moved, alive, tuple(sorted(uncounted)))
+
+
+class _Memory:
+    """The memory that a module's operators touch, but for its parameters and buffers; kept, so that no two share a place."""
+
+    def __init__(self, stored: set[int]) -> None:
+        self._stored = stored
+        self._kept: list[Any] = []
+        self._sizes: dict[int, int] = {}
+        self._steps: list[Step] = []
+
+    def ran(self, taken: list[Any], given: list[Any], in_place: bool) -> None:
+        """An operator ran."""
+        self._steps.append(Step(self._pieces(taken), self._pieces(given), in_place))
+
+    def most_alive(self, inputs: list[Any], results: list[Any]) -> int:
+        """Numbers that are needed at once, at most."""
+        return most_alive(self._sizes, self._steps, self._pieces(inputs), self._pieces(results))
+
+    def _pieces(self, tensors: list[Any]) -> frozenset[int]:
+        self._kept += tensors
+        found = {_place(t): t.untyped_storage().nbytes() // t.element_size() for t in tensors if _place(t) not in self._stored}
+        self._sizes.update({place: size for place, size in found.items() if place})
+        return frozenset(place for place in found if place)
 
 
 def _place(tensor: Any) -> int:

@@ -345,10 +345,16 @@ def test_what_surrounded_the_calls_is_shown():
     parts = {"first_run": 3.0, "process": 20.0, "import": 900.0}
     evidence = make_evidence(2, failing=())
     artifact = replace(
-        evidence.artifacts[1], placement=seen, warmup=warm, rss_load_mb=51.3, rss_run_mb=64.2, cold_start_parts_ms=parts
+        evidence.artifacts[1],
+        placement=seen,
+        warmup=warm,
+        rss_load_mb=51.3,
+        rss_run_mb=64.2,
+        cold_start_parts_ms=parts,
+        activation_bytes=196_608.0,
     )
     text = page(replace(evidence, artifacts=(replace(evidence.artifacts[0], cold_start_parts_ms={}), artifact)))
-    for shown in ("7 % of time", "not stable after 15 calls, 1.50 ms", "load 51.3", "run 64.2"):
+    for shown in ("7 % of time", "not stable after 15 calls, 1.50 ms", "load 51.3", "run 64.2", "197 kB"):
         assert shown in text
     cold = text[text.index('id="table-cold"') :].partition("</table>")[0]
     assert re.findall(r"<button[^>]*>([^<]*)", cold)[2:] == [

@@ -40,6 +40,7 @@ Measured on {machine.cpu}, {machine.cores} cores ({machine.os}, Python {machine.
 | throughput (batch {record.throughput_batch}) | {record.throughput_per_s:.1f} per second |
 | cold start | {record.cold_start_ms:.1f} ms |
 | peak memory | {record.peak_rss_mb:.1f} MB |
+| activations of one example at once (estimated from the graph, not measured) | {activations} |
 | size of the model's files | {record.bytes} bytes |
 | verdict | {record.verdict} |
 
@@ -219,7 +220,10 @@ def _requirements(libraries: dict[str, str | None]) -> str:
 
 
 def _readme(stem: str, evidence: Evidence, record: ArtifactRecord) -> str:
-    values = {"machine": evidence.machine, "latency": record.latency_ms, "accuracy": record.accuracy}
+    held = "not known" if record.activation_bytes is None else f"{record.activation_bytes:.0f} bytes"
+    values = {
+        "machine": evidence.machine, "latency": record.latency_ms, "accuracy": record.accuracy, "activations": held
+    }  # fmt: skip
     return _README.format(stem=stem, evidence=evidence, record=record, **values)
 
 

@@ -29,6 +29,7 @@ from artifacts.sensitivity import SensitivityRecord, sensitivity_of
 from benchmarks.measure import Measured
 from benchmarks.parity import SIMULATED
 from benchmarks.statistics import quantile
+from benchmarks.work import Work
 from runtimes.registry import find
 from tightship.gate import decide, guard_gate, judge
 from tightship.layout import lay_out as lay_out
@@ -174,7 +175,8 @@ def _artifact(
         notes=_notes((*exported.details["notes"], *checked.details.get("notes", ())), raw),
         guard=guard_record(exported.details.get("guard")),
         versus_stock=ratio_over(artifact, stock_of(artifact), measured),
-        rss_load_mb=max(raw.rss_load_mb), rss_run_mb=max(raw.rss_run_mb), warmup=WarmupRecord(
+        rss_load_mb=max(raw.rss_load_mb), rss_run_mb=max(raw.rss_run_mb),
+        activation_bytes=Work.of(checked.details["work"]).alive_bytes(artifact.scheme), warmup=WarmupRecord(
             tuple(w["warm_calls"] for w in raw.warmups), tuple(w["warm_ms"] for w in raw.warmups),
             all(w["settled"] for w in raw.warmups),
         ), options=find(artifact.target).read_options(artifact.options).opened(),

@@ -8,11 +8,15 @@ from tightship.recipe import Recipe
 from zoo.data import load_data
 
 
-def layers_of(recipe: Recipe) -> list[dict[str, Any]]:
-    """Name, type, output shape of one example, parameters, MACs and float bytes of every leaf layer, in call order."""
+def layers_of(recipe: Recipe) -> tuple[list[dict[str, Any]], int]:
+    """Name, type, output shape of one example, parameters, MACs and float bytes of every leaf layer, in call order.
+
+    Returns: these, and how many activations one example needs at once, at most.
+    """
     import torch
     from torch import nn
 
+    from benchmarks.work import work_of
     from zoo.models import build, complete
 
     data = load_data(recipe.data.ref())
@@ -34,7 +38,8 @@ def layers_of(recipe: Recipe) -> list[dict[str, Any]]:
     inputs = data.train.batch(np.arange(1))[0]
     with torch.no_grad():
         module(*(torch.from_numpy(a) for a in inputs.values()))
-    return rows
+    layers = list(rows)
+    return layers, work_of(module, inputs).alive
 
 
 def _macs(layer: Any, output: list[int]) -> int:

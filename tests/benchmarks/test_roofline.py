@@ -36,14 +36,14 @@ PEAKS = PeaksRecord(
     ),
     bandwidth=(BandwidthRecord("memory", 10.0, 128.0), BandwidthRecord("cache", 80.0, 8.0)),
 )
-WORK = Work(macs=10_000_000, weights=100_000, activations=60_000)
+WORK = Work(macs=10_000_000, weights=100_000, activations=60_000, alive=20_000)
 
 
 def test_work_is_the_hand_count():
     network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
     found = work_of(network, {"x": np.zeros((2, 3, 8, 8), np.float32)})
     conv, linear = 8 * 36 * 27, 288 * 10
-    assert found == Work(conv + linear, 8 * 27 + 2880 + 10, (192 + 288) + (288 + 10))
+    assert found == Work(conv + linear, 8 * 27 + 2880 + 10, (192 + 288) + (288 + 10), 192 + 288)
     assert Work.of(json.loads(json.dumps(asdict(found)))) == found
 
 

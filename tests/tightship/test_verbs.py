@@ -144,12 +144,16 @@ def test_a_bundle_is_packed_and_verified_and_a_changed_one_refused(ask, cli, tin
     assert "README.md" in done.stderr
 
 
-def test_inspect_lists_layers_whose_sums_are_those_of_the_evidence(ask, tiny_run):
+def test_inspect_lists_layers_whose_sums_are_those_of_the_evidence(ask, cli, tiny_run):
     rows = ask("inspect", tiny_run.recipe)
-    stages = json.loads((tiny_run.out / "evidence.json").read_text())["stages"]
+    evidence = json.loads((tiny_run.out / "evidence.json").read_text())
+    stages = evidence["stages"]
     counted = next(s["metrics"] for s in stages if s["name"] == "reference")
     assert sum(r["parameters"] for r in rows) == counted["parameters"]
     assert sum(r["macs"] for r in rows) == pytest.approx(counted["macs"], rel=0.01)
+    # the reference is the network that was inspected, in float
+    held = next(a["activation_bytes"] for a in evidence["artifacts"] if a["role"] == "reference")
+    assert f"activations at once: at most {held / 4:,.0f} numbers, {held:,.0f} bytes" in cli("inspect", tiny_run.recipe).stdout
 
 
 def test_targets_zoo_and_doctor_answer_with_lists(ask, target_rows):

@@ -61,7 +61,7 @@ def inspect(
 def _layers(recipe: "Recipe", as_json: bool) -> None:
     from tightship.layers import layers_of
 
-    layers = layers_of(recipe)
+    layers, alive = layers_of(recipe)
     if as_json:
         emit(layers)
         return
@@ -79,6 +79,7 @@ def _layers(recipe: "Recipe", as_json: bool) -> None:
     table(["layer", "type", "output", "parameters", "MACs", "bytes"], rows)
     total = [sum(r[key] for r in layers) for key in ("parameters", "macs", "bytes")]
     typer.echo(f"\ntotal: {total[0]:,} parameters, {total[1]:,} MACs, {total[2]:,} bytes (float)")
+    typer.echo(f"activations at once: at most {alive:,} numbers, {4 * alive:,} bytes (float, one example)")
 
 
 def _sensitivity(ranked: "Ranked", as_json: bool) -> None:

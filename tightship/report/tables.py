@@ -90,6 +90,7 @@ def _row(a: ArtifactRecord) -> Row:
         "throughput_batch": a.throughput_batch,
         "cold_start_ms": a.cold_start_ms,
         "peak_rss_mb": a.peak_rss_mb,
+        "activation_bytes": a.activation_bytes,
         "size_bytes": a.bytes,
         **_ratio("speedup", a.speedup),
         **_ratio("stock_speedup", a.versus_stock),
