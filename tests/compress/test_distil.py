@@ -13,17 +13,6 @@ from compress.loop import Training, fit
 from zoo.models import build
 
 
-class Fixed(nn.Module):
-    """Gives these outputs whatever comes in."""
-
-    def __init__(self, outputs):
-        super().__init__()
-        self.outputs = nn.Parameter(outputs)
-
-    def forward(self, x):
-        return self.outputs * 1
-
-
 @pytest.fixture
 def pair():
     generator = torch.Generator().manual_seed(0)
@@ -54,23 +43,23 @@ def test_the_term_is_a_mean_over_the_batch_not_a_sum(pair):
 
 
 @pytest.mark.parametrize("kd_weight", [0.0, 0.25, 0.7, 1.0])
-def test_kd_weight_is_the_weight_of_the_distillation_term(pair, kd_weight):
+def test_kd_weight_is_the_weight_of_the_distillation_term(fixed, pair, kd_weight):
     targets = torch.tensor([0, 1, 2, 3, 0, 1])
-    loss = distillation_loss(Fixed(pair[1]), kd_weight, 4.0)
-    found = loss(Fixed(pair[0]), {"x": torch.zeros(6, 1)}, targets).item()
+    loss = distillation_loss(fixed(pair[1]), kd_weight, 4.0)
+    found = loss(fixed(pair[0]), {"x": torch.zeros(6, 1)}, targets).item()
     expected = kd_weight * by_hand(*pair, 4.0) + (1 - kd_weight) * cross_entropy(pair[0], targets)
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_real_targets_are_distilled_by_the_squared_difference(pair):
+def test_real_targets_are_distilled_by_the_squared_difference(fixed, pair):
     targets = torch.zeros(6, 4)
-    loss = distillation_loss(Fixed(pair[1]), 0.3, 4.0)
+    loss = distillation_loss(fixed(pair[1]), 0.3, 4.0)
     expected = 0.3 * ((pair[0] - pair[1]) ** 2).mean() + 0.7 * (pair[0] ** 2).mean()
-    assert loss(Fixed(pair[0]), {"x": torch.zeros(6, 1)}, targets).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert loss(fixed(pair[0]), {"x": torch.zeros(6, 1)}, targets).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_no_gradient_reaches_the_teacher(pair):
-    teacher, student = Fixed(pair[1]), Fixed(pair[0])
+def test_no_gradient_reaches_the_teacher(fixed, pair):
+    teacher, student = fixed(pair[1]), fixed(pair[0])
     distillation_loss(teacher, 1.0, 4.0)(student, {"x": torch.zeros(6, 1)}, torch.zeros(6).long()).backward()
     assert teacher.outputs.grad is None
     assert student.outputs.grad is not None
@@ -124,12 +113,12 @@ def test_without_weight_no_teacher_is_run(digits, tiny):
 
 
 @pytest.mark.parametrize("kd_weight", [0.0, 0.4])
-def test_smoothed_labels_are_those_of_the_tasks_own_term(pair, kd_weight):
+def test_smoothed_labels_are_those_of_the_tasks_own_term(fixed, pair, kd_weight):
     targets = torch.tensor([0, 1, 2, 3, 0, 1])
-    loss = distillation_loss(Fixed(pair[1]), kd_weight, 4.0, 0.2)
+    loss = distillation_loss(fixed(pair[1]), kd_weight, 4.0, 0.2)
     task = torch.nn.functional.cross_entropy(pair[0], targets, label_smoothing=0.2).item()
     expected = kd_weight * by_hand(*pair, 4.0) + (1 - kd_weight) * task
-    assert loss(Fixed(pair[0]), {"x": torch.zeros(6, 1)}, targets).item() == pytest.approx(expected, rel=1e-4)
+    assert loss(fixed(pair[0]), {"x": torch.zeros(6, 1)}, targets).item() == pytest.approx(expected, rel=1e-4)
 
 
 SOURCES = sorted((Path(__file__).resolve().parents[2] / "compress").rglob("*.py"))

@@ -16,31 +16,28 @@ from compress.loop import Training, fit, tensors
 from zoo.models import build
 
 
-class Fixed(nn.Module):
-    """Gives these outputs whatever comes in."""
-
-    def __init__(self, outputs):
-        super().__init__()
-        self.outputs = nn.Parameter(outputs)
-
-    def forward(self, x):
-        return self.outputs * 1
-
-
 @pytest.fixture
 def outputs():
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(6, 4, generator=generator) * scale for scale in (1, 2, 20)]
 
 
-def value(student, teachers, targets=None, **options):
-    lineup = [Teacher(Network(Fixed(z)), w) for z, w in teachers]
-    targets = torch.zeros(len(student)).long() if targets is None else targets
-    return distillation_loss(lineup, 1.0, 4.0, **options)(Fixed(student), {"x": torch.zeros(len(student), 1)}, targets).item()
+@pytest.fixture
+def value(fixed):
+    """The loss of a student that gives these outputs, taught by (outputs, weight) of each teacher."""
+
+    def of(student, teachers, targets=None, **options):
+        lineup = [Teacher(Network(fixed(z)), w) for z, w in teachers]
+        targets = torch.zeros(len(student)).long() if targets is None else targets
+        return distillation_loss(lineup, 1.0, 4.0, **options)(
+            fixed(student), {"x": torch.zeros(len(student), 1)}, targets
+        ).item()
+
+    return of
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (3.0, 1.0), (0.3, 0.9)])
-def test_several_teachers_are_the_weighted_mean_of_their_probabilities(outputs, weights):
+def test_several_teachers_are_the_weighted_mean_of_their_probabilities(value, outputs, weights):
     student, *teachers = (z.double().numpy() / 4 for z in outputs)
     softened = [np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (student, *teachers)]
     q, p = softened[0], np.average(softened[1:], axis=0, weights=weights)
@@ -51,18 +48,18 @@ def test_several_teachers_are_the_weighted_mean_of_their_probabilities(outputs, 
     assert found != pytest.approx(mean_of_logits, rel=1e-2)
 
 
-def test_one_teacher_named_twice_is_one_teacher(outputs):
+def test_one_teacher_named_twice_is_one_teacher(value, outputs):
     once = value(outputs[0], [(outputs[1], 1.0)])
     assert value(outputs[0], [(outputs[1], 0.2), (outputs[1], 5.0)]) == pytest.approx(once, rel=1e-5)
 
 
-def test_values_of_several_teachers_are_averaged(outputs):
+def test_values_of_several_teachers_are_averaged(value, outputs):
     student, first, second = outputs
     by_hand = F.mse_loss(student, 0.25 * first + 0.75 * second).item()
     assert value(student, [(first, 1.0), (second, 3.0)], targets=torch.zeros(6, 4)) == pytest.approx(by_hand, rel=1e-5)
 
 
-def test_embeddings_are_compared_by_their_direction(outputs):
+def test_embeddings_are_compared_by_their_direction(value, outputs):
     student, first, second = outputs
     targets = torch.zeros(6, 4)
     assert value(student, [(student * 7, 1.0)], targets, output_loss="cosine") == pytest.approx(0, abs=1e-6)
@@ -72,7 +69,7 @@ def test_embeddings_are_compared_by_their_direction(outputs):
     assert value(student, [(first, 1.0), (second, 1.0)], targets, output_loss="cosine") == pytest.approx(by_hand, rel=1e-5)
 
 
-def test_dense_outputs_are_averaged_over_their_positions(outputs):
+def test_dense_outputs_are_averaged_over_their_positions(value, outputs):
     student, teacher = outputs[0], outputs[1]
     wide = [z[:, :, None, None].expand(6, 4, 3, 5).contiguous() for z in (student, teacher)]
     dense = value(wide[0], [(wide[1], 1.0)], targets=torch.zeros(6, 3, 5).long())
