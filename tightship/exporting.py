@@ -5,7 +5,7 @@ from typing import Any
 
 from artifacts.errors import RecipeError, nearest
 from artifacts.files import sha256_file, sha256_json
-from artifacts.specs import Signature
+from artifacts.specs import Dimension, Signature
 from export.registry import FORMATS
 from tightship.recipe import Recipe
 from zoo.data import load_data
@@ -24,18 +24,26 @@ def check_dims(recipe: Recipe) -> None:
     Raises:
         RecipeError: names the dimension, its range and the remedy.
     """
-    ranges, throughput = recipe.export.ranges(), recipe.measure.throughput_batch
-    if not ranges:
+    dims, throughput = recipe.export.dims, recipe.measure.throughput_batch
+    if not dims:
         return
-    usual = _dimensions(recipe)
-    for limits in ranges:
-        name, span = limits.name, f"{limits.min} to {limits.max}"
+    counting, usual = _dimensions(recipe)
+    for name, limits in dims.items():
+        span = f"{limits.min} to {limits.max}"
         if name not in usual:
-            raise RecipeError(f"export.dims names {name!r}, which no input of the data has; {nearest(name, usual)}.")
-        if name != next(iter(usual)):
-            if limits.clamp(usual[name]) != usual[name]:
+            raise RecipeError(
+                f"export.dims names {name!r}, which no input of the data has; {nearest(name, usual)}, "
+                "or say under `axes` which axis of an input it is."
+            )
+        if name != counting:
+            if not limits.min <= usual[name] <= limits.max:
                 raise RecipeError(
                     f"export.dims: {name!r} is {usual[name]} in the data, outside {span}; widen the range, or change the data."
+                )
+            if limits.axes and limits.opt not in (None, usual[name]):
+                raise RecipeError(
+                    f"export.dims: {name!r} has opt {limits.opt}, but everything is measured at the data's {usual[name]}; "
+                    "leave opt out."
                 )
         elif limits.min > LATENCY_BATCH:
             raise RecipeError(
@@ -48,14 +56,41 @@ def check_dims(recipe: Recipe) -> None:
             )
 
 
-def _dimensions(recipe: Recipe) -> dict[str, int]:
-    """The dynamic dimensions of the data's inputs, the one that counts examples first, and their sizes in one example."""
-    if recipe.data.factory is None:
-        return {"batch": 1}
+def _dimensions(recipe: Recipe) -> tuple[str | None, dict[str, int]]:
+    """The dimension that counts examples, if any does, and every dynamic one with its size in one example."""
+    named = {name: dim.axes for name, dim in recipe.export.dims.items() if dim.axes}
+    if recipe.data.factory is None and not named:
+        return "batch", {"batch": 1}
     data = load_data(recipe.data.ref())
-    example = data.example_inputs(1)
-    found = {n: example[s.name].shape[at] for s in data.inputs for at, n in enumerate(s.shape) if isinstance(n, str)}
-    return {name: found[name] for name in Signature(data.inputs).dynamic}
+    example, own = data.example_inputs(1), Signature(data.inputs).dynamic
+    sizes = {n: example[s.name].shape[at] for s in data.inputs for at, n in enumerate(s.shape) if isinstance(n, str)}
+    found = {name: sizes[name] for name in own}
+    for name, axes in named.items():
+        if name in found:
+            raise RecipeError(
+                f"export.dims: the data itself has a dimension {name!r}; leave its `axes` out, or name it otherwise."
+            )
+        found[name] = _size(name, axes, {s.name: s.shape for s in data.inputs})
+    return next(iter(own), None), found
+
+
+def _size(name: str, axes: Mapping[str, int], shapes: Mapping[str, tuple[Dimension, ...]]) -> int:
+    """The size that the data has along the axes of one name."""
+    sizes = set()
+    for given, axis in axes.items():
+        if given not in shapes:
+            raise RecipeError(f"export.dims.{name}: the data has no input {given!r}; {nearest(given, shapes)}.")
+        shape = shapes[given]
+        size = shape[axis] if axis < len(shape) else None
+        if not isinstance(size, int):
+            why = f"is {size!r} already" if size else f"does not exist; its shape is {list(shape)}, counted from 0"
+            raise RecipeError(f"export.dims.{name}: axis {axis} of input {given!r} {why}.")
+        sizes.add(size)
+    if len(sizes) > 1:
+        raise RecipeError(
+            f"export.dims.{name}: its axes have the sizes {sorted(sizes)} in the data; give each a name of its own."
+        )
+    return sizes.pop()
 
 
 def check_operators(recipe: Recipe) -> None:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from artifacts.specs import DimRange
+from artifacts.specs import DimRange, Signature
 from compress.configs import Config
 from compress.configs.quantize import Scheme
 from runtimes.registry import find
@@ -112,7 +113,9 @@ class DimConfig(Config):
     min: Annotated[int, Field(strict=True, ge=1)] = 1
     max: Annotated[int, Field(strict=True, ge=1)]
     opt: Annotated[int, Field(strict=True, ge=1)] | None = None
-    """The size that TensorRT chooses kernels for; by default `min`."""
+    """The size that TensorRT chooses kernels for; by default `min`, with `axes` what the data has."""
+    axes: Mapping[str, Annotated[int, Field(strict=True, ge=1)]] = Field(default_factory=dict)
+    """Axes of inputs, counted from 0, that the data has at one size and that get this name: `{image: 2}`."""
 
     @model_validator(mode="after")
     def _rising(self) -> "DimConfig":
@@ -168,9 +171,25 @@ class ExportConfig(Config):
     onnx: OnnxExportConfig = OnnxExportConfig()
     torchscript: TorchScriptExportConfig = TorchScriptExportConfig()
 
-    def ranges(self) -> tuple[DimRange, ...]:
-        """The ranges as signatures hold them."""
-        return tuple(DimRange(n, d.min, d.max, d.min if d.opt is None else d.opt) for n, d in self.dims.items())
+    @model_validator(mode="after")
+    def _each_axis_once(self) -> "ExportConfig":
+        seen: dict[tuple[str, int], str] = {}
+        for name, dim in self.dims.items():
+            for axis in dim.axes.items():
+                if axis in seen:
+                    raise ValueError(f"dims: axis {axis[1]} of input {axis[0]!r} is named twice, {seen[axis]!r} and {name!r}")
+                seen[axis] = name
+        return self
+
+    def signature(self, given: Signature) -> Signature:
+        """What files take: the signature with its axes named and the ranges of all of them."""
+        names = {(name, axis): dim for dim, d in self.dims.items() for name, axis in d.axes.items()}
+        inputs = [
+            replace(s, shape=tuple(names.get((s.name, at), size) for at, size in enumerate(s.shape))) for s in given.inputs
+        ]
+        usual = {names[s.name, at]: n for s in given.inputs for at, n in enumerate(s.shape) if (s.name, at) in names}
+        ranges = [DimRange(n, d.min, d.max, d.opt or int(usual.get(n, d.min))) for n, d in self.dims.items()]
+        return replace(given, inputs=tuple(inputs), ranges=tuple(ranges))
 
 
 class MeasureConfig(Config):

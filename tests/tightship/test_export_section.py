@@ -33,12 +33,27 @@ gates: {accuracy_drop: 1.0}
 
 def test_ranges_are_read(recipe_from):
     recipe = recipe_from(RECIPE + "export: {dims: {batch: {min: 1, opt: 8, max: 64}, length: {max: 9}}}\n")
-    assert recipe.export.ranges() == (DimRange("batch", 1, 64, 8), DimRange("length", 1, 9, 1))
+    given = Signature((TensorSpec("x", "float32", ("batch", "length")),))
+    found = recipe.export.signature(given)
+    assert found.ranges == (DimRange("batch", 1, 64, 8), DimRange("length", 1, 9, 1))
+    assert found.inputs == given.inputs
+
+
+def test_axes_of_one_size_get_a_name_and_by_default_the_size_that_they_have(recipe_from):
+    recipe = recipe_from(
+        RECIPE + "export: {dims: {height: {max: 16, axes: {x: 2}}, side: {min: 2, max: 9, axes: {x: 3, y: 1}}}}\n"
+    )
+    given = Signature((TensorSpec("x", "float32", ("batch", 1, 8, 5)), TensorSpec("y", "float32", ("batch", 5))))
+    found = recipe.export.signature(given)
+    assert [s.shape for s in found.inputs] == [("batch", 1, "height", "side"), ("batch", "side")]
+    assert found.ranges == (DimRange("height", 1, 16, 8), DimRange("side", 2, 9, 5))
+    assert found.dynamic == ("batch", "height", "side")
 
 
 def test_a_recipe_of_old_has_none(recipe_from):
     recipe = recipe_from(RECIPE)
-    assert recipe.export.ranges() == ()
+    given = Signature((TensorSpec("x", "float32", ("batch", 3)),))
+    assert recipe.export.signature(given) == given
     assert dict(recipe.export.onnx.operators) == {}
 
 
@@ -52,6 +67,8 @@ def test_a_recipe_of_old_has_none(recipe_from):
         ("{dims: {batch: {min: true, max: 64}}}", r"dims.batch: min: .*integer \(got True\)"),
         ("{dims: {batch: {min: 1}}}", r"dims.batch: max: Field required"),
         ("{dims: {batch: {mix: 1, max: 64}}}", r"dims.batch: unknown key 'mix'; did you mean"),
+        ("{dims: {h: {max: 9, axes: {x: 0}}}}", r"dims.h: axes.x: .*greater than or equal to 1 \(got 0\)"),
+        ("{dims: {h: {max: 9, axes: {x: 2}}, w: {max: 9, axes: {x: 2}}}}", r"axis 2 of input 'x' is named twice, 'h' and 'w'"),
         ("{dims: {batch: 64}}", r"dims.batch must be a mapping; got 64"),
         ("{dim: {}}", r"export: unknown key 'dim'; did you mean 'dims'"),
         ("{onnx: {operator: {}}}", r"export: onnx: unknown key 'operator'; did you mean 'operators'"),
@@ -70,6 +87,15 @@ def test_what_cannot_be_is_refused_as_the_recipe_is_read(recipe_from, said, says
     [
         ("{bach: {max: 64}}", r"names 'bach', which no input of the data has; did you mean 'batch'"),
         ("{batch: {min: 2, max: 64}}", r"'batch' is 2 to 64, but latency is measured at batch 1; set min to 1"),
+        ("{h: {max: 16}}", r"names 'h', which no input of the data has; .*or say under `axes` which axis of an input it is"),
+        ("{h: {max: 16, axes: {imag: 2}}}", r"export.dims.h: the data has no input 'imag'; did you mean 'image'"),
+        ("{h: {max: 16, axes: {image: 4}}}", r"axis 4 of input 'image' does not exist; its shape is \['batch', 1, 8, 8\]"),
+        ("{h: {max: 16, axes: {image: 1}}, c: {max: 7, axes: {image: 2}}}", r"'c' is 8 in the data, outside 1 to 7"),
+        (
+            "{h: {max: 16, opt: 9, axes: {image: 2}}}",
+            r"'h' has opt 9, but everything is measured at the data's 8; leave opt out",
+        ),
+        ("{batch: {max: 16, axes: {image: 2}}}", r"the data itself has a dimension 'batch'; leave its `axes` out"),
         ("{batch: {max: 16}}", r"'batch' is 1 to 16, but throughput is measured at batch 32; raise max, or set"),
     ],
 )
@@ -202,6 +228,42 @@ def test_the_files_of_a_run_are_written_as_the_recipe_says_and_its_bundle_works(
     (runner,) = (tmp_path / "device").rglob("run.py")
     alone = subprocess.run([sys.executable, "-I", runner, "--selftest"], capture_output=True, text=True, check=False)
     assert alone.returncode == 0, alone.stderr
+
+
+SIZES = """\
+name: sizes
+model: {zoo: resnet, depth: 8, width: 8}
+data: {zoo: digits}
+train: {epochs: 1}
+compress: [{quantize: {calibration_samples: 64}}]
+targets: [onnxruntime-cpu]
+export: {dims: {height: {min: 5, max: 24, axes: {image: 2}}, width: {min: 5, max: 20, axes: {image: 3}}}}
+gates: {accuracy_drop: 1.0}
+measure: {processes: 2, blocks: 1, block_seconds: 0.02}
+"""
+
+
+@pytest.mark.slow
+def test_axes_that_the_recipe_names_are_dynamic_in_the_files_and_held_to_their_ranges(tmp_path, cli):
+    import onnxruntime  # not every test needs it
+
+    recipe, out = tmp_path / "r.yaml", tmp_path / "out"
+    recipe.write_text(SIZES)
+    done = cli("run", recipe, "--store", tmp_path / "store", "--out", out)
+    assert done.returncode == 0, done.stderr
+    for precision in ("fp32", "int8-ptq"):
+        artifact = read_evidence(out / "evidence.json").artifact(f"onnxruntime-cpu/{precision}")
+        assert {"height = 5", "height = 24", "width = 5", "width = 20"} <= set(artifact.parity.cases)
+        assert artifact.signature["inputs"][0]["shape"] == ["batch", 1, "height", "width"]
+        path = out / artifact.main
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        assert session.get_inputs()[0].shape == ["batch", 1, "height", "width"]
+        (made,) = session.run(None, {"image": np.zeros((3, 1, 17, 9), np.float32)})
+        assert made.shape == (3, 10)
+    np.savez(tmp_path / "large.npz", image=np.zeros((1, 1, 25, 8), np.float32))
+    refused = cli("bench", path, "--inputs", tmp_path / "large.npz")
+    assert refused.returncode == 2
+    assert "'height' (axis 2 of input 'image') is 25, outside the range 5 to 24" in refused.stderr
 
 
 def test_a_file_without_weights_has_nothing_that_could_lie_beside_it(tmp_path):

@@ -46,7 +46,7 @@ class Job:
         from compress import checkpoint
 
         stored, said = checkpoint.load(self.inputs[step].folder), self.recipe.export
-        signature = replace(stored.signature, ranges=said.ranges() if self.step.kind in FILES else ())
+        signature = said.signature(stored.signature) if self.step.kind in FILES else stored.signature
         form = OnnxForm(said.onnx.opset, said.onnx.sidecar, self._metadata() if self.step.kind in FILES else {})
         script = said.torchscript.script
         return replace(stored, signature=signature, operators=said.onnx.operators, onnx=form, scripted=script)
