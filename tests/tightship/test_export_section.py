@@ -190,27 +190,37 @@ def test_what_fails_at_the_end_of_a_range_is_shown_with_what_was_fed_there():
     np.testing.assert_array_equal(shown.inputs["x"], fed["x"])
 
 
-FORM = """\
-name: form
+SMALL = """\
+name: small
 model: {zoo: resnet, depth: 8, width: 8}
 data: {zoo: digits}
 train: {epochs: 1}
 compress: [{quantize: {calibration_samples: 64}}]
 targets: [onnxruntime-cpu]
-export: {onnx: {opset: 20, sidecar: true}}
 gates: {accuracy_drop: 1.0}
 measure: {processes: 2, blocks: 1, block_seconds: 0.02}
 """
 
 
+@pytest.fixture
+def small_run(tmp_path, cli):
+    """The folder of a small run whose recipe has this `export`."""
+
+    def run(export):
+        recipe, out = tmp_path / "r.yaml", tmp_path / "out"
+        recipe.write_text(f"{SMALL}export: {export}\n")
+        done = cli("run", recipe, "--store", tmp_path / "store", "--out", out)
+        assert done.returncode == 0, done.stderr
+        return out
+
+    return run
+
+
 @pytest.mark.slow
-def test_the_files_of_a_run_are_written_as_the_recipe_says_and_its_bundle_works(tmp_path, cli):
+def test_the_files_of_a_run_are_written_as_the_recipe_says_and_its_bundle_works(tmp_path, small_run):
     import onnxruntime  # not every test needs it
 
-    recipe, out = tmp_path / "r.yaml", tmp_path / "out"
-    recipe.write_text(FORM)
-    done = cli("run", recipe, "--store", tmp_path / "store", "--out", out)
-    assert done.returncode == 0, done.stderr
+    out = small_run("{onnx: {opset: 20, sidecar: true}}")
     found = read_evidence(out / "evidence.json")
     for precision in ("fp32", "int8-ptq"):
         artifact = found.artifact(f"onnxruntime-cpu/{precision}")
@@ -230,27 +240,11 @@ def test_the_files_of_a_run_are_written_as_the_recipe_says_and_its_bundle_works(
     assert alone.returncode == 0, alone.stderr
 
 
-SIZES = """\
-name: sizes
-model: {zoo: resnet, depth: 8, width: 8}
-data: {zoo: digits}
-train: {epochs: 1}
-compress: [{quantize: {calibration_samples: 64}}]
-targets: [onnxruntime-cpu]
-export: {dims: {height: {min: 5, max: 24, axes: {image: 2}}, width: {min: 5, max: 20, axes: {image: 3}}}}
-gates: {accuracy_drop: 1.0}
-measure: {processes: 2, blocks: 1, block_seconds: 0.02}
-"""
-
-
 @pytest.mark.slow
-def test_axes_that_the_recipe_names_are_dynamic_in_the_files_and_held_to_their_ranges(tmp_path, cli):
+def test_axes_that_the_recipe_names_are_dynamic_in_the_files_and_held_to_their_ranges(tmp_path, cli, small_run):
     import onnxruntime  # not every test needs it
 
-    recipe, out = tmp_path / "r.yaml", tmp_path / "out"
-    recipe.write_text(SIZES)
-    done = cli("run", recipe, "--store", tmp_path / "store", "--out", out)
-    assert done.returncode == 0, done.stderr
+    out = small_run("{dims: {height: {min: 5, max: 24, axes: {image: 2}}, width: {min: 5, max: 20, axes: {image: 3}}}}")
     for precision in ("fp32", "int8-ptq"):
         artifact = read_evidence(out / "evidence.json").artifact(f"onnxruntime-cpu/{precision}")
         assert {"height = 5", "height = 24", "width = 5", "width = 20"} <= set(artifact.parity.cases)
