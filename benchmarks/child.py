@@ -39,6 +39,11 @@ class Child:
                 env={**environment, **sizes},
             )
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def __enter__(self) -> "Child":
         return self
 

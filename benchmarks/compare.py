@@ -92,6 +92,6 @@ def compare(
         verdict = ratio.decide(margin)
         if verdict != "cannot tell":
             break
-    ratios = [x / y for x, y in zip(found["a"].medians, found["b"].medians, strict=True)]
+    ratios = found["b"].ratios(found["a"])
     needed = processes_needed(ratios, margin, look.error) if verdict == "cannot tell" else None
     return Comparison(verdict, ratio, margin, needed, found["a"], found["b"])

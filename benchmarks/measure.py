@@ -1,5 +1,6 @@
 """Measure engines against each other: one process each, fresh processes every round, short blocks interleaved."""
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -18,9 +19,11 @@ from benchmarks.energy import Meter
 from benchmarks.noise import Watch
 from benchmarks.outputs import near
 from benchmarks.starting import Starting
-from benchmarks.statistics import Ratio, paired_ratio
+from benchmarks.statistics import Ratio, mean_ratio, typical_ratio
 from benchmarks.turns import Answer, Turns, Whole, energy_mj
 
+LISTS = ("rounds_ms", "slice_calls", "cold_ms", "peak_rss_mb", "rss_load_mb", "rss_run_mb", "warmups", "energy_mj", "whole_ms")
+"""Fields of `Measured` that hold something of each process."""
 PARTS = ("pre", "inference", "post")
 """Of a call from the raw example to the labels."""
 
@@ -33,6 +36,8 @@ class MeasurePlan:
     blocks: int = 4
     block_seconds: float = 0.15
     block_calls: int = 10
+    slices: int = 5
+    """Of a block, between which the engines take turns; at least two calls each."""
     warm_seconds: float = 0.2
     threads: int = 1
     latency_batch: int = 1
@@ -54,6 +59,8 @@ class Measured:
 
     rounds_ms: list[list[float]] = field(default_factory=list)
     """Single-call latencies, one list per process."""
+    slice_calls: list[list[int]] = field(default_factory=list)
+    """How many calls each slice of a process had, in order; the slices of engines that were measured together are pairs."""
     cold_ms: list[dict[str, float]] = field(default_factory=list)
     peak_rss_mb: list[float] = field(default_factory=list)
     throughput_per_s: float = 0.0
@@ -84,12 +91,26 @@ class Measured:
         return [float(np.median(r)) for r in self.rounds_ms]
 
     def speedup_over(self, baseline: "Measured", error: float = 0.05) -> Ratio:
-        """The baseline's latency divided by this one's, paired by round."""
-        return paired_ratio(baseline.medians, self.medians, error)
+        """The baseline's latency divided by this one's; its interval is over processes."""
+        return mean_ratio(self.ratios(baseline), error)
+
+    def ratios(self, baseline: "Measured") -> list[float]:
+        """The baseline's latency divided by this one's in each round: the median of what their slices give, side by side."""
+        pairs = zip(baseline.slices_ms, self.slices_ms, strict=True)
+        return [typical_ratio(theirs, mine) for theirs, mine in pairs]
+
+    @property
+    def slices_ms(self) -> list[list[float]]:
+        """The median latency of each slice, one list per process; a process without slices is one."""
+        cuts = self.slice_calls or [[len(calls)] for calls in self.rounds_ms]
+        return [
+            [float(np.median(part)) for part in np.split(np.asarray(calls), np.cumsum(counts)[:-1])]
+            for calls, counts in zip(self.rounds_ms, cuts, strict=True)
+        ]
 
     def extend(self, more: "Measured") -> None:
         """Add further processes of the same engine."""
-        for name in ("rounds_ms", "cold_ms", "peak_rss_mb", "rss_load_mb", "rss_run_mb", "warmups", "energy_mj", "whole_ms"):
+        for name in LISTS:
             getattr(self, name).extend(getattr(more, name))
         self.throughput_per_s, self.noise = more.throughput_per_s, more.noise
         self.whole_calls += more.whole_calls
@@ -189,13 +210,16 @@ def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path
 
 
 def _time_round(turns: Turns, results: Mapping[str, Measured], plan: MeasurePlan, one: Path) -> None:
-    """Time `plan.blocks` turns of single calls."""
+    """Time `plan.blocks` turns of single calls, in slices so short that what slows the machine slows those of all engines."""
+    slices = max(1, min(plan.slices, plan.block_calls // 2))
+    seconds, calls = plan.block_seconds / slices, math.ceil(plan.block_calls / slices)
 
-    def block(child: Child) -> Answer:
-        return child.ask("block", inputs=str(one), seconds=plan.block_seconds, calls=plan.block_calls)
+    def slice_(child: Child) -> Answer:
+        return child.ask("block", inputs=str(one), seconds=seconds, calls=calls)
 
-    for name, answers in turns.take(plan.blocks, block).items():
+    for name, answers in turns.take(plan.blocks, slice_, slices).items():
         results[name].rounds_ms.append([ns / 1e6 for answer in answers for ns in answer["ns"]])
+        results[name].slice_calls.append([len(answer["ns"]) for answer in answers])
         energy = energy_mj(answers)
         if energy is not None:
             results[name].energy_mj.append(energy)

@@ -75,10 +75,23 @@ def interval(values: Sequence[float], error: float = 0.05) -> tuple[float, float
 
 
 def paired_ratio(a: Sequence[float], b: Sequence[float], error: float = 0.05) -> Ratio:
-    """The ratio of A's medians to B's, paired by the round in which both were measured."""
-    ratios = [x / y for x, y in zip(a, b, strict=True)]
+    """The ratio of A's values to B's, paired by the round in which both were measured."""
+    return mean_ratio([x / y for x, y in zip(a, b, strict=True)], error)
+
+
+def mean_ratio(ratios: Sequence[float], error: float = 0.05) -> Ratio:
+    """The geometric mean of ratios, one per round, with its interval."""
     low, high = interval(ratios, error)
     return Ratio(math.exp(float(np.mean(np.log(ratios)))), low, high)
+
+
+def typical_ratio(a: Sequence[float], b: Sequence[float]) -> float:
+    """The median of the ratios of A's values to B's, taken side by side: a value that was disturbed spoils its own pair alone.
+
+    >>> round(typical_ratio([2.0, 2.2, 9.0], [1.0, 1.1, 1.0]), 6)
+    2.0
+    """
+    return math.exp(float(np.median(np.log(np.asarray(a) / np.asarray(b)))))
 
 
 def processes_needed(ratios: Sequence[float], margin: float = MARGIN, error: float = 0.05) -> int | None:

@@ -1,7 +1,7 @@
 """Time single calls, and see what happened to their process meanwhile. Standard library only: a child may lack all else."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,18 @@ class Block:
     def of(cls, seen: dict[str, Any]) -> "Block":
         """Read what `asdict` wrote."""
         return cls(**seen)
+
+    @classmethod
+    def merged(cls, parts: "Sequence[Block]") -> "Block":
+        """Several, as one; the busy loop by its median, so that one moment does not count for all."""
+        waited = [part.waited_ns for part in parts if part.waited_ns is not None]
+        return cls(
+            sum(part.wall_ns for part in parts),
+            sum(part.cpu_ns for part in parts),
+            sum(waited) if len(waited) == len(parts) else None,
+            sum(part.preempted for part in parts),
+            sorted(part.spin_ns for part in parts)[len(parts) // 2],
+        )
 
     @property
     def lost(self) -> float | None:

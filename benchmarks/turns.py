@@ -1,4 +1,4 @@
-"""The turns of one round: every engine is asked once, in random order, and all again where others disturbed."""
+"""The turns of one round: every engine is asked in random order, on one core, and all again where others disturbed."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -7,13 +7,14 @@ from typing import Any
 
 from artifacts.types import Arrays
 from benchmarks.child import Child
+from benchmarks.cores import OneCore
 from benchmarks.energy import Device, Meter
 from benchmarks.noise import Counters, Watch
 from benchmarks.stopwatch import Block
 from runtimes.registry import TARGETS
 
 Answer = dict[str, Any]
-"""What a child said of its block: `ns` of its calls, `seen`, and here `watts`, where energy can be read."""
+"""What a child said of its slice: `ns` of its calls, `seen`, and here `watts`, where energy can be read."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +42,34 @@ class Turns:
     spare: int
     """How many disturbed turns may still be thrown away."""
 
-    def take(self, count: int, ask: Callable[[Child], Answer]) -> dict[str, list[Answer]]:
-        """The answers of so many turns that count."""
+    def take(self, count: int, ask: Callable[[Child], Answer], slices: int = 1) -> dict[str, list[Answer]]:
+        """The answers of so many turns that count, `slices` of each engine in a turn; those of one slice stand at one place."""
         kept: dict[str, list[Answer]] = {name: [] for name in self.children}
-        done = 0
+        core, done = OneCore(self.children.values()), 0
         while done < count:
-            order: Sequence[str] = self.shuffle.sample(list(self.children), len(self.children))
             begun = Counters.now()
-            answers = {name: self._metered(self.children[name], ask) for name in order}
-            turn = self.watch.turn([Block.of(answer["seen"]) for answer in answers.values()], begun)
+            with core.turn():
+                answers = self._turn(ask, slices, core)
+            blocks = [Block.merged([Block.of(answer["seen"]) for answer in told]) for told in answers.values()]
+            turn = self.watch.turn(blocks, begun)
             if turn.reasons and self.spare > 0:
                 self.spare -= 1
                 self.watch.repeated += 1
                 continue
             self.watch.keep(turn)
             done += 1
-            for name, answer in answers.items():
-                kept[name].append(answer)
+            for name, told in answers.items():
+                kept[name] += told
         return kept
+
+    def _turn(self, ask: Callable[[Child], Answer], slices: int, core: OneCore) -> dict[str, list[Answer]]:
+        answers: dict[str, list[Answer]] = {name: [] for name in self.children}
+        for _ in range(slices):
+            order: Sequence[str] = self.shuffle.sample(list(self.children), len(self.children))
+            for name in order:
+                answers[name].append(self._metered(self.children[name], ask))
+                core.follow(self.children[name])
+        return answers
 
     def _metered(self, child: Child, ask: Callable[[Child], Answer]) -> Answer:
         begun = self.meter.read()

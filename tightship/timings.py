@@ -15,7 +15,7 @@ from tightship.steps import ArtifactPlan
 def measured_of(value: Mapping[str, Any]) -> Measured:
     """The timings of one artifact from what the measure step stored."""
     return Measured(
-        value["rounds_ms"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"],
+        value["rounds_ms"], value["slice_calls"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"],
         value["rss_load_mb"], value["rss_run_mb"], value["warmups"],
         noise=NoiseRecord.of(value["noise"]) if value["noise"] else None,
     )  # fmt: skip

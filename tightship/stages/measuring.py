@@ -44,6 +44,7 @@ def measure_all(job: Job) -> Result:
     details: dict[str, Mapping[str, Any]] = {
         name: {
             "rounds_ms": [[round(v, 6) for v in r] for r in one.rounds_ms],
+            "slice_calls": one.slice_calls,
             "cold_ms": one.cold_ms,
             "peak_rss_mb": one.peak_rss_mb,
             "throughput_per_s": one.throughput_per_s,
