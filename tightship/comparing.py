@@ -3,7 +3,7 @@
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -18,6 +18,9 @@ from benchmarks.statistics import MARGIN, Ratio, apart
 from tightship.baseline import figures_of
 from tightship.foreign import engine_of, feeds_for, plan_for
 from tightship.relative import speedup_between
+
+BLOCKS = 8
+"""Turns of each pair of processes: starting a pair takes longer than timing it, and more slices tell more."""
 
 
 class _How(TypedDict):
@@ -45,7 +48,7 @@ def compare_files(
         RequestError: a file is missing, its kind cannot be told, or the two take different inputs.
     """
     engines = [engine_of(path, None, inputs) for path in (a, b)]
-    plan = plan_for(engines, None, processes, seconds, threads)
+    plan = replace(plan_for(engines, None, processes, seconds, threads), blocks=BLOCKS, block_seconds=seconds / BLOCKS)
     with tempfile.TemporaryDirectory() as folder:
         given = feeds_for(engines, inputs, plan.latency_batch)
         found = compare(engines[0], engines[1], given, plan, Path(folder), limit, margin)

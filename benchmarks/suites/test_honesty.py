@@ -33,7 +33,8 @@ FILE = Path(os.environ["TIGHTSHIP_HONESTY_FILE"]) if "TIGHTSHIP_HONESTY_FILE" in
 STUDY = pytest.mark.skipif(not COUNT, reason="10 to 25 s a comparison: TIGHTSHIP_HONESTY=200 runs 200 of each kind")
 STRICT = 200
 """From so many comparisons on the rates themselves must hold; fewer must be likely under them."""
-PLAN = MeasurePlan(processes=5, blocks=4, block_seconds=0.1)
+PLAN = MeasurePlan(processes=5, blocks=8, block_seconds=0.1)
+"""What `tightship compare` measures unless told otherwise."""
 LIMIT = 20
 KINDS = {"same": 0.0, "3 %": 0.03, "10 %": 0.10, "load": 0.0}
 COMPARING = ("compare", "measure", "turns", "cores", "starting", "child", "stopwatch", "noise", "statistics", "machine")

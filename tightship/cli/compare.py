@@ -16,7 +16,7 @@ def compare(
     again: Annotated[bool, typer.Option("--again", help="Of two runs: measure the files again, interleaved.")] = False,
     processes: Annotated[int, typer.Option(min=2, help="Pairs of fresh processes before the first look.")] = 5,
     limit: Annotated[int, typer.Option(min=2, help="The most pairs of processes; the same as --processes: one look.")] = 20,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Seconds of timing per process.")] = 0.6,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Seconds of timing per process.")] = 0.8,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     margin: Annotated[float, typer.Option(min=0.0, max=1.0, help="Latencies this near, as a share, are equal.")] = 0.02,
     as_json: AsJson = False,
