@@ -32,7 +32,7 @@ METHODS = {
     "palettize": {"palettize": {"bits": 4, **QUICK}},
     "int8": {"quantize": {"calibration_samples": 64, "qat_epochs": 1, "examples": 256}},
 }
-OFTEN = [("channels", "int8"), ("weights", "int8"), ("blocks", "channels"), ("factorize", "int8"), ("distil", "palettize")]
+OFTEN = [("channels", "int8"), ("blocks", "channels"), ("distil", "palettize")]
 TRIPLES = [
     ("distil", "channels", "int8"), ("blocks", "channels", "int8"), ("channels", "blocks", "factorize"),
     ("blocks", "factorize", "int8"), ("channels", "weights", "int8"), ("channels", "2:4", "int8"),

@@ -53,9 +53,9 @@ def test_the_options_of_the_target_are_part_of_what_a_stage_times(recipe_from):
     assert plain_key != told_key
 
 
-@pytest.mark.parametrize("options", [{}, OPTIONS])
-def test_networks_are_opened_with_the_options_and_remembered_by_them(tiny, digits, tmp_path, monkeypatch, options):
+def test_networks_are_opened_with_the_options_and_remembered_by_them(tiny, digits, tmp_path, monkeypatch):
     opened, whole = [], Child.__init__
+    monkeypatch.setattr(costs, "MOST", 2)  # how many agree is another test's matter
 
     def seen(self, engine, *rest, **named):
         opened.append(dict(engine.options))
@@ -64,10 +64,10 @@ def test_networks_are_opened_with_the_options_and_remembered_by_them(tiny, digit
     monkeypatch.setattr(Child, "__init__", seen)
     target, memory = find("onnxruntime-cpu"), tmp_path / "memory"
     memory.mkdir()
-    latency = DeployedLatency(tiny, target, "fp32", digits.train, "a machine", 1, options, memory, tmp_path / "work")
+    latency = DeployedLatency(tiny, target, "fp32", digits.train, "a machine", 1, OPTIONS, memory, tmp_path / "work")
     share = latency.of(tiny)
     assert opened
-    assert all(options.items() <= found.items() for found in opened)
+    assert all(OPTIONS.items() <= found.items() for found in opened)
     taken = len(opened)
     assert latency.of(tiny) == share
     assert len(opened) == taken

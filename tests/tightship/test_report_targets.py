@@ -7,7 +7,7 @@ import pytest
 
 from artifacts.evidence import ConvertedRecord, NotRun, SpeedupRecord, read_evidence
 from artifacts.noise import NoiseRecord
-from benchmarks.statistics import paired_ratio
+from benchmarks.statistics import mean_ratio, typical_ratio
 from tightship.report import html, markdown
 from tightship.report.tables import rows
 from tightship.report.targets import HEADS, as_markdown, target_table
@@ -116,14 +116,18 @@ def test_a_real_run_pairs_each_int8_file_with_its_float_file_by_round(tiny_run):
     (stage,) = (s for s in evidence.stages if s.kind == "measure")
     entry = json.loads((tiny_run.store / "entries" / stage.key[:2] / stage.key / "entry.json").read_text())
 
-    def medians(name):
+    def slices(name):
+        """The medians of each process's slices."""
         import numpy as np
 
-        return [float(np.median(round_)) for round_ in entry["details"][name]["rounds_ms"]]
+        kept = entry["details"][name]
+        rounds = zip(kept["rounds_ms"], kept["slice_calls"], strict=True)
+        return [[np.median(part) for part in np.split(calls, np.cumsum(counts)[:-1])] for calls, counts in rounds]
 
     fp32 = "onnxruntime-cpu/fp32"
     for name in ("onnxruntime-cpu/int8-ptq", "onnxruntime-cpu/int8-qat"):
-        found, expected = evidence.artifact(name).versus_float, paired_ratio(medians(fp32), medians(name))
+        pairs = [typical_ratio(*pair) for pair in zip(slices(fp32), slices(name), strict=True)]
+        found, expected = evidence.artifact(name).versus_float, mean_ratio(pairs)
         assert (found.baseline, found.verdict) == (fp32, expected.verdict)
         assert (found.ratio, *found.ci95) == pytest.approx((expected.ratio, expected.low, expected.high))
     assert evidence.artifact(fp32).versus_float is None

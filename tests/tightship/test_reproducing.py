@@ -152,6 +152,8 @@ def reexport(model):
     return make
 
 
+LONG = {"aotinductor-cpu", "litert-xnnpack"}
+"""Targets whose files are compiled, or made in an environment of their own: a minute each."""
 INSIDE = {
     "openvino-cpu": ("openvino", "openvino"),
     "torchscript-cpu": ("torchscript-trace", "torch"),
@@ -160,7 +162,11 @@ INSIDE = {
 }
 
 
-@pytest.mark.parametrize("target", INSIDE)
+def long_ones_slow(targets):
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in targets]
+
+
+@pytest.mark.parametrize("target", long_ones_slow(INSIDE))
 def test_of_every_format_whose_runtime_shows_its_tensors_the_layer_is_named(checked, reexport, tmp_path, target):
     format_name, library = INSIDE[target]
     if library is None and LITERT.python() is None:
@@ -218,7 +224,7 @@ def broken(monkeypatch):
     return spoil
 
 
-@pytest.mark.parametrize("target", SHUT)
+@pytest.mark.parametrize("target", long_ones_slow(SHUT))
 def test_of_a_format_that_shows_nothing_inside_another_file_is_made_that_gives_its_tensors_out(checked, broken, target):
     format_name, library = SHUT[target]
     pytest.importorskip(library)
@@ -232,6 +238,7 @@ def test_of_a_format_that_shows_nothing_inside_another_file_is_made_that_gives_i
     assert not (folder / "cut.onnx").exists()
 
 
+@pytest.mark.slow
 def test_of_a_quantized_file_of_such_a_format_the_layer_where_errors_grow_most_is_named(checked, monkeypatch):
     pytest.importorskip("executorch")
     name = "pt2e-xnnpack"
