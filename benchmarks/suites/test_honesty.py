@@ -30,7 +30,7 @@ from export.onnx import export
 
 COUNT = int(os.environ.get("TIGHTSHIP_HONESTY", "0"))
 FILE = Path(os.environ["TIGHTSHIP_HONESTY_FILE"]) if "TIGHTSHIP_HONESTY_FILE" in os.environ else None
-STUDY = pytest.mark.skipif(not COUNT, reason="12 to 25 s a comparison: TIGHTSHIP_HONESTY=200 runs 200 of each kind")
+STUDY = pytest.mark.skipif(not COUNT, reason="10 to 41 s a comparison: TIGHTSHIP_HONESTY=200 runs 200 of each kind")
 STRICT = 200
 """From so many comparisons on the rates themselves must hold; fewer must be likely under them."""
 PLAN = MeasurePlan(processes=6, blocks=8, block_seconds=0.1)

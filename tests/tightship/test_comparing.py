@@ -1,5 +1,6 @@
 """Two files or two runs: what may be said of them, and what is refused."""
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -9,8 +10,10 @@ import pytest
 from artifacts.arrays import save_arrays
 from artifacts.errors import ParityFailed, RequestError
 from artifacts.evidence import LatencyRecord, read_evidence
+from benchmarks.suites import test_honesty as honesty
 from tightship.baseline import figures_of
-from tightship.comparing import compare_runs
+from tightship.cli.compare import compare as verb
+from tightship.comparing import BLOCKS, compare_runs
 from tightship.evidence import _timed_what_was_checked
 from tightship.foreign import bench_files
 from tightship.relative import RELATIVE
@@ -183,3 +186,9 @@ def test_what_was_timed_is_what_was_checked(tmp_path, shift, passes):
     else:
         with pytest.raises(ParityFailed, match=f"the timed calls of {ID} gave 'logits'"):
             _timed_what_was_checked(ID, entries)
+
+
+def test_the_honesty_study_asks_what_a_user_gets():
+    told = {name: option.default for name, option in inspect.signature(verb).parameters.items()}
+    asked = (honesty.PLAN.processes, honesty.LIMIT, honesty.PLAN.blocks, honesty.PLAN.blocks * honesty.PLAN.block_seconds)
+    assert asked == (told["processes"], told["limit"], BLOCKS, told["seconds"])
