@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from artifacts.environments import WEB, child_environment, installed_version
 from artifacts.types import Availability
@@ -59,6 +61,13 @@ def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return Availability(False, f"its import ended the process (exit code {done.returncode}): {last}")
     return Availability(**json.loads(lines[-1]))
+
+
+def probe_all(targets: Iterable[Target]) -> dict[str, Availability]:
+    """The answer of each target by name; as many are asked at once as there are cores, at most four."""
+    asked = list(targets)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return {target.name: answer for target, answer in zip(asked, pool.map(probe, asked), strict=True)}
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Python, our packages, required libraries, disk, and every target."""
-    from runtimes.probe import probe
+    from runtimes.probe import probe_all
     from runtimes.registry import TARGETS
     from tightship.shadow import shadowed
 
@@ -33,10 +33,8 @@ def examine() -> list[Check]:
         *_libraries(),
     ]
     checks.append(energy())
-    for name, target in TARGETS.items():
-        answer = probe(target)
-        checks.append(Check(name, answer.available, answer.reason, False))
-    return checks
+    found = probe_all(TARGETS.values())
+    return [*checks, *(Check(name, answer.available, answer.reason, False) for name, answer in found.items())]
 
 
 def energy() -> Check:
