@@ -1,5 +1,6 @@
 """What all tests share: real data that may be demanded, and one small run made through the real command line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,8 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,18 +95,38 @@ def cli() -> Cli:
 
 
 @pytest.fixture(scope="session")
+def once_for_all(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Any]:
+    """Calls a function with a new folder, and gives what it returned (plain JSON) to every process of this test run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+    def call(name: str, make: Callable[[Path], Any]) -> Any:
+        folder, answer = shared / name, shared / f"{name}.json"
+        with FileLock(shared / f"{name}.lock"):
+            if not answer.exists():
+                folder.mkdir()
+                answer.write_text(json.dumps(make(folder)))
+        return json.loads(answer.read_text())
+
+    return call
+
+
+@pytest.fixture(scope="session")
 def tiny_recipe() -> str:
     """A recipe that touches every kind of stage and is done in half a minute."""
     return TINY
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory, cli: Cli, tiny_recipe: str) -> TinyRun:
-    """The tiny recipe, run once; tests must not write into it."""
-    folder = tmp_path_factory.mktemp("tiny-run")
-    recipe, store, out = folder / "tiny.yaml", folder / "store", folder / "out"
-    recipe.write_text(tiny_recipe)
-    started = time.monotonic()
-    done = cli("run", recipe, "--store", store, "--out", out)
-    assert done.returncode == 0, done.stderr
-    return TinyRun(recipe, store, out, time.monotonic() - started, done.stdout, done.stderr)
+def tiny_run(once_for_all: Callable[..., Any], cli: Cli, tiny_recipe: str) -> TinyRun:
+    """The tiny recipe, run once; tests must not write into it, but for its store, which locks."""
+
+    def run(folder: Path) -> list[Any]:
+        (folder / "tiny.yaml").write_text(tiny_recipe)
+        started = time.monotonic()
+        done = cli("run", folder / "tiny.yaml", "--store", folder / "store", "--out", folder / "out")
+        assert done.returncode == 0, done.stderr
+        return [str(folder), time.monotonic() - started, done.stdout, done.stderr]
+
+    where, *rest = once_for_all("tiny-run", run)
+    return TinyRun(Path(where) / "tiny.yaml", Path(where) / "store", Path(where) / "out", *rest)

@@ -1,11 +1,17 @@
 """The networks that several runtimes are tried on."""
 
+from pathlib import Path
+
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from artifacts.specs import Signature, TensorSpec
-from artifacts.types import ModelRef, TorchModel
+from artifacts.types import ExportedFile, ModelRef, TorchModel
+from runtimes.tensorrt_key import signature_of
 from zoo.models import trace_signature
 from zoo.readers import read_digits
 from zoo.resnet import resnet
@@ -45,3 +51,17 @@ def small_resnet(digits: TaskData) -> TorchModel:
     torch.manual_seed(0)
     module = resnet(8, 8, 10, 1).eval()
     return TorchModel(module, ModelRef("resnet"), trace_signature(module, digits))
+
+
+@pytest.fixture
+def onnx_file(tmp_path: Path) -> ExportedFile:
+    """A float model x[batch, 4] -> relu(x @ w)."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"], "mm"), helper.make_node("Relu", ["m"], ["y"], "relu")]
+    weight = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")
+    model = helper.make_model(helper.make_graph(nodes, "net", [x], [y], [weight]), ir_version=9)
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    onnx.save(model, folder / "model.onnx")
+    return ExportedFile("onnx", folder, "model.onnx", signature_of(folder / "model.onnx"))

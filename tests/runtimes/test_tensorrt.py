@@ -13,35 +13,20 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from artifacts.errors import IntegrityError, ModelError, TargetUnavailable
 from artifacts.files import sha256_file
-from artifacts.types import Engine, ExportedFile
+from artifacts.types import Engine
 from runtimes import tensorrt as runtime
 from runtimes.tensorrt import TensorRt, main, parser_refusal
 from runtimes.tensorrt_key import (
     EngineKey,
     Machine,
-    signature_of,
     timing_cache_path,
 )
 
 HERE = Machine("10.16.1", "NVIDIA H200", "9.0", "580.1")
-
-
-@pytest.fixture
-def file(tmp_path) -> ExportedFile:
-    """A float model x[batch, 4] -> relu(x @ w)."""
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"], "mm"), helper.make_node("Relu", ["m"], ["y"], "relu")]
-    weight = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")
-    model = helper.make_model(helper.make_graph(nodes, "net", [x], [y], [weight]), ir_version=9)
-    folder = tmp_path / "exported"
-    folder.mkdir()
-    onnx.save(model, folder / "model.onnx")
-    return ExportedFile("onnx", folder, "model.onnx", signature_of(folder / "model.onnx"))
 
 
 def test_the_probe_says_what_is_missing_here():
@@ -52,10 +37,10 @@ def test_the_probe_says_what_is_missing_here():
     assert "\n" not in answer.reason
 
 
-def test_building_without_the_library_is_refused(monkeypatch, file, tmp_path):
+def test_building_without_the_library_is_refused(monkeypatch, onnx_file, tmp_path):
     monkeypatch.setattr(runtime, "find_spec", lambda name: None)
     with pytest.raises(TargetUnavailable, match=r"pip install 'tightship\[gpu\]'"):
-        TensorRt().build(file, tmp_path)
+        TensorRt().build(onnx_file, tmp_path)
 
 
 def test_parser_errors_name_the_node():
@@ -131,56 +116,56 @@ def library(monkeypatch):
     return install
 
 
-def test_a_build_writes_the_engine_its_key_and_the_timings(library, file, tmp_path):
+def test_a_build_writes_the_engine_its_key_and_the_timings(library, onnx_file, tmp_path):
     module = library()
-    engine = TensorRt({"batch": (1, 8, 32)}, workspace_mib=64).build(file, tmp_path / "entry")
+    engine = TensorRt({"batch": (1, 8, 32)}, workspace_mib=64).build(onnx_file, tmp_path / "entry")
     assert ("network", 2) in module.asked
     assert ("pool", "workspace", 64 << 20) in module.asked
     assert ("shape", "x", (1, 4), (8, 4), (32, 4)) in module.asked
-    assert ("parse", str(file.path)) in module.asked
+    assert ("parse", str(onnx_file.path)) in module.asked
     assert engine.path.read_bytes() == b"plan"
     key = EngineKey.read(engine.path)
-    assert key.onnx == {"model.onnx": sha256_file(file.path)} == engine.options["hashes"]
+    assert key.onnx == {"model.onnx": sha256_file(onnx_file.path)} == engine.options["hashes"]
     assert key.sizes == {"batch": (1, 8, 32)}
     assert timing_cache_path(tmp_path / "entry", HERE).read_bytes() == b"timings"
     assert any("trtexec --onnx=" in note for note in engine.options["notes"])
     json.dumps(dict(engine.options))
 
 
-def test_timings_that_do_not_fit_are_dropped(library, file, tmp_path):
+def test_timings_that_do_not_fit_are_dropped(library, onnx_file, tmp_path):
     module = library()
     timing_cache_path(tmp_path / "entry", HERE).write_bytes(b"of another version")
-    TensorRt().build(file, tmp_path / "entry")
+    TensorRt().build(onnx_file, tmp_path / "entry")
     assert [call for call in module.asked if call[0] == "timings"] == [
         ("timings", b"of another version"),
         ("timings", b""),
     ]
 
 
-def test_a_file_that_cannot_be_parsed_or_built_is_refused_with_the_reason(library, file, tmp_path):
+def test_a_file_that_cannot_be_parsed_or_built_is_refused_with_the_reason(library, onnx_file, tmp_path):
     library(parses=False)
     with pytest.raises(ModelError, match=r"cannot read MatMul 'mm' of model.onnx \(no\)"):
-        TensorRt().build(file, tmp_path)
+        TensorRt().build(onnx_file, tmp_path)
     library(builds=False)
     with pytest.raises(ModelError, match=r"\(Could not find any implementation for node conv1\); keep the layer"):
-        TensorRt().build(file, tmp_path)
+        TensorRt().build(onnx_file, tmp_path)
     assert not list(tmp_path.glob("*.engine"))
 
 
-def test_an_asymmetric_file_is_refused_before_anything_is_built(library, file, tmp_path):
+def test_an_asymmetric_file_is_refused_before_anything_is_built(library, onnx_file, tmp_path):
     module = library()
-    model = onnx.load(file.path)
+    model = onnx.load(onnx_file.path)
     model.graph.initializer.extend([numpy_helper.from_array(np.float32(0.1), "s"), numpy_helper.from_array(np.uint8(128), "z")])
     model.graph.node.insert(0, helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], "Q"))
-    onnx.save(model, file.path)
+    onnx.save(model, onnx_file.path)
     with pytest.raises(ModelError, match=r"cannot run model.onnx: QuantizeLinear 'Q' uses uint8.*\(1 more like it\)"):
-        TensorRt().build(file, tmp_path)
+        TensorRt().build(onnx_file, tmp_path)
     assert module.asked == []
 
 
-def test_opening_a_foreign_engine_is_refused_before_it_is_loaded(library, file, tmp_path):
+def test_opening_a_foreign_engine_is_refused_before_it_is_loaded(library, onnx_file, tmp_path):
     library()
-    engine = TensorRt().build(file, tmp_path / "entry")
+    engine = TensorRt().build(onnx_file, tmp_path / "entry")
     library(version="11.4.0").Runtime = None
     with pytest.raises(IntegrityError, match=r"this is TensorRT 11.4.0 .*`python -m runtimes.tensorrt .*model.onnx"):
         TensorRt().open(engine, 1)
@@ -204,9 +189,9 @@ def test_a_build_of_torch_without_cuda_and_a_machine_without_gpu_are_told_apart(
     assert "is built without CUDA" in TensorRt().probe().reason
 
 
-def test_the_module_builds_from_the_command_line(library, file, tmp_path):
+def test_the_module_builds_from_the_command_line(library, onnx_file, tmp_path):
     library()
-    main([str(file.path), str(tmp_path / "out"), "batch=1,2,4"])
+    main([str(onnx_file.path), str(tmp_path / "out"), "batch=1,2,4"])
     assert EngineKey.read(tmp_path / "out" / "model.engine").profiles == {"x": ((1, 4), (2, 4), (4, 4))}
 
 

@@ -3,15 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from artifacts.errors import IntegrityError, RequestError
 from artifacts.files import sha256_file
 from artifacts.specs import Signature, TensorSpec
-from artifacts.types import ExportedFile
 from runtimes.tensorrt_key import (
     EngineKey,
     Machine,
@@ -20,7 +17,6 @@ from runtimes.tensorrt_key import (
     profiles_of,
     rebuild_command,
     refuse_foreign,
-    signature_of,
     timing_cache_path,
     trtexec_command,
 )
@@ -34,20 +30,6 @@ TWO_INPUTS = Signature(
     ),
     (TensorSpec("y", "float32", ("batch", 10)),),
 )
-
-
-@pytest.fixture
-def file(tmp_path) -> ExportedFile:
-    """A float model x[batch, 4] -> relu(x @ w)."""
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"], "mm"), helper.make_node("Relu", ["m"], ["y"], "relu")]
-    weight = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")
-    model = helper.make_model(helper.make_graph(nodes, "net", [x], [y], [weight]), ir_version=9)
-    folder = tmp_path / "exported"
-    folder.mkdir()
-    onnx.save(model, folder / "model.onnx")
-    return ExportedFile("onnx", folder, "model.onnx", signature_of(folder / "model.onnx"))
 
 
 @pytest.fixture
@@ -134,16 +116,18 @@ def test_a_key_does_not_vouch_for_another_engine(key):
         refuse_foreign(engine, made, HERE, None, "REBUILD")
 
 
-def test_the_hashes_cover_the_weights_in_a_sidecar(file):
-    onnx.save(onnx.load(file.path), file.path, save_as_external_data=True, location="w.data", size_threshold=0)
-    before = onnx_hashes(file.path)
+def test_the_hashes_cover_the_weights_in_a_sidecar(onnx_file):
+    onnx.save(onnx.load(onnx_file.path), onnx_file.path, save_as_external_data=True, location="w.data", size_threshold=0)
+    before = onnx_hashes(onnx_file.path)
     assert list(before) == ["model.onnx", "w.data"]
-    (file.folder / "w.data").write_bytes(b"\0" * 48)
-    assert onnx_hashes(file.path)["w.data"] != before["w.data"]
+    (onnx_file.folder / "w.data").write_bytes(b"\0" * 48)
+    assert onnx_hashes(onnx_file.path)["w.data"] != before["w.data"]
 
 
-def test_the_signature_of_a_file_names_its_dynamic_dimensions(file):
-    assert file.signature == Signature((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 3)),))
+def test_the_signature_of_a_file_names_its_dynamic_dimensions(onnx_file):
+    assert onnx_file.signature == Signature(
+        (TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 3)),)
+    )
 
 
 def test_the_trtexec_command_builds_the_same_engine():

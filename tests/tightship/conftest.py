@@ -54,9 +54,9 @@ def evidence_of() -> Callable[..., ev.Evidence]:
 
 
 @pytest.fixture(scope="session")
-def target_rows(cli: Callable[..., Any]) -> list[dict[str, Any]]:
+def target_rows(cli: Callable[..., Any], once_for_all: Callable[..., Any]) -> list[dict[str, Any]]:
     """What `tightship targets --json` says of this machine."""
-    rows: list[dict[str, Any]] = json.loads(cli("targets", "--json").stdout)
+    rows: list[dict[str, Any]] = once_for_all("targets", lambda folder: json.loads(cli("targets", "--json").stdout))
     assert all(set(row) == {"target", "available", "reason"} and row["reason"] for row in rows)
     return rows
 

@@ -25,6 +25,7 @@ def ran(tmp_path_factory, cli):
     return run
 
 
+@pytest.mark.slow
 def test_a_factorized_model_is_quantized_and_passes_parity(ran):
     evidence, _ = ran("prune: {macs: 0.9, align: 4, finetune_epochs: 0}", LOW_RANK, "quantize: {calibration_samples: 64}")
     stage = next(s for s in evidence["stages"] if s["kind"] == "factorize")

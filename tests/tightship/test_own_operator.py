@@ -81,6 +81,7 @@ def test_bench_refuses_a_batch_outside_the_range(folder, evidence, cli, tmp_path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_wrong_translation_fails_parity_and_is_named(folder, cli):
     gates = folder / "gates.py"
     text = gates.read_text()

@@ -152,8 +152,6 @@ def reexport(model):
     return make
 
 
-LONG = {"aotinductor-cpu", "litert-xnnpack"}
-"""Targets whose files are compiled, or made in an environment of their own: a minute each."""
 INSIDE = {
     "openvino-cpu": ("openvino", "openvino"),
     "torchscript-cpu": ("torchscript-trace", "torch"),
@@ -162,11 +160,10 @@ INSIDE = {
 }
 
 
-def long_ones_slow(targets):
-    return [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in targets]
-
-
-@pytest.mark.parametrize("target", long_ones_slow(INSIDE))
+# a file that is made in an environment of its own takes a minute
+@pytest.mark.parametrize(
+    "target", [pytest.param(t, marks=[pytest.mark.slow] if lib is None else []) for t, (_, lib) in INSIDE.items()]
+)
 def test_of_every_format_whose_runtime_shows_its_tensors_the_layer_is_named(checked, reexport, tmp_path, target):
     format_name, library = INSIDE[target]
     if library is None and LITERT.python() is None:
@@ -224,7 +221,8 @@ def broken(monkeypatch):
     return spoil
 
 
-@pytest.mark.parametrize("target", long_ones_slow(SHUT))
+@pytest.mark.slow
+@pytest.mark.parametrize("target", SHUT)
 def test_of_a_format_that_shows_nothing_inside_another_file_is_made_that_gives_its_tensors_out(checked, broken, target):
     format_name, library = SHUT[target]
     pytest.importorskip(library)

@@ -115,6 +115,7 @@ def test_the_second_time_all_is_in_the_store(place, asked):
     assert "keep_float: [spread]" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_it_says_to_do_gives_what_it_said(place, asked):
     recipe = {**RECIPE, "compress": [{"quantize": {**RECIPE["compress"][0]["quantize"], "keep_float": ["spread"]}}]}
     found = place.inspect(recipe)

@@ -19,7 +19,7 @@ compress:
 targets:
   - {name: onnxruntime-cpu, precisions: [int8], stock: true}
 gates: {accuracy_drop: 0.1, stock_latency: 1000000}
-measure: {processes: 3, blocks: 2, block_seconds: 0.05}
+measure: {processes: 2, blocks: 1, block_seconds: 0.05}
 """
 
 
