@@ -23,25 +23,26 @@ sys.exit(int(sys.argv[1]))
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
 
 
-def states(parent):
-    """The states (R, S, T, ...) of a process's children."""
+def children():
+    """Of this process, by number: the state (R, S, T, ...)."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
-        if int(ppid) == parent:
+        if int(parent) == os.getpid():
             found[int(stat.parent.name)] = state
     return found
 
 
-def run(code, before):
-    """What the tool that ends with `code` gives, and what was asked of our side."""
-    asked = []
+def run(code):
+    """What the tool that ends with `code` gives, and of each slice: what was asked, the tool's state, the cores of both."""
+    before, asked = set(children()), []
 
     def ask(do, **arguments):
-        asked.append((do, arguments, sorted(state for pid, state in states(os.getpid()).items() if pid not in before)))
+        tool = {pid: state for pid, state in children().items() if pid not in before}
+        asked.append((do, arguments, list(tool.values()), [os.sched_getaffinity(pid) for pid in (0, *tool)]))
         return {"ns": [len(asked)]}
 
     child = SimpleNamespace(pid=os.getpid(), ask=ask)
@@ -57,15 +58,30 @@ def cores():
         os.sched_setaffinity(int(thread.name), allowed)
 
 
-def test_the_tool_stands_still_while_ours_is_timed(monkeypatch):
+def test_the_tool_stands_still_on_our_core_while_ours_is_timed(monkeypatch):
     monkeypatch.setattr("benchmarks.suites.alternating.time.sleep", lambda seconds: None)
-    times, asked = run(0, states(os.getpid()))
+    times, asked = run(0)
     assert len(times) > 3
     assert times == list(range(1, len(times) + 1))
-    assert all(state == ["T"] for _, _, state in asked[:-1])
-    assert asked[0][:2] == ("block", {"inputs": "one.npz", "seconds": SLICE_SECONDS, "calls": SLICE_CALLS})
+    for do, arguments, states, (ours, theirs) in asked[:-1]:
+        assert (do, arguments) == ("block", {"inputs": "one.npz", "seconds": SLICE_SECONDS, "calls": SLICE_CALLS})
+        assert states == ["T"]
+        assert len(ours) == 1
+        assert ours == theirs
 
 
 def test_a_tool_that_fails_is_named_with_its_last_line():
     with pytest.raises(RuntimeError, match=r"ended with exit code 3: 3$"):
-        run(3, states(os.getpid()))
+        run(3)
+
+
+def test_a_tool_does_not_outlive_our_own_failure():
+    before = set(children())
+    with pytest.raises(ZeroDivisionError):
+        alternated(
+            [sys.executable, "-c", TOOL.replace("0.6", "600"), "0"],
+            "now timing",
+            SimpleNamespace(pid=os.getpid(), ask=lambda do, **arguments: 1 / 0),
+            Path("one.npz"),
+        )
+    assert set(children()) == before

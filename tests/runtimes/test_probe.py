@@ -6,7 +6,7 @@ import time
 import pytest
 
 from artifacts.types import Availability
-from runtimes.probe import missing_library, probe
+from runtimes.probe import missing_library, probe, probe_all
 from runtimes.registry import Target, find
 
 
@@ -94,3 +94,20 @@ def test_a_gpu_target_says_why_it_cannot_run_here():
     found = probe(find("torch-cuda"))
     assert not found.available
     assert "no CUDA device" in found.reason
+
+
+def test_several_targets_are_asked_at_once_and_answers_keep_their_order(monkeypatch):
+    import threading
+
+    together = threading.Barrier(2, timeout=20)
+
+    def answer(target):
+        together.wait()
+        return Availability(True, f"{target.name} works")
+
+    monkeypatch.setattr("runtimes.probe.probe", answer)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    asked = [find(name) for name in ("openvino-cpu", "onnxruntime-cpu", "torch-cpu", "coreml")]
+    found = probe_all(asked)
+    assert list(found) == [target.name for target in asked]
+    assert all(answer.reason == f"{name} works" for name, answer in found.items())
