@@ -9,6 +9,7 @@ from torch import nn
 from artifacts.errors import IntegrityError
 from artifacts.types import Arrays, Cut, Drop, Edit, Factor
 from compress.cuts import graph, make_cut
+from compress.factorization.pairs import split
 
 KINDS: dict[str, type[Cut] | type[Drop] | type[Factor]] = {"cut": Cut, "drop": Drop, "factor": Factor}
 
@@ -29,29 +30,19 @@ def replay(module: nn.Module, edits: Sequence[Edit], example: Arrays) -> None:
         if isinstance(edit, Drop):
             drop(module, edit)
         else:
-            from compress.factorization.pairs import split
-
             split(module, edit)
 
 
 def drop(module: nn.Module, edit: Drop) -> None:
-    """Put the identity where a block was, in place."""
-    put(module, edit.block, nn.Identity())
-
-
-def put(module: nn.Module, name: str, new: nn.Module) -> None:
-    """Replace the submodule at a dotted name.
+    """Put the identity where a block was, in place.
 
     Raises:
-        IntegrityError: there is no such submodule.
+        IntegrityError: there is no such block.
     """
-    parent, _, leaf = name.rpartition(".")
     try:
-        holder = module.get_submodule(parent)
-        holder.get_submodule(leaf)
-    except AttributeError:
-        raise IntegrityError(f"the stored edits name a layer {name!r} that this model does not have.") from None
-    setattr(holder, leaf, new)
+        module.set_submodule(edit.block, nn.Identity(), strict=True)
+    except (AttributeError, ValueError):
+        raise IntegrityError(f"the stored edits name a layer {edit.block!r} that this model does not have.") from None
 
 
 def edit_to_json(edit: Edit) -> dict[str, Any]:

@@ -3,20 +3,26 @@
 Activations: unsigned 8 bit, asymmetric, per tensor. Weights: signed 8 bit, symmetric, per output channel.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from artifacts.types import Range
 
 
-def weight_fake_quantize(weight: Tensor, limit: int = 127, per_channel: bool = True) -> Tensor:
-    """Weights (out, ...) rounded to `scale · [-limit, limit]` (8 bits: 127, 4 bits: 7), one scale per output channel or one."""
+def weight_fake_quantize(weight: Tensor, limit: float = 127, per_channel: bool = True) -> Tensor:
+    """Weights (out, ...) rounded to steps of which the largest has `limit` (8 bits: 127, 4 bits: 7).
+
+    One size of step per output channel, or one for all.
+    """
+    bound = math.ceil(limit)
     if not per_channel:
         largest = float(weight.detach().abs().max())
-        return torch.fake_quantize_per_tensor_affine(weight, max(largest, 1e-12) / limit, 0, -limit, limit)
+        return torch.fake_quantize_per_tensor_affine(weight, max(largest, 1e-12) / limit, 0, -bound, bound)
     flat = weight.detach().abs().flatten(1).amax(1).clamp_min(1e-12)
     zero_points = torch.zeros(len(flat), dtype=torch.int32, device=weight.device)
-    return torch.fake_quantize_per_channel_affine(weight, flat / limit, zero_points, 0, -limit, limit)
+    return torch.fake_quantize_per_channel_affine(weight, flat / limit, zero_points, 0, -bound, bound)
 
 
 def affine(low: float, high: float) -> tuple[float, int]:

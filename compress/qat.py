@@ -86,10 +86,13 @@ def observe(module: GraphModule, split: Split, indices: NDArray[np.int64]) -> di
     return ranges.found
 
 
-def prepare(module: GraphModule, ranges: dict[str, Range], config: QuantizeConfig = DEFAULT) -> GraphModule:
+def prepare(
+    module: GraphModule, ranges: dict[str, Range], config: QuantizeConfig = DEFAULT, limit: float | None = None
+) -> GraphModule:
     """A copy of a folded graph with fake quantization on weights and on the nodes that have a range.
 
-    Of the config: `weight_bits`, `per_channel` and `keep_float` are used.
+    Of the config: `weight_bits`, `per_channel` and `keep_float` are used; `limit` is how many steps the largest
+    weight has, if not as many as `weight_bits` give it.
     """
     import copy
 
@@ -99,7 +102,7 @@ def prepare(module: GraphModule, ranges: dict[str, Range], config: QuantizeConfi
         own = is_layer(node) and isinstance(node.args[1], Node) and node.args[1].op == "get_attr"
         if own and not is_kept(node, config.keep_float):
             with graph.inserting_before(node):
-                options = (limit_of(config.weight_bits), config.per_channel)
+                options = (limit or limit_of(config.weight_bits), config.per_channel)
                 weight = graph.call_function(weight_fake_quantize, (node.args[1], *options))
             node.args = (node.args[0], weight, *node.args[2:])
         if node.name in ranges:
@@ -116,9 +119,12 @@ def learned(prepared: GraphModule) -> dict[str, Range]:
     return {n.removeprefix("fq_"): m.limits for n, m in prepared.named_modules() if isinstance(m, FakeQuantize)}
 
 
-def simulate(model: TorchModel, config: QuantizeConfig = DEFAULT) -> GraphModule:
-    """The fake-quantized network of a model that came out of `train_quantized` with this config."""
-    return prepare(fold(model.module, model.signature), dict(model.ranges), config).eval()
+def simulate(model: TorchModel, config: QuantizeConfig = DEFAULT, limit: float | None = None) -> GraphModule:
+    """The fake-quantized network of a model that came out of `train_quantized` with this config.
+
+    `limit`: how many steps the largest weight has in the file, if not as many as `weight_bits` give it.
+    """
+    return prepare(fold(model.module, model.signature), dict(model.ranges), config, limit).eval()
 
 
 def train_quantized(

@@ -14,10 +14,12 @@ from artifacts.files import write_json
 from artifacts.isa import instructions
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ExportedFile
-from runtimes.onnxruntime_options import FOR_THIS_CPU, OrtCpuOptions
 
 NOTE = ".optimized.json"
 """The ending of the note beside an optimized file."""
+
+FOR_THIS_CPU = ("layout", "all")
+"""Levels of optimization that choose layouts of tensors by the CPU's vector width."""
 
 DTYPES = {
     "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool",
@@ -26,30 +28,34 @@ DTYPES = {
 """ONNX Runtime's names of element types -> NumPy's."""
 
 
-def write_optimized(file: ExportedFile, options: OrtCpuOptions, folder: Path) -> ExportedFile:
-    """Optimize an ONNX file's graph by its options' `graph_level` and write it into an empty folder.
+def write_optimized(file: ExportedFile, settings: Any, level: str, kind: str, folder: Path) -> ExportedFile:
+    """Optimize an ONNX file's graph and write it into an empty folder.
+
+    Args:
+        file: the ONNX file.
+        settings: the `SessionOptions` that it is optimized with; its `optimized_model_filepath` is set.
+        level: how far these optimize, for the note beside the file.
+        kind: `onnx`, or `ort` for ONNX Runtime's own format.
+        folder: empty.
 
     Raises:
         ModelError: ONNX Runtime cannot open the file, or not write the result.
     """
     import onnxruntime as ort
 
-    path = folder / f"{Path(file.main).stem}.{options.format}"
-    settings = options.settings(1)
+    path = folder / f"{Path(file.main).stem}.{kind}"
     settings.optimized_model_filepath = str(path)
-    if options.format == "ort":
+    if kind == "ort":
         settings.add_session_config_entry("session.save_model_format", "ORT")
     try:
         ort.InferenceSession(str(file.path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"ONNX Runtime cannot optimize {file.main}: {str(error).splitlines()[0]}") from error
-    said = {"graph_level": options.graph_level, "isa": list(instructions()), "onnxruntime": ort.__version__}
+    said = {"graph_level": level, "isa": list(instructions()), "onnxruntime": ort.__version__}
     write_json(path.with_name(path.name + NOTE), said)
-    where = "CPUs with the same vector instructions" if options.bound_to_cpu else "any CPU"
-    note = f"optimized by ONNX Runtime {ort.__version__}, graph_level {options.graph_level}: for {where}"
-    return replace(
-        file, folder=folder, main=path.name, format="ort" if options.format == "ort" else "onnx", notes=(*file.notes, note)
-    )
+    where = "CPUs with the same vector instructions" if level in FOR_THIS_CPU else "any CPU"
+    note = f"optimized by ONNX Runtime {ort.__version__}, graph_level {level}: for {where}"
+    return replace(file, folder=folder, main=path.name, format=kind, notes=(*file.notes, note))
 
 
 def already_optimized(path: Path) -> bool:
@@ -80,10 +86,11 @@ def signature_of(path: Path) -> Signature:
     """
     import onnxruntime as ort
 
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads, settings.log_severity_level = 1, 3
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = ort.InferenceSession(
-            str(path), OrtCpuOptions().settings(1, optimized=True), providers=["CPUExecutionProvider"]
-        )
+        session = ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"ONNX Runtime cannot open {path.name}: {str(error).splitlines()[0]}") from error
 

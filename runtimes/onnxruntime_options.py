@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from artifacts.errors import RequestError
 from artifacts.types import ExportedFile
+from runtimes.onnxruntime_offline import FOR_THIS_CPU, write_optimized
 from runtimes.options import Options
 
 Level = Literal["disable", "basic", "extended", "layout", "all"]
@@ -22,8 +23,6 @@ LEVELS: Mapping[Level, str] = {
     "layout": "ORT_ENABLE_LAYOUT",
     "all": "ORT_ENABLE_ALL",
 }
-FOR_THIS_CPU: tuple[Level, ...] = ("layout", "all")
-"""Levels that choose layouts of tensors by the CPU's vector width."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,7 @@ class OrtCpuOptions(OrtOptions):
         Raises:
             ModelError: ONNX Runtime cannot open the file, or not write it.
         """
-        from runtimes.onnxruntime_offline import write_optimized
-
-        return write_optimized(file, self, folder)
+        return write_optimized(file, self.settings(1), self.graph_level, self.format, folder)
 
 
 def _register(settings: Any, library: Path) -> None:

@@ -24,7 +24,7 @@ from tightship.exporting import check_operators, check_scripted
 from tightship.plan import Plan, make_plan
 from tightship.progress import Progress
 from tightship.recipe import Recipe
-from tightship.stages import converting, deploying, measuring, training
+from tightship.stages import checking, converting, deploying, measuring, training
 from tightship.stages.job import Job, Shared
 from tightship.steps import Step
 from tightship.store import Entry, Result, Store, versions
@@ -40,7 +40,7 @@ STAGES: dict[str, Callable[[Job], Result]] = {
     "export": deploying.export,
     "convert": converting.convert,
     "guard": deploying.export_guarded,
-    "check": deploying.check,
+    "check": checking.check,
     "sensitivity": measuring.rank_layers,
     "measure": measuring.measure_all,
 }

@@ -30,8 +30,8 @@ def fold_norms(module: nn.Module, keep: Collection[str] = ()) -> int:
     for layer, norm in pairs:
         convolution: Any = module.get_submodule(layer)
         batch_norm: Any = module.get_submodule(norm)
-        _replace(module, layer, fuse_conv_bn_eval(convolution, batch_norm))
-        _replace(module, norm, nn.Identity().eval())
+        module.set_submodule(layer, fuse_conv_bn_eval(convolution, batch_norm))
+        module.set_submodule(norm, nn.Identity().eval())
     return len(pairs)
 
 
@@ -60,8 +60,3 @@ def _foldable(layer: nn.Module, norm: nn.Module) -> bool:
     # a subclass may compute something else, and a hook may change the weights
     plain = type(layer) in CONVOLUTIONS and type(norm) in NORMS and not layer._forward_pre_hooks and not layer._forward_hooks
     return plain and not norm._forward_hooks and getattr(norm, "running_mean", None) is not None
-
-
-def _replace(module: nn.Module, name: str, by: nn.Module) -> None:
-    owner, _, leaf = name.rpartition(".")
-    setattr(module.get_submodule(owner), leaf, by)

@@ -19,7 +19,6 @@ from compress import checkpoint
 from compress.configs import FactorizeConfig
 from compress.counting import count
 from compress.distil import distillation_loss
-from compress.edits import put
 from compress.factorization.pairs import pair_of
 from compress.factorization.ranks import Candidate, run, survey
 from compress.loop import Progress, Training, fit, silent, subset
@@ -158,7 +157,7 @@ def _with_pair(model: TorchModel, layer: Candidate, rank: int, example: Arrays) 
         wanted, given = old(x), pair(x)
     if wanted.shape != given.shape or float((wanted - given).abs().max()) > CLOSE * float(wanted.std(correction=0)) + 1e-6:
         return "its pair does not compute what the layer does at that rank"
-    put(module, layer.name, pair)
+    module.set_submodule(layer.name, pair)
     try:
         run(module, example)
     except Exception as error:

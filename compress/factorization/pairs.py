@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from artifacts.errors import IntegrityError
 from artifacts.types import Factor
-from compress.edits import put
 
 
 def kind_of(layer: nn.Module, conv: str) -> str:
@@ -44,7 +43,7 @@ def split(module: nn.Module, edit: Factor) -> None:
     fits = isinstance(layer, nn.Linear) if edit.kind == "linear" else isinstance(layer, nn.Conv2d)
     if layer is module or not fits:
         raise IntegrityError(f"the stored edits split {edit.layer!r} ({edit.kind}), which this model does not have as such.")
-    put(module, edit.layer, empty_pair(layer, edit.rank, edit.kind))
+    module.set_submodule(edit.layer, empty_pair(layer, edit.rank, edit.kind))
 
 
 def empty_pair(layer: nn.Module, rank: int, kind: str) -> nn.Sequential:

@@ -36,11 +36,11 @@ def refold(module: nn.Module, graph: GraphModule, inputs: Sequence[Tensor]) -> n
         layer.register_parameter("bias", None if bias is None else nn.Parameter(bias.clone()))
     for name, part in list(made.named_modules()):
         if isinstance(part, NORMS) and name not in read:
-            _put(made, name, nn.Identity())
+            made.set_submodule(name, nn.Identity())
     for node in graph.graph.nodes:
         path = next(reversed([p for p, _ in (node.meta.get("nn_module_stack") or {}).values()]), "")
         if operator(node) == "relu" and isinstance(_find(made, path), nn.ReLU6):
-            _put(made, path, nn.ReLU())
+            made.set_submodule(path, nn.ReLU())
     expected = named_outputs(graph(*inputs))
     for name, value in named_outputs(made(*inputs)).items():
         if not float((value - expected[name]).abs().max()) <= TOLERANCE * (float(expected[name].std()) + 1e-6):
@@ -60,8 +60,3 @@ def _find(module: nn.Module, name: str) -> nn.Module | None:
         return module.get_submodule(name)
     except AttributeError:
         return None
-
-
-def _put(module: nn.Module, name: str, new: nn.Module) -> None:
-    parent, _, leaf = name.rpartition(".")
-    setattr(module.get_submodule(parent), leaf, new)

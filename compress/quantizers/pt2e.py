@@ -130,7 +130,7 @@ def settle_activations(prepared: GraphModule, ranges: dict[str, Range]) -> int:
         scale, zero_point = affine(*limits)
         steps = (high - low) / 255  # fewer where the quantizer keeps to 7 bits
         settled = torch.tensor([scale / steps]), torch.tensor([low + round(zero_point * steps)], dtype=torch.int32)
-        _replace(prepared, call, Settled(observer, *settled, (low, high)))
+        prepared.set_submodule(str(call.target), Settled(observer, *settled, (low, high)))
         count += 1
     return count
 
@@ -164,7 +164,7 @@ def settle_weights(prepared: GraphModule, limit: int, per_channel: bool) -> int:
             largest = largest.amax().expand(len(largest) if channels else 1)
         scale = largest.clamp_min(1e-12) / limit
         zero = torch.zeros(len(scale), dtype=torch.int32)
-        _replace(prepared, call, Settled(seen[call], scale.contiguous(), zero, (-limit, limit)))
+        prepared.set_submodule(str(call.target), Settled(seen[call], scale.contiguous(), zero, (-limit, limit)))
         count += 1
     return count
 
@@ -189,8 +189,3 @@ def _value(module: GraphModule, attribute: Node) -> Tensor:
     owner, _, leaf = str(attribute.target).rpartition(".")
     found: Tensor = getattr(module.get_submodule(owner), leaf)
     return found
-
-
-def _replace(module: GraphModule, call: Node, made: nn.Module) -> None:
-    owner, _, leaf = str(call.target).rpartition(".")
-    setattr(module.get_submodule(owner), leaf, made)

@@ -17,6 +17,7 @@ from compress.fold import fold
 from compress.loop import predict
 from compress.qat import simulate, train_quantized
 from compress.quantizers import QUANTIZERS, Calibration
+from compress.quantizers.rounding import stored_limit
 from zoo.models import named_outputs
 
 ov = pytest.importorskip("openvino")
@@ -117,7 +118,7 @@ def test_learned_ranges_are_those_of_the_file(trained, qat):
 
 
 def test_the_qat_file_computes_what_was_trained(trained, qat, digits):
-    record = parity(qat, simulate(trained[0], QAT), digits, SIMULATED)
+    record = parity(qat, simulate(trained[0], QAT, stored_limit("nncf", QAT)), digits, SIMULATED)
     assert record.passed, record
 
 

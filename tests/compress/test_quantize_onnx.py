@@ -16,7 +16,7 @@ from artifacts.types import ModelRef, TorchModel
 from compress.configs import QuantizeConfig
 from compress.loop import predict
 from compress.qat import learned, prepare, simulate, train_quantized
-from compress.quantizers import QUANTIZERS, Calibration, onnx_qdq
+from compress.quantizers import QUANTIZERS, Calibration, onnx_qdq, rounding
 from export.onnx import export
 from runtimes.onnxruntime import OrtSession
 from zoo.splits import ArraySplit
@@ -97,7 +97,7 @@ def run(file, digits, count):
 def test_the_qat_file_computes_what_was_simulated(digits, trained, files):
     images = torch.from_numpy(digits.test.batch(np.arange(200))[0]["image"])
     with torch.no_grad():
-        wanted = simulate(trained)(images).numpy()
+        wanted = simulate(trained, QAT, rounding.stored_limit("onnx-qdq", QAT))(images).numpy()
     difference = run(files[1], digits, 200) - wanted
     assert np.sqrt((difference**2).mean()) < 0.05 * wanted.std()
 
@@ -130,6 +130,30 @@ def test_weights_keep_to_7_bits_without_vnni(digits, tiny, tmp_path, monkeypatch
     assert weights
     assert max(int(np.abs(w).max()) for w in weights) <= 64
     assert any("no VNNI" in note for note in file.notes)
+
+
+@pytest.mark.parametrize(("vnni", "limit"), [(True, 127), (False, 64)])
+def test_the_weights_of_a_qat_file_lie_on_the_grid_that_it_is_held_against(digits, trained, tmp_path, monkeypatch, vnni, limit):
+    for module in (onnx_qdq, rounding):
+        monkeypatch.setattr(module, "has_vnni", lambda: vnni)
+    file = int8(trained, digits, tmp_path, "grid", QAT)
+    weights = [v for v in constants(file).values() if v.dtype == np.int8 and v.ndim == 4]
+    largest = np.concatenate([np.abs(w.astype(int)).reshape(len(w), -1).max(1) for w in weights])
+    assert rounding.stored_limit("onnx-qdq", QAT) == limit
+    assert set(largest[largest > 0]) == {limit}
+
+
+def test_without_vnni_a_qat_file_computes_the_network_with_7_bit_weights(digits, trained, tmp_path, monkeypatch):
+    for module in (onnx_qdq, rounding):
+        monkeypatch.setattr(module, "has_vnni", lambda: False)
+    made = run(int8(trained, digits, tmp_path, "narrow", QAT), digits, 200)
+    images = torch.from_numpy(digits.test.batch(np.arange(200))[0]["image"])
+    with torch.no_grad():
+        narrow, whole = (
+            np.square(simulate(trained, QAT, limit)(images).numpy() - made).mean()
+            for limit in (rounding.stored_limit("onnx-qdq", QAT), None)
+        )
+    assert narrow < 0.5 * whole
 
 
 def test_calibrating_changes_neither_statistics_nor_mode_nor_the_log_level(digits, tiny, tmp_path):

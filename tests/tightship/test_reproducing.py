@@ -25,7 +25,7 @@ from export.aotinductor import compiler_missing
 from export.registry import FORMATS
 from tightship.evidence import lay_out
 from tightship.plan import Plan, make_plan
-from tightship.stages import deploying
+from tightship.stages import checking, deploying
 from tightship.stages.job import Job, Shared
 from tightship.stages.reproducing import Failed, _example
 from tightship.steps import ArtifactPlan
@@ -70,7 +70,7 @@ def checked(recipe_from, model, tmp_path):
         spoil(file.path)
         details = {"format": file.format, "main": file.main, "signature": asdict(file.signature), "notes": []}
         entries[f"export {artifact.id}"] = Entry("", made, "", 0.0, Result("", {}, details), False)
-        return ParityRecord(**deploying.check(job).details["parity"]), out / "reproducer"
+        return ParityRecord(**checking.check(job).details["parity"]), out / "reproducer"
 
     return check
 

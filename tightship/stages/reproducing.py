@@ -13,6 +13,7 @@ from benchmarks.parity import Case, Tolerance, judge, same_largest
 from benchmarks.reproducer import REPRODUCER, Shown, worst, write_reproducer
 from runtimes.registry import find
 from tightship.runner import loaders
+from tightship.stages.deploying import engine_of, exported_file, made_from, written
 from tightship.stages.job import Job
 from tightship.steps import ArtifactPlan
 
@@ -48,8 +49,6 @@ class _Example:
 
 def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
     """The parity with where the file departs, and with a reproducer in the step's folder if its runtime opens it alone."""
-    from tightship.stages.deploying import exported_file
-
     artifact = job.step.artifact
     assert artifact is not None
     file = exported_file(job.inputs[f"export {artifact.id}"])
@@ -98,7 +97,6 @@ def _departure(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _E
     if find(artifact.target).read_options(artifact.options).of_the_file:
         return None, "the tensors of a graph that was optimized before are laid out otherwise than the network's"
     from benchmarks import bisect, inner
-    from tightship.stages.deploying import engine_of, made_from
 
     model = made_from(job, artifact)
     if file.path.suffix == ".onnx":
@@ -126,7 +124,6 @@ def _of_another(job: Job, artifact: ArtifactPlan, model: TorchModel, inputs: Arr
     """The tensors inside a file whose runtime shows none, given out by a second file: made alike, but with them as outputs."""
     from benchmarks.exposed import expose
     from benchmarks.inner import read_outputs
-    from tightship.stages.deploying import written
 
     folder = job.work / "exposed"
     (folder / "files").mkdir(parents=True)
