@@ -3,7 +3,8 @@
 pytest benchmarks/suites/test_honesty.py -rP                  a few comparisons of each kind
 TIGHTSHIP_HONESTY=200 pytest benchmarks/suites/test_honesty.py -rP
 python benchmarks/suites/test_honesty.py 200 same             one kind, a line after each comparison
-TIGHTSHIP_HONESTY_FILE=f.jsonl ...                            kept there; the same command goes on where it was stopped
+TIGHTSHIP_HONESTY_FILE=f.jsonl ...                            kept there; the same command goes on where it was stopped,
+                                                              on this machine or on another
 """
 
 import contextlib
@@ -143,7 +144,15 @@ class One:
     loaded: bool
     pairs: int
     seconds: float
-    setting: str
+    machine: str
+    code: str
+
+
+def lines(found):
+    """What so many comparisons of one kind said, on all machines and on each."""
+    machines = sorted({one.machine for one in found})
+    each = [f"  {name}: {line([one for one in found if one.machine == name])}" for name in machines]
+    return "\n".join([line(found), *(each if len(machines) > 1 else [])])
 
 
 def line(found):
@@ -157,19 +166,19 @@ def line(found):
 
 
 def setting():
-    """The machine and the code that compares: comparisons of others are none of this study's."""
+    """The machine, and a hash of the code that compares and of what it compares."""
     here = describe()
     code = [sha256_file(Path(sys.modules[f"benchmarks.{name}"].__file__)) for name in COMPARING]
-    return sha256_json([code, here.cpu, here.cores, here.versions["onnxruntime"]])[:16]
+    return f"{here.cpu}, {here.cores} cores", sha256_json([code, here.versions["onnxruntime"]])[:16]
 
 
 def kept(file, kind):
-    """What an earlier, unfinished study of the same setting left in a file."""
+    """What an earlier, unfinished study by the same code left in a file."""
     if not file or not file.is_file():
         return []
     found = [One(**json.loads(text)) for text in file.read_text().splitlines()]
-    if any(one.setting != setting() for one in found):
-        sys.exit(f"{file} holds comparisons of another machine or of other code; name another file.")
+    if any(one.code != setting()[1] for one in found):
+        sys.exit(f"{file} holds comparisons by other code; name another file.")
     return [one for one in found if one.kind == kind]
 
 
@@ -186,7 +195,7 @@ def study(kind, count, folder, tell=lambda text: None, file=None):
             one = compare(engines["plain"], engines["other"], example, plan, folder / "work", LIMIT)
         disturbed, pairs = bool(one.a.noise and one.a.noise.disturbed), len(one.a.rounds_ms)
         seconds = time.monotonic() - started
-        found.append(One(kind, one.verdict, one.ratio.ratio, disturbed, loaded, pairs, seconds, setting()))
+        found.append(One(kind, one.verdict, one.ratio.ratio, disturbed, loaded, pairs, seconds, *setting()))
         if file:
             with file.open("a") as out:
                 out.write(json.dumps(vars(found[-1])) + "\n")
@@ -213,7 +222,7 @@ def known(tmp_path):
 @pytest.mark.parametrize("kind", ["same", "load"])
 def test_a_file_is_not_told_from_itself_even_under_load(known, kind):
     found = study(kind, COUNT, known, file=FILE)
-    print(line(found))
+    print(lines(found))
     assert sum(one.verdict in ("faster", "slower") for one in found) <= at_most(0.05, COUNT)
     assert all(one.disturbed for one in found if one.loaded)
 
@@ -224,7 +233,7 @@ def test_a_file_is_not_told_from_itself_even_under_load(known, kind):
 @pytest.mark.parametrize(("kind", "power"), [("3 %", 0.80), ("10 %", 0.99)])
 def test_a_known_slowdown_is_found(known, kind, power):
     found = study(kind, COUNT, known, file=FILE)
-    print(line(found))
+    print(lines(found))
     assert sum(one.verdict != "slower" for one in found) <= at_most(1 - power, COUNT)
     assert not any(one.verdict == "faster" for one in found)
 
@@ -245,4 +254,4 @@ if __name__ == "__main__":
         for asked in sys.argv[2:] or KINDS:
             place = Path(made) / asked.replace(" %", "")
             place.mkdir()
-            print(line(study(asked, int(sys.argv[1]), place, lambda text: print(text, flush=True), FILE)), flush=True)
+            print(lines(study(asked, int(sys.argv[1]), place, lambda text: print(text, flush=True), FILE)), flush=True)
