@@ -39,6 +39,15 @@ PLAN = MeasurePlan(processes=6, blocks=8, block_seconds=0.1)
 LIMIT = 24
 KINDS = {"same": 0.0, "3 %": 0.03, "10 %": 0.10, "load": 0.0}
 COMPARING = ("compare", "measure", "turns", "cores", "starting", "child", "stopwatch", "noise", "statistics", "machine")
+BUSY = """\
+import os
+os.sched_setaffinity(0, {0})
+study = os.getppid()
+while os.getppid() == study:
+    for _ in range(10**6):
+        pass
+"""
+"""Keeps a core busy, but does not outlive a study that is killed."""
 CALLS = 20_000
 OVERHEAD_NS = 2000
 
@@ -125,7 +134,7 @@ def load_on_one_core(wanted):
     if not wanted:
         yield
         return
-    busy = subprocess.Popen([sys.executable, "-c", "import os\nos.sched_setaffinity(0, {0})\nwhile True: pass"])
+    busy = subprocess.Popen([sys.executable, "-c", BUSY])
     try:
         yield
     finally:
