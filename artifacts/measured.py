@@ -11,7 +11,8 @@ class ParityRecord:
 
     passed: bool
     against: str
-    """What the outputs were compared with: `float` module or `simulated` (fake-quantized) module."""
+    """The module that the outputs were compared with: `float`, `simulated` (fake-quantized; `7-bit simulated` where the file's
+    weights have 7 bits) or one of `rounded weights`."""
     max_error: float
     """Largest absolute difference divided by the spread (standard deviation) of the reference output."""
     rms_error: float

@@ -10,7 +10,7 @@ from artifacts.files import sha256_file, sha256_json
 from compress.configs import DistilConfig, ModelConfig, QuantizeConfig
 from compress.configs.train import FinetuneConfig
 from compress.quantizers import QUANTIZERS
-from compress.quantizers.isa import instructions
+from compress.quantizers.isa import has_vnni, instructions
 from export.registry import FORMATS
 from runtimes.registry import find
 from tightship.asking import Asked, measured_on
@@ -174,6 +174,8 @@ def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
             **quantize.model_dump(mode="json", exclude={*FinetuneConfig.model_fields, "qat_epochs"}),
             "scheme": artifact.scheme,
         }
+        if QUANTIZERS[artifact.quantizer].by_vnni:
+            config["vnni"] = has_vnni()
         libraries += QUANTIZERS[artifact.quantizer].libraries
         if guarded(recipe) and artifact.scheme == "int8" and artifact.role == "compressed":
             return _guard(artifact, recipe, {**config, **quantize.model_dump(mode="json")}, libraries)
@@ -196,7 +198,8 @@ def _check(artifact: ArtifactPlan) -> Step:
     return Step(
         f"check {artifact.id}",
         "check",
-        {"target": artifact.target, **artifact.opened},
+        # the same int8 file scores differently on another instruction set
+        {"target": artifact.target, "isa": instructions(), **artifact.opened},
         needs,
         find(artifact.target).libraries,
         EVERYTHING,

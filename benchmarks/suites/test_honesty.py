@@ -175,10 +175,11 @@ def line(found):
 
 
 def setting():
-    """The machine, and a hash of the code that compares and of what it compares."""
+    """The machine, and a hash of how is compared: the code, the plan, the runtime's version."""
     here = describe()
     code = [sha256_file(Path(sys.modules[f"benchmarks.{name}"].__file__)) for name in COMPARING]
-    return f"{here.cpu}, {here.cores} cores", sha256_json([code, here.versions["onnxruntime"]])[:16]
+    how = sha256_json([code, {**vars(PLAN), "seed": None}, LIMIT, here.versions["onnxruntime"]])
+    return f"{here.cpu}, {here.cores} cores", how[:16]
 
 
 def kept(file, kind):
@@ -186,8 +187,9 @@ def kept(file, kind):
     if not file or not file.is_file():
         return []
     found = [One(**json.loads(text)) for text in file.read_text().splitlines()]
-    if any(one.code != setting()[1] for one in found):
-        sys.exit(f"{file} holds comparisons by other code; name another file.")
+    _, code = setting()
+    if any(one.code != code for one in found):
+        sys.exit(f"{file} holds comparisons by other code or another plan; name another file.")
     return [one for one in found if one.kind == kind]
 
 

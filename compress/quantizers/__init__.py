@@ -29,6 +29,8 @@ class Quantizer:
     """`module`: (Calibration) -> nn.Module, before export; `file`: (ExportedFile, folder, Calibration) -> ExportedFile."""
     where: str
     libraries: tuple[str, ...]
+    by_vnni: bool = False
+    """Whether the file is another one where it is made on a CPU without VNNI."""
 
     def load(self) -> Callable[..., Any]:
         """The function that quantizes."""
@@ -40,23 +42,23 @@ class Quantizer:
 QUANTIZERS: dict[str, Quantizer] = {
     q.name: q
     for q in (
-        Quantizer("onnx-qdq", "file", "compress.quantizers.onnx_qdq:quantize_asymmetric", ("onnx", "onnxruntime")),
+        Quantizer("onnx-qdq", "file", "compress.quantizers.onnx_qdq:quantize_asymmetric", ("onnx", "onnxruntime"), True),
         Quantizer("onnx-qdq-symmetric", "file", "compress.quantizers.onnx_qdq:quantize_symmetric", ("onnx", "onnxruntime")),
         Quantizer("fx-int8", "module", "compress.quantizers.fx_int8:quantize", ("torch",)),
         Quantizer("fx-dynamic", "module", "compress.quantizers.torch_dynamic:quantize", ("torch",)),
         Quantizer("torch-half", "module", "compress.quantizers.half:quantize_module", ("torch",)),
-        Quantizer("onnx-dynamic", "file", "compress.quantizers.onnx_dynamic:quantize", ("onnx", "onnxruntime")),
+        Quantizer("onnx-dynamic", "file", "compress.quantizers.onnx_dynamic:quantize", ("onnx", "onnxruntime"), True),
         Quantizer("onnx-weights", "file", "compress.quantizers.onnx_weights:quantize", ("onnx", "onnxruntime")),
         Quantizer("onnx-half", "file", "compress.quantizers.half:quantize_onnx", ("onnx", "onnxruntime")),
         Quantizer("onnx-stock", "file", "compress.quantizers.onnx_stock:quantize", ("onnx", "onnxruntime")),
-        Quantizer("nncf", "file", "compress.quantizers.nncf_openvino:quantize", ("nncf", "openvino")),
+        Quantizer("nncf", "file", "compress.quantizers.nncf_openvino:quantize", ("nncf", "openvino"), True),
         Quantizer("openvino-half", "file", "compress.quantizers.openvino_half:quantize", ("openvino",)),
         Quantizer("litert-int8", "file", "compress.quantizers.litert_int8:quantize", ("ai-edge-quantizer",)),
         Quantizer("ncnn-half", "module", "compress.quantizers.ncnn_half:quantize", ("pnnx",)),
         Quantizer("coreml-half", "module", "compress.quantizers.coreml_half:quantize", ("coremltools",)),
         Quantizer("coreml-weights", "file", "compress.quantizers.coreml_weights:quantize", ("coremltools",)),
         Quantizer("pt2e-stock", "module", "compress.quantizers.pt2e_xnnpack:quantize_stock", ("torchao", "executorch")),
-        Quantizer("pt2e-x86", "module", "compress.quantizers.pt2e_x86:quantize", ("torch", "torchao")),
+        Quantizer("pt2e-x86", "module", "compress.quantizers.pt2e_x86:quantize", ("torch", "torchao"), True),
         Quantizer("pt2e-xnnpack", "module", "compress.quantizers.pt2e_xnnpack:quantize", ("torchao", "executorch")),
     )
 }

@@ -16,8 +16,7 @@ from compress.fakequant import affine
 from compress.fold import fold
 from compress.loop import predict
 from compress.qat import simulate, train_quantized
-from compress.quantizers import QUANTIZERS, Calibration
-from compress.quantizers.rounding import stored_limit
+from compress.quantizers import QUANTIZERS, Calibration, nncf_openvino, rounding
 from zoo.models import named_outputs
 
 ov = pytest.importorskip("openvino")
@@ -118,8 +117,34 @@ def test_learned_ranges_are_those_of_the_file(trained, qat):
 
 
 def test_the_qat_file_computes_what_was_trained(trained, qat, digits):
-    record = parity(qat, simulate(trained[0], QAT, stored_limit("nncf", QAT)), digits, SIMULATED)
+    record = parity(qat, simulate(trained[0], QAT, rounding.stored_limit("nncf", QAT)), digits, SIMULATED)
     assert record.passed, record
+
+
+def scaled_weights(file):
+    """The int8 weights of convolutions and linear layers, and the size of their steps."""
+    for op in ov.Core().read_model(file.path).get_ordered_ops():
+        if op.get_type_name() == "Constant" and op.get_element_type().get_type_name() == "i8" and len(op.shape) > 1:
+            (convert,) = (port.get_node() for port in op.output(0).get_target_inputs())
+            (multiply,) = (port.get_node() for port in convert.output(0).get_target_inputs())
+            scale = next(s for s in (multiply.input_value(i).get_node() for i in range(2)) if s is not convert)
+            while scale.get_type_name() != "Constant":
+                scale = scale.input_value(0).get_node()
+            yield op.data.astype(np.float64), np.abs(scale.data.astype(np.float64))
+
+
+@pytest.mark.parametrize(("vnni", "steps"), [(True, 127), (False, 63.5)])
+def test_weights_lie_on_the_grid_that_a_trained_file_is_held_against(trained, digits, tmp_path, monkeypatch, vnni, steps):
+    for module in (nncf_openvino, rounding):
+        monkeypatch.setattr(module, "has_vnni", lambda: vnni)
+    floats = [w.detach().numpy() for w in trained[0].module.parameters() if w.ndim > 1]
+    held = list(scaled_weights(int8(trained, digits, tmp_path, QAT)))
+    assert len(held) == len(floats) == 10
+    assert rounding.stored_limit("nncf", QAT) == steps
+    for levels, scale in held:
+        original = min((w for w in floats if w.shape == levels.shape), key=lambda w: np.abs(levels * scale - w).max())
+        largest = np.abs(original).reshape(len(original), -1).max(1)
+        assert np.allclose(largest / scale.reshape(-1), steps, rtol=1e-4)
 
 
 def test_ptq_and_qat_files_have_the_same_structure(ptq, qat):

@@ -78,6 +78,26 @@ def test_a_file_that_is_optimized_before_it_is_shipped_is_another_step(plan):
     assert bound["isa"], "from `layout` on the graph is one for this CPU"
 
 
+@pytest.mark.parametrize(
+    ("target", "remade"),
+    [("onnxruntime-cpu", True), ("openvino-cpu", True), ("torchscript-cpu", False), ("executorch-xnnpack", False)],
+)
+def test_an_int8_file_for_other_instructions_is_another_step_where_it_depends_on_them(plan, monkeypatch, target, remade):
+    keys = []
+    for vnni in (True, False):
+        monkeypatch.setattr("tightship.plan.has_vnni", lambda vnni=vnni: vnni)
+        keys.append(plan(f"[{target}]").keys)
+    changed = {name for name in keys[0] if keys[0][name] != keys[1][name] and name.startswith("export")}
+    assert changed == ({f"export {target}/int8-ptq"} if remade else set())
+
+
+def test_what_was_checked_on_another_cpu_is_checked_again(plan, monkeypatch):
+    here = plan("[onnxruntime-cpu]").keys
+    monkeypatch.setattr("tightship.plan.instructions", lambda: ("another",))
+    there = plan("[onnxruntime-cpu]").keys
+    assert {name for name in here if here[name] != there[name]} == {name for name in here if name.startswith("check")}
+
+
 def test_a_lite_file_is_another_step_and_a_layout_is_not(plan):
     plain = plan("[torchscript-cpu]")
     lite, laid = (plan(f"[{{name: torchscript-cpu, options: {{{said}}}}}]") for said in ("file: lite", "channels_last: true"))

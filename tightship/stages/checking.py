@@ -125,8 +125,8 @@ def _yardstick(job: Job, artifact: ArtifactPlan) -> tuple[Any, Tolerance, str]:
     config = config.model_copy(update={"scheme": artifact.scheme})
     if model.ranges:
         limit = stored_limit(artifact.quantizer, config)
-        narrower = ", weights in 7 bits" if limit < limit_of(config.weight_bits) else ""
-        return simulate(model, config, limit), SIMULATED, f"simulated{narrower}"
+        bits = "" if limit == limit_of(config.weight_bits) else "7-bit "
+        return simulate(model, config, limit), SIMULATED, f"{bits}simulated"
     if artifact.quantizer in OTHER_GRIDS:
         return model.module.eval(), QUANTIZED, "float"
     tolerance = SCHEMES.get(artifact.scheme, QUANTIZED)
