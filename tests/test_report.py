@@ -212,6 +212,18 @@ def test_pareto_front_leaves_out_failed_and_beaten_artifacts():
     assert scores == sorted(set(scores))
 
 
+def test_a_stock_file_whose_parity_failed_is_hollow_and_on_no_front():
+    evidence = make_evidence(3, failing=())
+    quickest = min(evidence.artifacts, key=lambda a: a.latency_ms.p50)
+    stock = replace(quickest, verdict="reference", parity=replace(quickest.parity, passed=False, first_bad="'conv1'"))
+    artifacts = tuple(stock if a is quickest else a for a in evidence.artifacts)
+    assert quickest in figures.front(evidence.artifacts)
+    assert stock not in figures.front(artifacts)
+    drawn = figures.tradeoff(replace(evidence, artifacts=artifacts))["data"]
+    symbols = {x: s for t in drawn if "customdata" in t for x, s in zip(t["x"], t["marker"]["symbol"], strict=True)}
+    assert [x for x, symbol in symbols.items() if symbol.endswith("-open")] == [stock.latency_ms.p50]
+
+
 def test_figures_are_json_even_with_numbers_that_are_not():
     evidence = make_evidence(2)
     broken = replace(evidence.artifacts[1].accuracy, deployed=float("nan"))

@@ -137,5 +137,5 @@ def _points(n: int, run: Run) -> dict[str, Any]:
         ],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "error_x": interval_bars([a.latency_ms for a in mine], colour),
-        "marker": {"color": colour, "size": 11, "symbol": ["x" if a.verdict == "fail" else "circle" for a in mine]},
+        "marker": {"color": colour, "size": 11, "symbol": ["x" if words.failed(a) else "circle" for a in mine]},
     }

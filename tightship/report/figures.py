@@ -19,7 +19,7 @@ from tightship.report.axes import (
     style_of,
 )  # fmt: skip
 from tightship.report.placing import positions
-from tightship.report.words import best_of, clean, interval, is_share, number, ordered, p99, score, size
+from tightship.report.words import best_of, clean, failed, interval, is_share, number, ordered, p99, score, size
 
 MOST_BARS = 40
 """The most artifacts drawn in a plot that gives each its own row; the tables always hold all."""
@@ -37,7 +37,7 @@ _HOVER = "%{hovertext}<extra></extra>"
 def front(artifacts: Iterable[ArtifactRecord]) -> list[ArtifactRecord]:
     """The Pareto front: those that did not fail and that no other beats in both latency and accuracy."""
     best: list[ArtifactRecord] = []
-    candidates = [a for a in artifacts if a.verdict != "fail" and isfinite(a.accuracy.deployed)]
+    candidates = [a for a in artifacts if not failed(a) and isfinite(a.accuracy.deployed)]
     for record in sorted(candidates, key=lambda a: (a.latency_ms.p50, -a.accuracy.deployed)):
         if not best or record.accuracy.deployed > best[-1].accuracy.deployed:
             best.append(record)
@@ -146,7 +146,7 @@ def _points(
             "color": colour,
             "opacity": 0.8 if few else 0.6,
             "size": [7 + (19 if few else 9) * sqrt(a.bytes / most) for a in mine],
-            "symbol": [symbol + ("-open" if a.verdict == "fail" else "") for a in mine],
+            "symbol": [symbol + ("-open" if failed(a) else "") for a in mine],
             "line": {"width": 1.6, "color": colour},
         },
     }

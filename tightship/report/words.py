@@ -212,6 +212,11 @@ def failures(record: ArtifactRecord) -> list[tuple[str, str]]:
     return found
 
 
+def failed(record: ArtifactRecord) -> bool:
+    """Whether it failed: by its verdict, or by the parity of one that is not judged, such as a stock file."""
+    return record.verdict == "fail" or not record.parity.passed
+
+
 def parity_reason(parity: ParityRecord) -> str:
     """How far the outputs are apart, and where that starts if it is known."""
     where = f", first bad: {clean(parity.first_bad)}" if parity.first_bad else ""
