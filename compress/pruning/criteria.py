@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from artifacts.types import Split
 from compress.loop import task_loss, tensors
+from compress.training.convolutions import sound_gradients
 
 BATCH = 64
 PROBES = 8
@@ -44,6 +45,7 @@ class Criterion:
 
 def gradients(module: nn.Module, split: Split, indices: NDArray[np.int64]) -> None:
     """The gradient of the task's loss, summed over batches."""
+    sound_gradients()
     loss = task_loss()
     for start in range(0, len(indices), BATCH):
         inputs, targets = tensors(split, indices[start : start + BATCH])
@@ -56,6 +58,7 @@ def squared_gradients(module: nn.Module, split: Split, indices: NDArray[np.int64
 
     Gathered here, because torch-pruning 1.6's GroupHessianImportance.accumulate_grad keeps only the last example.
     """
+    sound_gradients()
     loss = task_loss()
     total = {p: torch.zeros_like(p) for p in module.parameters()}
     for index in indices:
@@ -73,6 +76,7 @@ def hessian_diagonal(module: nn.Module, split: Split, indices: NDArray[np.int64]
 
     What is left of the estimate below zero is noise at a trained minimum, and is set to zero.
     """
+    sound_gradients()
     loss, parameters = task_loss(), [p for p in module.parameters() if p.requires_grad]
     total = [torch.zeros_like(p) for p in parameters]
     starts = range(0, len(indices), BATCH)

@@ -17,6 +17,7 @@ from compress.augment import augment
 from compress.configs import TrainConfig
 from compress.layout import laid_out, lay_out
 from compress.training.batches import Inputs, Mixed, Targets, subset, tensors
+from compress.training.convolutions import sound_gradients
 from compress.training.devices import accelerator_for, agree, seed_all
 from compress.training.ema import Average, holding, snapshot
 from compress.training.holdout import Score, hold_out, score_of
@@ -68,6 +69,7 @@ class Run:
     """One call of `fit`."""
 
     def __init__(self, module: nn.Module, loss: Loss, training: Training) -> None:
+        sound_gradients()
         self.training, self.config, self.module = training, training.config, module
         self.accelerator = accelerator_for(self.config.precision)
         chosen = subset(training.split, self.config.examples, training.seed)
