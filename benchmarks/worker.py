@@ -115,7 +115,7 @@ class Worker:
         """
         feeds, run = self._ready(inputs)
         elsewhere = getattr(self.session, "cpu_ns", lambda: 0)
-        times, last, seen = watched(lambda: run(feeds), seconds, calls, self._timer(feeds), elsewhere)
+        times, last, seen = watched(partial(run, feeds), seconds, calls, self._timer(feeds), elsewhere)
         self._same(inputs, last)
         return {"ns": times, "seen": seen}
 

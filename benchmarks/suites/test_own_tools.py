@@ -40,7 +40,7 @@ def benchmark_app(engine: Engine, ms: float, shape: tuple[int, ...], folder: Pat
     """OpenVINO's; its time goes on while it is stopped. Float parts in float32, as we open them."""
     return [
         str(Path(sys.executable).with_name("benchmark_app")), "-m", str(engine.path), "-d", "CPU", "-api", "sync",
-        "-t", str(2 * SECONDS), "-hint", "none", "-nstreams", "1", "-nthreads", "1", "-infer_precision", "f32",
+        "-t", str(2 * SECONDS), "-hint", "none", "-nstreams", "1", "-nthreads", "1", "-infer_precision", "f32", "-ip", "f32",
         "-shape", str([1, *shape]).replace(" ", ""),
         "-report_type", "no_counters", "-report_folder", str(folder), "-json_stats",
     ]  # fmt: skip

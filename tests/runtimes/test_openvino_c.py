@@ -75,6 +75,19 @@ def test_results_are_the_callers_own_and_outlive_the_session(tmp_path):
     first += 1
 
 
+def test_one_input_and_one_output_take_the_short_way_or_else_the_long_one(tmp_path):
+    session = saved(tmp_path, [("x", "i64", [1, 4])], lambda x: [ops.abs(x)])
+    values = np.array([[3, -1, 2, -2]])
+    assert session._quick({"x": values})["y0"].tolist() == [[3, 1, 2, 2]]
+    assert session._quick({"x": values.astype(np.int32)}) is None
+    assert session._quick({"x": values[:, :3]}) is None
+    assert session.run({"x": values.astype(np.int32)})["y0"].tolist() == [[3, 1, 2, 2]]
+    with pytest.raises(ModelError, match="type that the file takes"):
+        session.run({"x": values.astype(np.float32)})
+    two = saved(tmp_path / "two", [("x", "f32", [1, 4])], lambda x: [ops.relu(x), ops.negative(x)])
+    assert two._quick is None
+
+
 def test_a_result_without_elements_is_one(tmp_path):
     session = saved(tmp_path, [("x", "f32", [1, 4])], lambda x: [ops.relu(x), ops.constant(np.zeros((0, 3), np.float32))])
     assert session.run({"x": np.zeros((1, 4), np.float32)})["y1"].shape == (0, 3)
