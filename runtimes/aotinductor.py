@@ -31,9 +31,17 @@ class AotInductorSession:
         self._program, self._names, self._path = program, names, path
 
     def run(self, inputs: Arrays) -> Arrays:
-        """See `artifacts.types.Session`."""
+        """See `artifacts.types.Session`.
+
+        Raises:
+            ModelError: this CPU has no kernel for an operator, such as a recurrent one in bf16 where there is AVX2 alone.
+        """
         with torch.inference_mode():
-            outputs = self._program(*(torch.from_numpy(inputs[n]) for n in self._names))
+            try:
+                outputs = self._program(*(torch.from_numpy(inputs[n]) for n in self._names))
+            except RuntimeError as error:
+                first = str(error).splitlines()[0].split(". Run workload")[0]
+                raise ModelError(f"AOTInductor cannot run {self._path.name} on this CPU: {first}") from error
             return {name: tensor.numpy() for name, tensor in named_outputs(outputs).items()}
 
     def placement(self) -> Placement:

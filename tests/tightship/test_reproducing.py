@@ -247,7 +247,9 @@ def test_of_a_quantized_file_of_such_a_format_the_layer_where_errors_grow_most_i
         other.get_submodule("layer3.0.conv1").weight.data *= 1.5
         return quantize(replace(calibration, model=replace(calibration.model, module=other)))
 
-    monkeypatch.setitem(QUANTIZERS, name, SimpleNamespace(load=lambda: faulty, libraries=libraries, works_on="module"))
+    monkeypatch.setitem(
+        QUANTIZERS, name, SimpleNamespace(load=lambda: faulty, libraries=libraries, works_on="module", by_vnni=False)
+    )
     parity, _ = checked("executorch-xnnpack", "int8", lambda path: None)
     assert not parity.passed
     assert "the error grows most at" in parity.first_bad
