@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -146,7 +144,7 @@ def test_a_run_that_shipped_nothing_is_a_gap(runs, tmp_path):
 
 
 @pytest.mark.parametrize("page", ["comparison", "history"])
-def test_pages_work_in_a_browser_with_hostile_names(runs, tmp_path, page):
+def test_pages_work_in_a_browser_with_hostile_names(runs, tmp_path, page, browse):
     folders = runs(1.0, 1.2, 0.9, name=HOSTILE, recipe={HOSTILE: HOSTILE})
     text = history.render(history.read_runs(tmp_path)) if page == "history" else comparison.render(
         [(f, history.read_evidence(f / "evidence.json")) for f in folders]
@@ -155,16 +153,10 @@ def test_pages_work_in_a_browser_with_hostile_names(runs, tmp_path, page):
     assert bare.lower().count("<script") == bare.lower().count("</script") == 4
     assert "\u202e" not in bare
     assert not re.search(r"https?://|\ssrc=", bare)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on the path")
     table = "table-artifacts" if page == "comparison" else "table-history-0"
     act = "const i = document.querySelector('input[data-table]'); i.value = 'onnxruntime'; i.dispatchEvent(new Event('input'));"
     act += f"document.querySelectorAll('#{table} th button').forEach((b, n) => n === 6 && b.click());"
-    (tmp_path / "page.html").write_text(text.replace("</body>", f"<script>{act}</script></body>"))
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
-    more = ["--virtual-time-budget=5000", "--dump-dom", f"--user-data-dir={tmp_path / 'profile'}", str(tmp_path / "page.html")]
-    dom = subprocess.run([chromium, *flags.split(), *more], capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = browse(tmp_path, text, act)
     assert 'data-ready="1"' in dom
     assert 'data-errors="0"' in dom
     assert "main-svg" in dom
