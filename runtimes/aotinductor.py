@@ -34,14 +34,14 @@ class AotInductorSession:
         """See `artifacts.types.Session`.
 
         Raises:
-            ModelError: this CPU has no kernel for an operator, such as a recurrent one in bf16 where there is AVX2 alone.
+            ModelError: an input does not fit the package, or this CPU has no kernel for an operator, such as a recurrent one
+                in bf16 where there is AVX2 alone.
         """
         with torch.inference_mode():
             try:
                 outputs = self._program(*(torch.from_numpy(inputs[n]) for n in self._names))
             except RuntimeError as error:
-                first = str(error).splitlines()[0].split(". Run workload")[0]
-                raise ModelError(f"AOTInductor cannot run {self._path.name} on this CPU: {first}") from error
+                raise ModelError(f"AOTInductor cannot run {self._path.name} here: {_first_line(error)}") from error
             return {name: tensor.numpy() for name, tensor in named_outputs(outputs).items()}
 
     def placement(self) -> Placement:
@@ -77,9 +77,12 @@ class AotInductorCpu:
         try:
             program = aoti_load_package(str(engine.path))
         except Exception as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"AOTInductor cannot open {engine.path.name}: {first}") from error
+            raise ModelError(f"AOTInductor cannot open {engine.path.name}: {_first_line(error)}") from error
         return AotInductorSession(program, tuple(s.name for s in engine.signature.inputs), engine.path)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def check_machine(path: Path) -> None:

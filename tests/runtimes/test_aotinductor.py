@@ -80,6 +80,13 @@ def test_every_batch_size_runs_and_outputs_keep_their_names(package, inputs):
                 np.testing.assert_allclose(found[name], tensor.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_what_the_package_cannot_run_is_one_sentence(package, inputs):
+    session = AotInductorCpu().open(AotInductorCpu().build(package[1], package[1].path.parent), 1)
+    with pytest.raises(ModelError, match=r"^AOTInductor cannot run model\.pt2 here: .") as caught:
+        session.run({**inputs(2), "side": np.zeros((2, 7), np.float32)})
+    assert "\n" not in str(caught.value)
+
+
 def test_the_number_of_threads_is_not_baked_in(package):
     with zipfile.ZipFile(package[1].path) as archive:
         source = b"".join(archive.read(n) for n in archive.namelist() if n.endswith(".cpp"))
