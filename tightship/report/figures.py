@@ -119,7 +119,12 @@ def _named(artifacts: Sequence[ArtifactRecord], layout: dict[str, Any]) -> list[
     low, high = layout["yaxis"]["range"] or (0.0, 1.0)
     points = [(a.latency_ms.p50, (a.accuracy.deployed - low) / (high - low)) for a in artifacts]
     texts = [label(a.precision) for a in artifacts]
-    return positions(points, texts, layout["xaxis"]["type"] == "log")
+    marks, best = layout["annotations"], layout["meta"]["best"]
+    note = None
+    if marks and best is not None:
+        words = marks[0]["text"].removeprefix("<b>").removesuffix("</b>")
+        note = (best, words, marks[0]["ax"], marks[0]["ay"])
+    return positions(points, texts, layout["xaxis"]["type"] == "log", note)
 
 
 def _points(

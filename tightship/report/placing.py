@@ -9,18 +9,27 @@ WIDTH, HEIGHT = 1000, 400
 _LETTER, _LINE, _GAP = 7.0, 15.0, 12.0
 
 Box = tuple[float, float, float, float]
+Note = tuple[int, str, float, float]
+"""(number of a point, text, dx, dy): a text whose middle stands so many pixels right of and below the point."""
 
 
-def positions(points: Sequence[tuple[float, float]], texts: Sequence[str], log: bool) -> list[str | None]:
+def positions(
+    points: Sequence[tuple[float, float]], texts: Sequence[str], log: bool, note: Note | None = None
+) -> list[str | None]:
     """A place for each text by plotly.js's names, tried in the order given; none where each place is taken.
 
     Args:
         points: x in the axis's unit, and y as a share of the axis.
         texts: one for each point.
         log: whether the x axis is logarithmic.
+        note: stands where it stands; no text covers it.
     """
     at = _pixels(points, log)
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in at]
+    if note:
+        number, words, dx, dy = note
+        x, y, half = at[number][0] + dx, at[number][1] + dy, _LETTER * len(words) / 2
+        taken.append((x - half, y - _LINE / 2, x + half, y + _LINE / 2))
     found: list[str | None] = []
     for n, ((x, y), text) in enumerate(zip(at, texts, strict=True)):
         others = taken[:n] + taken[n + 1 :]

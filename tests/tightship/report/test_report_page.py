@@ -8,6 +8,7 @@ from dataclasses import replace
 from artifacts import evidence as ev
 from tightship.report import figures, html
 from tightship.report.placing import positions
+from tightship.report.words import ordered
 
 
 def test_report_has_no_network_references(make_evidence, page):
@@ -119,3 +120,22 @@ def test_names_in_the_plot_do_not_cover_each_other():
     assert places[0] == places[5] == "bottom center"
     assert places[1] == "top center"
     assert None in places
+
+
+def test_names_do_not_cover_the_mark_of_the_best():
+    points, texts = [(1.0, 0.5), (1.1, 0.5)], ["fp32", "int8-ptq"]
+    free = positions(points, texts, log=True)
+    # the note lies where the first name would stand
+    assert positions(points, texts, log=True, note=(0, "best", 0, 19.0))[0] != free[0] == "bottom center"
+    assert positions(points, texts, log=True, note=(0, "best", 0, -200.0)) == free
+
+
+def test_the_trade_off_says_where_the_mark_of_the_best_stands(make_evidence, monkeypatch):
+    asked = []
+    monkeypatch.setattr(figures, "positions", lambda points, texts, log, note: asked.append(note) or [None] * len(texts))
+    evidence = make_evidence(9)
+    mark = figures.tradeoff(evidence)["layout"]["annotations"][0]
+    number, text, *offset = asked[0]
+    assert ordered(evidence.artifacts)[number].id == evidence.verdict.best
+    assert text == f"best: {evidence.verdict.best}"
+    assert offset == [mark["ax"], mark["ay"]]
