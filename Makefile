@@ -6,8 +6,9 @@ WEB := .venv-web
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # a file's tests share what they set up, so they stay in one process; each has one thread, and the cores are shared;
+# files come in the order of their folders: by the number of their tests, long ones with few tests would come last;
 # a process that crashes ends the run and names its test: pytest-xdist 3.8 may wait for ever after it starts another
-PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: venv venv-litert venv-web demo test lint types arrows slow bench gpu clean help
 
