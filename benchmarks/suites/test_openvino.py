@@ -19,8 +19,9 @@ pytest.importorskip("nncf")
 
 BLOCKS, TURNS = 15, 60
 WITHIN = 1.03
-"""What `benchmark_app` reports is what the C++ call took, and ours is to lie within 3 % of it, for calls of a millisecond and
-more: in an int8 call of 0.2 ms, as with VNNI, the Python around it is 4 to 6 %."""
+"""What `benchmark_app` reports is what the C++ call took, and ours is to lie within 3 % of it."""
+LONG_NS = 1_000_000
+"""From a call of so long on; in an int8 call of 0.2 ms, as with VNNI, the Python around it is 4 to 6 %."""
 
 
 def least_ns(call: Callable[[], Any]) -> int:
@@ -35,10 +36,9 @@ def least_ns(call: Callable[[], Any]) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "precision", "within"),
-    [("resnet-20 wide", "fp32", WITHIN), ("resnet-32 wide", "fp32", WITHIN), ("resnet-20 wide", "int8", float("inf"))],
+    ("name", "precision"), [("resnet-20 wide", "fp32"), ("resnet-20 wide", "int8"), ("resnet-32 wide", "fp32")]
 )
-def test_a_call_takes_little_more_than_the_c_function(name, precision, within, tmp_path):
+def test_a_call_takes_little_more_than_the_c_function(name, precision, tmp_path):
     engine, images = deployed("openvino-cpu", name, precision, tmp_path)
     session = find("openvino-cpu").runtime().open(engine, 1)
     longer = copy.copy(session)
@@ -49,15 +49,17 @@ def test_a_call_takes_little_more_than_the_c_function(name, precision, within, t
         "ours": lambda: session.run(inputs),
         "the way of several inputs": lambda: longer.run(inputs),
     }
-    order, blocks = np.random.default_rng(0), []
+    order, blocks, bare = np.random.default_rng(0), [], []
     for _ in range(BLOCKS):
         turns = [{kind: least_ns(calls[kind]) for kind in order.permutation(list(calls))} for _ in range(TURNS)]
+        bare += [turn["bare"] for turn in turns]
         blocks.append({kind: float(np.median([t[kind] / t["bare"] for t in turns])) for kind in calls})
     ratios = {kind: mean_ratio([block[kind] for block in blocks]) for kind in calls if kind != "bare"}
     for kind, ratio in ratios.items():
         print(f"{name} {precision}, {kind}: {ratio.ratio:.4f} ({ratio.low:.4f} .. {ratio.high:.4f}) of the C function")
-    assert ratios["ours"].low <= within
-    assert ratios["ours"].low <= ratios["the way of several inputs"].high
+    assert ratios["ours"].ratio < ratios["the way of several inputs"].ratio
+    if np.median(bare) >= LONG_NS:
+        assert ratios["ours"].low <= WITHIN
 
 
 @pytest.mark.slow

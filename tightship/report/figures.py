@@ -18,7 +18,7 @@ from tightship.report.axes import (
     score_range,
     style_of,
 )  # fmt: skip
-from tightship.report.placing import positions
+from tightship.report.placing import Note, positions
 from tightship.report.words import best_of, clean, failed, interval, is_share, number, ordered, p99, score, size
 
 MOST_BARS = 40
@@ -65,8 +65,9 @@ def tradeoff(evidence: Evidence) -> dict[str, Any]:
     }
     best = best_of(evidence)
     layout["meta"] = {"best": artifacts.index(best) if best in artifacts else None}
-    layout["annotations"] = _best_mark(evidence, layout["xaxis"]["type"])
-    named = _named(artifacts, layout) if len(artifacts) <= MOST_NAMED else [None] * len(artifacts)
+    note = _best_note(artifacts, best)
+    layout["annotations"] = [_mark(artifacts, note, layout["xaxis"]["type"])] if note else []
+    named = _named(artifacts, layout, note) if len(artifacts) <= MOST_NAMED else [None] * len(artifacts)
     data = [_front_line(artifacts)]
     data += [_points(artifacts, target, *style[target], named) for target in style]
     return {"data": data, "layout": layout}
@@ -114,16 +115,11 @@ def distributions(evidence: Evidence) -> dict[str, Any]:
     return {"data": data, "layout": layout}
 
 
-def _named(artifacts: Sequence[ArtifactRecord], layout: dict[str, Any]) -> list[str | None]:
-    """Where each point's precision stands beside it; none where it would cover another's."""
+def _named(artifacts: Sequence[ArtifactRecord], layout: dict[str, Any], note: Note | None) -> list[str | None]:
+    """Where each point's precision stands beside it; none where it would cover another's or the note."""
     low, high = layout["yaxis"]["range"] or (0.0, 1.0)
     points = [(a.latency_ms.p50, (a.accuracy.deployed - low) / (high - low)) for a in artifacts]
     texts = [label(a.precision) for a in artifacts]
-    marks, best = layout["annotations"], layout["meta"]["best"]
-    note = None
-    if marks and best is not None:
-        words = marks[0]["text"].removeprefix("<b>").removesuffix("</b>")
-        note = (best, words, marks[0]["ax"], marks[0]["ay"])
     return positions(points, texts, layout["xaxis"]["type"] == "log", note)
 
 
@@ -163,14 +159,17 @@ def _front_line(artifacts: Sequence[ArtifactRecord]) -> dict[str, Any]:
     return line_trace("Pareto front", points, line) | {"hoverinfo": "skip"}
 
 
-def _best_mark(evidence: Evidence, axis: str) -> list[dict[str, Any]]:
-    best = best_of(evidence)
-    if best is None or not isfinite(best.accuracy.deployed):
-        return []
-    p50 = best.latency_ms.p50
-    x = log10(p50) if axis == "log" else p50
-    text = f"<b>best: {label(best.id)}</b>"
-    return [{"x": x, "y": best.accuracy.deployed, "text": text, "ax": 40, "ay": -46, "arrowcolor": GREY}]
+def _best_note(artifacts: Sequence[ArtifactRecord], best: ArtifactRecord | None) -> Note | None:
+    if best is None or best not in artifacts or not isfinite(best.accuracy.deployed):
+        return None
+    return artifacts.index(best), f"best: {label(best.id)}", 40, -46
+
+
+def _mark(artifacts: Sequence[ArtifactRecord], note: Note, axis: str) -> dict[str, Any]:
+    at, words, right, below = note
+    p50 = artifacts[at].latency_ms.p50
+    x, y = log10(p50) if axis == "log" else p50, artifacts[at].accuracy.deployed
+    return {"x": x, "y": y, "text": f"<b>{words}</b>", "ax": right, "ay": below, "arrowcolor": GREY}
 
 
 def _hover(a: ArtifactRecord) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from math import isfinite, log10
 
-WIDTH, HEIGHT = 1000, 400
-"""The plot's area that is assumed, in pixels; on a wider page there is more room."""
+WIDTH, HEIGHT = 860, 400
+"""Pixels from the first to the last point and of the y axis, on a page of 1200 pixels; on a wider one there is more room."""
 
 _LETTER, _LINE, _GAP = 7.0, 15.0, 12.0
 
