@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from artifacts.errors import IntegrityError, RequestError
-from artifacts.evidence import FileRecord
 from artifacts.files import sha256_file, walk, write_json
+from artifacts.records.evidence import FileRecord
 
 NAME = "manifest.json"
 """The manifest's file name; it stands at the top of the folder that it describes and does not list itself."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from artifacts.environments import installed_version
-from artifacts.evidence import Machine
+from artifacts.records.evidence import Machine
 from compress.quantizers.isa import instructions
 
 LIBRARIES = (

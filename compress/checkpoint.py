@@ -14,7 +14,7 @@ from artifacts.errors import IntegrityError
 from artifacts.files import write_json
 from artifacts.specs import Signature
 from artifacts.types import Arrays, ModelRef, Palette, TorchModel
-from compress.edits import edit_from_json, edit_to_json, replay
+from compress.edits.replay import edit_from_json, edit_to_json, replay
 from compress.fold import fold
 from zoo.models import build
 

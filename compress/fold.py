@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 
 from artifacts.errors import ModelError
 from artifacts.specs import Signature
-from compress.shortcuts import as_convolutions
+from compress.edits.shortcuts import as_convolutions
 
 BATCH = 2
 """Examples are traced two at a time: a batch of one would be taken for a constant."""

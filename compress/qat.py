@@ -13,13 +13,13 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from artifacts.types import Range, Split, TorchModel
 from compress.configs import QuantizeConfig
-from compress.distil import distillation_loss
+from compress.distillation.distil import distillation_loss
 from compress.fakequant import FakeQuantize, weight_fake_quantize
 from compress.fold import fold, is_layer, operator
-from compress.loop import Progress, Training, fit, silent, subset, tensors
 from compress.pruning.unstructured import masks_for
 from compress.quantizers.layers import check_layers, is_kept
 from compress.quantizers.rounding import limit_of
+from compress.training.loop import Progress, Training, fit, silent, subset, tensors
 
 QUANTIZED = frozenset({
     "conv1d", "conv2d", "conv3d", "linear", "matmul", "bmm", "add", "add_", "sub", "mul", "cat", "relu", "relu_",

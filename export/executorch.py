@@ -10,8 +10,8 @@ import torch
 from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ExportedFile, TorchModel
+from compress.edits.shortcuts import as_convolutions
 from compress.fold import example_tensors
-from compress.shortcuts import as_convolutions
 
 FILE = "model.pte"
 

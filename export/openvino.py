@@ -6,8 +6,8 @@ from typing import Any
 
 from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.types import ExportedFile, TorchModel
-from compress.quantizers.openvino_graph import save
-from export.onnx import export as export_onnx
+from compress.quantizers.openvino.graph import save
+from export.onnx.export import export as export_onnx
 
 FILE = "model.xml"
 

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import ModelError, RequestError
-from export.onnx_graph import nodes
+from export.onnx.graph import nodes
 from zoo.factories import resolve
 
 if TYPE_CHECKING:

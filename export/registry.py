@@ -30,15 +30,15 @@ FORMATS: dict[str, Format] = {
     f.name: f
     for f in (
         Format("module", "export.module:export", ("torch", "safetensors")),
-        Format("torchscript-trace", "export.torchscript:trace", ("torch",)),
-        Format("torchscript-script", "export.torchscript:script", ("torch",)),
-        Format("onnx", "export.onnx:export", ("torch", "onnx", "onnxscript")),
-        Format("onnx-stock", "export.onnx:export_stock", ("torch", "onnx", "onnxscript")),
-        Format("onnx-packed", "export.packing:export", ("torch", "onnx", "onnxscript")),
+        Format("torchscript-trace", "export.torchscript.export:trace", ("torch",)),
+        Format("torchscript-script", "export.torchscript.export:script", ("torch",)),
+        Format("onnx", "export.onnx.export:export", ("torch", "onnx", "onnxscript")),
+        Format("onnx-stock", "export.onnx.export:export_stock", ("torch", "onnx", "onnxscript")),
+        Format("onnx-packed", "export.onnx.packing:export", ("torch", "onnx", "onnxscript")),
         Format("openvino", "export.openvino:export", ("torch", "onnx", "onnxscript", "openvino")),
-        Format("litert", "export.litert:export", ("torch", "litert-torch")),
+        Format("litert", "export.litert.export:export", ("torch", "litert-torch")),
         Format("ncnn", "export.ncnn:export", ("torch", "pnnx")),
-        Format("coreml", "export.coreml:export", ("torch", "coremltools")),
+        Format("coreml", "export.coreml.export:export", ("torch", "coremltools")),
         Format("aotinductor", "export.aotinductor:export", ("torch",)),
         Format("executorch", "export.executorch:export", ("torch", "executorch")),
     )

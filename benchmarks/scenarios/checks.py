@@ -8,7 +8,7 @@ import numpy as np
 from artifacts.arrays import save_arrays
 from artifacts.errors import ParityFailed
 from artifacts.types import Arrays
-from benchmarks.outputs import copied, near
+from benchmarks.parity.outputs import copied, near
 from benchmarks.scenarios.logs import logged_outputs
 from benchmarks.scenarios.samples import Samples, like
 

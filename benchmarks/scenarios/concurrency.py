@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.noise import NoiseRecord, Sign
+from artifacts.records.noise import NoiseRecord, Sign
 from artifacts.types import Engine
-from benchmarks.child import Child
-from benchmarks.noise import Counters, Turn, Watch
-from benchmarks.statistics import Ratio, paired_ratio, quantile
-from benchmarks.stopwatch import Block
+from benchmarks.timing.child import Child
+from benchmarks.timing.noise import Counters, Turn, Watch
+from benchmarks.timing.statistics import Ratio, paired_ratio, quantile
+from benchmarks.timing.stopwatch import Block
 
 ROUNDS = 5
 """Each number of callers is timed so often, in random order, so that ratios are paired."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.arrays import save_arrays
-from artifacts.noise import NoiseRecord
+from artifacts.records.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
-from benchmarks.child import TIMEOUT, Child
-from benchmarks.noise import Counters, Watch
 from benchmarks.scenarios.logs import LoadLog, read_log
 from benchmarks.scenarios.plan import LoadPlan
 from benchmarks.scenarios.samples import Samples
-from benchmarks.stopwatch import Block
+from benchmarks.timing.child import TIMEOUT, Child
+from benchmarks.timing.noise import Counters, Watch
+from benchmarks.timing.stopwatch import Block
 
 SEARCH_RUNS = 8
 SEARCH_WIDTH = 0.05

@@ -9,13 +9,13 @@ from typing import Literal
 
 import psutil
 
-from artifacts.noise import Sign
+from artifacts.records.noise import Sign
 from artifacts.types import Engine
-from benchmarks.child import Child
-from benchmarks.noise import Counters, Watch
-from benchmarks.statistics import MARGIN, Ratio, apart, quantile, unpaired_ratio
-from benchmarks.statistics import interval as interval_of
-from benchmarks.stopwatch import Block
+from benchmarks.timing.child import Child
+from benchmarks.timing.noise import Counters, Watch
+from benchmarks.timing.statistics import MARGIN, Ratio, apart, quantile, unpaired_ratio
+from benchmarks.timing.statistics import interval as interval_of
+from benchmarks.timing.stopwatch import Block
 
 WINDOW = 5.0
 """Seconds of a window, if that leaves enough of them."""

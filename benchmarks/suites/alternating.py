@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.child import Child
-from benchmarks.cores import last_core
+from benchmarks.timing.child import Child
+from benchmarks.timing.cores import last_core
 
 SLICE_SECONDS, SLICE_CALLS = 0.1, 20
 """A slice takes at least both."""

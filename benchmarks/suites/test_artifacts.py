@@ -5,8 +5,8 @@ pytest benchmarks/suites/test_artifacts.py --artifact a.onnx --benchmark-compare
 """
 
 from artifacts.arrays import save_arrays
-from benchmarks.child import Child
-from tightship.foreign import engine_of, synthesise
+from benchmarks.timing.child import Child
+from tightship.benching.bench import engine_of, synthesise
 
 
 def test_latency(artifact, benchmark, tmp_path):

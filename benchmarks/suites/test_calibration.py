@@ -15,8 +15,8 @@ from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
 from compress.configs import QuantizeConfig
 from compress.quantizers import Calibration
-from compress.quantizers.onnx_qdq import quantize_asymmetric
-from export.onnx import export
+from compress.quantizers.onnx.qdq import quantize_asymmetric
+from export.onnx.export import export
 from zoo.models import build
 from zoo.splits import ArraySplit
 
@@ -27,7 +27,7 @@ import numpy as np
 from pathlib import Path
 from compress.configs import QuantizeConfig
 from compress.quantizers.calibrators import calibrate
-from compress.quantizers.streaming import Observer
+from compress.quantizers.pt2e.streaming import Observer
 
 class Drawn:
     # examples are made as they are asked for, so that the data set itself takes no memory

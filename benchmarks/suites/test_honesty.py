@@ -23,11 +23,11 @@ import pytest
 from artifacts.files import sha256_file, sha256_json
 from artifacts.specs import Signature
 from artifacts.types import Engine, ModelRef, TorchModel
-from benchmarks.child import Child
-from benchmarks.compare import compare
 from benchmarks.machine import describe
-from benchmarks.measure import MeasurePlan
-from export.onnx import export
+from benchmarks.timing.child import Child
+from benchmarks.timing.compare import compare
+from benchmarks.timing.measure import MeasurePlan
+from export.onnx.export import export
 
 COUNT = int(os.environ.get("TIGHTSHIP_HONESTY", "0"))
 FILE = Path(os.environ["TIGHTSHIP_HONESTY_FILE"]) if "TIGHTSHIP_HONESTY_FILE" in os.environ else None
@@ -38,7 +38,10 @@ PLAN = MeasurePlan(processes=6, blocks=8, block_seconds=0.1)
 """What `tightship compare` measures unless told otherwise."""
 LIMIT = 24
 KINDS = {"same": 0.0, "3 %": 0.03, "10 %": 0.10, "load": 0.0}
-COMPARING = ("compare", "measure", "turns", "cores", "starting", "child", "stopwatch", "noise", "statistics", "machine")
+COMPARING = (
+    "timing.compare", "timing.measure", "timing.rounds", "timing.cores", "timing.starting", "timing.child", "timing.stopwatch",
+    "timing.noise", "timing.statistics", "machine",
+)  # fmt: skip
 BUSY = """\
 import os
 os.sched_setaffinity(0, {0})
@@ -58,7 +61,7 @@ import json
 import time
 
 from artifacts.types import Engine, Placement
-from runtimes.onnxruntime import OnnxRuntimeCpu
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 
 
 class Nothing:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from artifacts.types import ModelRef, TorchModel
-from benchmarks.measure import MeasurePlan, measure
+from benchmarks.timing.measure import MeasurePlan, measure
 from compress.configs import QuantizeConfig
 from compress.qat import train_quantized
 from compress.quantizers import Calibration
 from compress.quantizers.isa import has_vnni
-from compress.quantizers.onnx_qdq import quantize_asymmetric
-from export.onnx import export
-from runtimes.onnxruntime import OnnxRuntimeCpu
+from compress.quantizers.onnx.qdq import quantize_asymmetric
+from export.onnx.export import export
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 from zoo.data import DataRef, load_data
 from zoo.models import build, complete, load_weights, trace_signature
 

@@ -16,9 +16,9 @@ from benchmarks.scenarios.logs import read_log
 from benchmarks.scenarios.plan import LoadPlan
 from benchmarks.scenarios.samples import Samples
 from benchmarks.scenarios.system import System, drive
-from benchmarks.statistics import paired_ratio
-from benchmarks.stopwatch import time_calls
 from benchmarks.suites.networks import NETWORKS, SHORT, deployed
+from benchmarks.timing.statistics import paired_ratio
+from benchmarks.timing.stopwatch import time_calls
 from runtimes.registry import find
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf LoadGen is missing: pip install 'tightship[loadgen]'")

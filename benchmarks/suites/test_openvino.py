@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.measure import MeasurePlan, measure
-from benchmarks.statistics import mean_ratio
 from benchmarks.suites.networks import deployed
+from benchmarks.timing.measure import MeasurePlan, measure
+from benchmarks.timing.statistics import mean_ratio
 from compress.quantizers.isa import has_vnni
 from runtimes.registry import find
 

@@ -12,10 +12,10 @@ import pytest
 from artifacts.arrays import save_arrays
 from artifacts.environments import LITERT
 from artifacts.types import Engine
-from benchmarks.child import Child
-from benchmarks.statistics import paired_ratio
 from benchmarks.suites.alternating import alternated
 from benchmarks.suites.networks import NETWORKS, deployed
+from benchmarks.timing.child import Child
+from benchmarks.timing.statistics import paired_ratio
 
 ROUNDS = 9
 SECONDS = 2

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from compress.configs import QuantizeConfig
-from compress.quantizers.streaming import Observer, minmax
-from export.onnx import export
-from tightship.plan import make_plan
-from tightship.recipe import load_recipe
+from compress.quantizers.pt2e.streaming import Observer, minmax
+from export.onnx.export import export
+from tightship.planning.plan import make_plan
+from tightship.recipe.recipe import load_recipe
 from tightship.store import Result, Store
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from compress.configs import TrainConfig
-from compress.distil import Network
-from compress.loop import Training, fit, task_loss
+from compress.distillation.distil import Network
 from compress.training.devices import resolved
+from compress.training.loop import Training, fit, task_loss
 from zoo.resnet import resnet
 from zoo.splits import ArraySplit
 

@@ -18,10 +18,10 @@ from artifacts.types import Arrays, Factor, Split, TorchModel
 from compress import checkpoint
 from compress.configs import FactorizeConfig
 from compress.counting import count
-from compress.distil import distillation_loss
+from compress.distillation.distil import distillation_loss
 from compress.factorization.pairs import pair_of
 from compress.factorization.ranks import Candidate, run, survey
-from compress.loop import Progress, Training, fit, silent, subset
+from compress.training.loop import Progress, Training, fit, silent, subset
 
 CLOSE = 1e-3
 """Largest difference, in units of the output's spread, between a pair and the layer with its weight cut to that rank."""

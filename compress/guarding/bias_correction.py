@@ -15,7 +15,7 @@ from torch.fx.node import map_arg
 
 from compress.fakequant import weight_fake_quantize
 from compress.fold import operator
-from compress.guarding.equalise import layers, parameter
+from compress.guarding.equalization import layers, parameter
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from torch.fx import GraphModule
 
 from artifacts.errors import ModelError
 from compress.fold import operator
-from compress.guarding.equalise import layer_name, layers, parameter
+from compress.guarding.equalization import layer_name, layers, parameter
 from zoo.models import named_outputs
 
 NORMS = nn.modules.batchnorm._BatchNorm

@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from artifacts.errors import RequestError
 from artifacts.types import Arrays, TorchModel
 from compress.fold import fold
-from compress.guarding.equalise import layer_name, layers, parameter
+from compress.guarding.equalization import layer_name, layers, parameter
 from compress.quantizers.layers import names_layer
 
 MOST_DB = 200.0

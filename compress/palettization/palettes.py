@@ -19,10 +19,10 @@ from artifacts.errors import ModelError, nearest
 from artifacts.types import Arrays, Palette, Split, TorchModel
 from compress.configs import PalettizeConfig
 from compress.counting import LAYERS, prunable
-from compress.distil import distillation_loss
+from compress.distillation.distil import distillation_loss
 from compress.factorization.ranks import called, owners_of
-from compress.loop import Progress, Training, fit, silent, subset
 from compress.palettization.lowbit import LowBit, straight_through
+from compress.training.loop import Progress, Training, fit, silent, subset
 
 ROUNDS = 40
 """Rounds of k-means at the start."""

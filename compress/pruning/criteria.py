@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from artifacts.types import Split
-from compress.loop import task_loss, tensors
 from compress.training.convolutions import sound_gradients
+from compress.training.loop import task_loss, tensors
 
 BATCH = 64
 PROBES = 8

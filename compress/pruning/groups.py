@@ -15,7 +15,7 @@ from torch import nn
 
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, TorchModel
-from compress.cuts import channel_group, graph, make_cut, silence, silenced, width
+from compress.edits.cuts import channel_group, graph, make_cut, silence, silenced, width
 from zoo.models import named_outputs
 
 MIXES_CHANNELS = (nn.LayerNorm, nn.GroupNorm)

@@ -11,13 +11,13 @@ from artifacts.types import Arrays, Split, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import count
-from compress.distil import distillation_loss
-from compress.loop import Loss, Progress, Training, fit, silent, subset
+from compress.distillation.distil import distillation_loss
 from compress.pruning.nm import left_whole, mask_n_of_m, parse
-from compress.pruning.regularise import penalty, regularised
+from compress.pruning.regularize import penalty, regularised
 from compress.pruning.schedules import progress_after
 from compress.pruning.structured import cut_to, cuttable, rank, widths
 from compress.pruning.unstructured import mask_to, masked, rewound, weight_scores
+from compress.training.loop import Loss, Progress, Training, fit, silent, subset
 
 RANKING_EXAMPLES = 256
 

@@ -13,7 +13,7 @@ from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, Split, TorchModel
 from compress.configs import PruneConfig
 from compress.counting import Cost, cost_of
-from compress.cuts import cut_masks, graph, make_cut, width
+from compress.edits.cuts import cut_masks, graph, make_cut, width
 from compress.pruning.criteria import CRITERIA
 from compress.pruning.groups import check_cuts, cuttable
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from artifacts.types import Range, Split
 from compress.configs import QuantizeConfig
 from compress.quantizers.histograms import Histogram
-from compress.quantizers.streaming import Observer, histograms, minmax
+from compress.quantizers.pt2e.streaming import Observer, histograms, minmax
 
 Choice = Callable[[Histogram], Range]
 GOLDEN = (5**0.5 - 1) / 2

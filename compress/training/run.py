@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from artifacts.errors import DataError, StageCrashed
 from artifacts.types import Split
-from compress.augment import augment
 from compress.configs import TrainConfig
-from compress.layout import laid_out, lay_out
+from compress.training.augment import augment
 from compress.training.batches import Inputs, Mixed, Targets, subset, tensors
 from compress.training.convolutions import sound_gradients
 from compress.training.devices import accelerator_for, agree, seed_all
 from compress.training.ema import Average, holding, snapshot
 from compress.training.holdout import Score, hold_out, score_of
 from compress.training.losses import Loss
+from compress.training.memory_format import laid_out, lay_out
 from compress.training.mixing import mix
 from compress.training.optim import apply_masks, make_optimizer, rate
 from compress.training.state import load_state, save_state

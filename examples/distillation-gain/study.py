@@ -17,10 +17,10 @@ import torch
 
 from artifacts.types import ModelRef, TorchModel
 from compress.configs import DistilConfig
-from compress.distil import Network, Teacher, lesson
-from compress.loop import Training, fit, subset, tensors
-from export.onnx import export
-from runtimes.onnxruntime import OrtSession
+from compress.distillation.distil import Network, Teacher, lesson
+from compress.training.loop import Training, fit, subset, tensors
+from export.onnx.export import export
+from runtimes.onnxruntime.runtime import OrtSession
 from zoo.data import DataRef, load_data
 from zoo.metrics import score
 from zoo.models import build, complete, load_weights, trace_signature

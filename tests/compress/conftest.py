@@ -9,7 +9,7 @@ import torch
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
 from compress.configs import TrainConfig
-from compress.loop import Training, fit, task_loss
+from compress.training.loop import Training, fit, task_loss
 from zoo.models import build, complete, trace_signature
 from zoo.readers import read_digits
 

@@ -59,7 +59,7 @@ class Flow(nn.Module):
     ("kind", "sign", "expected"), [("cond", 1, 36), ("cond", -1, 720), ("while_loop", 1, 3 * 36), ("scan", 1, 5 * 36)]
 )
 def test_of_a_branch_or_a_loop_the_path_that_the_example_takes_is_counted(kind, sign, expected):
-    from benchmarks.work import work_of
+    from benchmarks.roofline.work import work_of
 
     network = Flow(kind)
     example = {"x": np.full((1, 6), sign, np.float32)}

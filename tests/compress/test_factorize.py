@@ -17,8 +17,8 @@ from compress.counting import macs
 from compress.factorization.factorize import factorize
 from compress.factorization.pairs import matrix, pair_of, split
 from compress.factorization.ranks import survey
-from compress.loop import Training
 from compress.pruning.steps import prune
+from compress.training.loop import Training
 
 QUICK = {"finetune_epochs": 1, "examples": 128, "align": 2}
 LAYERS = [

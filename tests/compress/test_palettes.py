@@ -13,10 +13,10 @@ from artifacts.errors import ModelError
 from artifacts.types import Palette
 from compress import checkpoint
 from compress.configs import PalettizeConfig
-from compress.loop import Training, predict
 from compress.palettization.lowbit import LowBit, binary, ternary
 from compress.palettization.palettes import Shared, assign, choose, distinct, kmeans, palettize
 from compress.pruning.unstructured import mask_to
+from compress.training.loop import Training, predict
 from zoo.metrics import score
 
 QUICK = {"finetune_epochs": 1, "examples": 192}

@@ -12,9 +12,9 @@ from compress import checkpoint
 from compress.configs import QuantizeConfig
 from compress.fakequant import FakeQuantize, affine, weight_fake_quantize
 from compress.fold import fold
-from compress.loop import Training, subset
 from compress.pruning.unstructured import mask_to
 from compress.qat import observe, prepare, quantized_nodes, simulate, train_quantized
+from compress.training.loop import Training, subset
 
 CONFIG = QuantizeConfig(calibration_samples=64, qat_epochs=2, examples=256)
 

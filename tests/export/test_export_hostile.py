@@ -11,8 +11,8 @@ from artifacts.errors import ModelError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
 from export.registry import FORMATS
-from runtimes.onnxruntime import OnnxRuntimeCpu
-from runtimes.torchscript import TorchScriptCpu
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
+from runtimes.torch.torchscript import TorchScriptCpu
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

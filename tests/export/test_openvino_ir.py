@@ -30,7 +30,7 @@ def read(file):
 
 
 def opened(file):
-    from runtimes.openvino import OpenVinoCpu
+    from runtimes.openvino.runtime import OpenVinoCpu
 
     return OpenVinoCpu().open(OpenVinoCpu().build(file, file.folder), 1)
 

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from artifacts.errors import IntegrityError, ModelError, RequestError
 from artifacts.types import ExportedFile, ModelRef, TorchModel
 from runtimes.registry import find
-from runtimes.tensorrt import TensorRt
-from runtimes.tensorrt_key import EngineKey, key_path, signature_of
+from runtimes.tensorrt.engine_key import EngineKey, key_path, signature_of
+from runtimes.tensorrt.runtime import TensorRt
 
 pytestmark = pytest.mark.gpu
 BATCH = np.random.default_rng(0).normal(size=(2, 8, 16, 16)).astype(np.float32)
@@ -116,7 +116,7 @@ def test_tensorrt_refuses_the_engine_of_another_gpu(file, tmp_path):
     engine = TensorRt().build(file, tmp_path / "built")
     key = EngineKey.read(engine.path)
     replace(key, machine=replace(key.machine, gpu="another GPU")).write(engine.path)
-    with pytest.raises(IntegrityError, match=r"on another GPU .*; rebuild it here: `python -m runtimes.tensorrt"):
+    with pytest.raises(IntegrityError, match=r"on another GPU .*; rebuild it here: `python -m runtimes.tensorrt.runtime"):
         TensorRt().open(engine, 1)
     assert json.loads(key_path(engine.path).read_text())["onnx"] == engine.options["hashes"]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ExportedFile, ModelRef, TorchModel
-from runtimes.tensorrt_key import signature_of
+from runtimes.tensorrt.engine_key import signature_of
 from zoo.models import trace_signature
 from zoo.readers import read_digits
 from zoo.resnet import resnet

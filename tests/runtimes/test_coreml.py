@@ -62,7 +62,7 @@ def bytes_of(file):
 
 
 def checked(file, model):
-    from export.coreml_check import inspect
+    from export.coreml.check import inspect
 
     return inspect(file, model)
 

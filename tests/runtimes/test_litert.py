@@ -13,14 +13,14 @@ from artifacts.environments import LITERT
 from artifacts.errors import ModelError, RequestError, TargetUnavailable
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine, ModelRef, TorchModel
-from benchmarks.child import Child
+from benchmarks.timing.child import Child
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
 from runtimes.litert import _delegated
 from runtimes.probe import probe
 from runtimes.registry import find
-from tightship.foreign import engine_of
+from tightship.benching.bench import engine_of
 from zoo.models import trace_signature
 from zoo.readers import read_digits
 from zoo.resnet import resnet

@@ -12,9 +12,9 @@ from compress.configs import QuantizeConfig
 from compress.counting import macs
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
-from runtimes.onnx_layers import OnnxLayers, convolution_macs
-from runtimes.onnxruntime import OnnxRuntimeCpu
-from runtimes.onnxruntime_profile import _runs
+from runtimes.layer_names import OnnxLayers, convolution_macs
+from runtimes.onnxruntime.profile import _runs
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 
 EXAMPLE = {"image": np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype(np.float32)}
 LAYERS = {"stem", "body.0", "body.2", "head"}
@@ -89,7 +89,7 @@ def test_onnx_runtime_names_the_layers_of_float_and_int8_files(model, plain, tmp
 
 def test_openvino_names_the_layers(model, tmp_path):
     pytest.importorskip("openvino")
-    from runtimes.openvino import OpenVinoCpu
+    from runtimes.openvino.runtime import OpenVinoCpu
 
     file = FORMATS["openvino"].load()(model, folder_in(tmp_path, "ir"))
     runtime = OpenVinoCpu()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from artifacts import evidence as ev
-from tightship.recipe import Recipe, load_recipe
+from artifacts.records import evidence as ev
+from tightship.recipe.recipe import Recipe, load_recipe
 
 MACHINE = ev.Machine("a cpu", ("avx2",), 2, 8.0, None, "Linux x86_64", "3.11.0", None, {"numpy": "2.0"})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from artifacts.types import ModelRef
-from compress.loop import predict
+from compress.training.loop import predict
 from zoo.data import DataRef, load_data
 from zoo.metrics import score
 from zoo.models import build, load_weights

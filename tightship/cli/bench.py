@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tightship.cli.bench_more import tell_end_to_end, tell_energy, tell_roofline
+from tightship.cli.bench_output import tell_end_to_end, tell_energy, tell_roofline
 from tightship.cli.common import AsJson, emit, table
 
 FILES = "Exported files: .onnx, TorchScript .pt and .ptl, .pt2, .pte, .bpte, .tflite, .xml, .param, or a stored model.json."
@@ -36,7 +36,7 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Measure exported files, ours or foreign: latency, cold start, memory, bytes; interleaved."""
-    from tightship.foreign import bench_files
+    from tightship.benching.bench import bench_files
 
     sweep, batches = counts("--threads", threads), counts("--batch", batch) if batch is not None else ()
     rows = bench_files(

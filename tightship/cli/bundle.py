@@ -20,7 +20,7 @@ def bundle(
     as_json: AsJson = False,
 ) -> None:
     """Pack one artifact with its evidence, a manifest and a runner."""
-    from tightship.bundle import make_bundle
+    from tightship.bundling.pack import make_bundle
 
     path = make_bundle(folder, artifact, out, allow_failed=allow_failed)
     if as_json:
@@ -36,7 +36,7 @@ def verify(
     """Check a bundle: a changed, missing or extra file is refused."""
     from dataclasses import asdict
 
-    from tightship.bundle import verify_bundle
+    from tightship.bundling.pack import verify_bundle
 
     verified = verify_bundle(path)
     if as_json:

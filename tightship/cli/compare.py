@@ -23,7 +23,7 @@ def compare(
 ) -> None:
     """Whether B is faster than A: a ratio with its interval, and faster, slower, no difference shown, or cannot tell."""
     from artifacts.errors import RequestError
-    from tightship.comparing import compare_files, compare_runs
+    from tightship.benching.compare import compare_files, compare_runs
 
     how: dict[str, Any] = {"processes": processes, "limit": limit, "seconds": seconds, "threads": threads, "margin": margin}
     if a.is_dir() != b.is_dir():

@@ -9,7 +9,7 @@ from tightship.cli.common import AsJson, emit
 
 def doctor(as_json: AsJson = False) -> None:
     """Check the installation: packages, versions, compiler-free core, targets; exit code 3 if the core cannot work."""
-    from tightship.health import examine
+    from tightship.cli.doctor_checks import examine
 
     checks = examine()
     if as_json:

@@ -2,7 +2,7 @@
 
 import sys
 
-from tightship.shadow import shadowed
+from tightship.cli.shadowing import shadowed
 
 
 def main() -> None:

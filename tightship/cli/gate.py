@@ -29,19 +29,19 @@ def gate(
     as_json: AsJson = False,
 ) -> None:
     """Hold a finished run against limits, its own or an earlier run's figures; exit code 1 if one is not met."""
-    from tightship.limits import gather
-    from tightship.regate import judge_run
-    from tightship.report import gating
+    from tightship.gating.evaluate_run import judge_run
+    from tightship.gating.limits import gather
+    from tightship.reporting.views import evaluation
 
     gated = judge_run(folder, gather(limit or [], limits), artifact, baseline, write_baseline)
     name = gated.evidence.name
     if summary:
         summary.parent.mkdir(parents=True, exist_ok=True)
         with summary.open("a", encoding="utf-8") as stream:
-            stream.write(gating.as_markdown(name, gated.results, gated.notes) + "\n")
+            stream.write(evaluation.as_markdown(name, gated.results, gated.notes) + "\n")
     if junit:
         from artifacts.files import write_atomic
-        from tightship.report.junit import render_results
+        from tightship.reporting.views.junit import render_results
 
         write_atomic(junit, render_results(gated.evidence, gated.results))
     if as_json:
@@ -50,5 +50,5 @@ def gate(
             for a, g in gated.results
         ])  # fmt: skip
     else:
-        typer.echo(gating.as_text(name, gated.results, gated.notes))
+        typer.echo(evaluation.as_text(name, gated.results, gated.notes))
     sys.exit(0 if gated.passed else 1)

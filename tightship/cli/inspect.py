@@ -7,8 +7,8 @@ import typer
 from tightship.cli.common import AsJson, RecipePath, StoreFolder, emit, store_folder, table
 
 if TYPE_CHECKING:
-    from tightship.recipe import Recipe
-    from tightship.sensitivity import Ranked
+    from tightship.pipeline.inspect_sensitivity import Ranked
+    from tightship.recipe.recipe import Recipe
 
 
 def inspect(
@@ -37,7 +37,7 @@ def inspect(
 ) -> None:
     """List the layers of a recipe's model: shapes, parameters, MACs and bytes; or what they lose in int8."""
     from artifacts.errors import RequestError
-    from tightship.recipe import load_recipe
+    from tightship.recipe.recipe import load_recipe
 
     loaded = load_recipe(recipe)
     if not sensitivity:
@@ -45,8 +45,8 @@ def inspect(
             raise RequestError("--target, --examples and --store belong to --sensitivity; add it, or leave them out.")
         _layers(loaded, as_json)
         return
-    from tightship.progress import Quiet, Shown
-    from tightship.sensitivity import ranked
+    from tightship.pipeline.inspect_sensitivity import ranked
+    from tightship.pipeline.progress import Quiet, Shown
     from tightship.store import Store
 
     progress = Quiet() if as_json else Shown()
@@ -59,7 +59,7 @@ def inspect(
 
 
 def _layers(recipe: "Recipe", as_json: bool) -> None:
-    from tightship.layers import layers_of
+    from tightship.pipeline.inspect_layers import layers_of
 
     layers, alive = layers_of(recipe)
     if as_json:
@@ -83,7 +83,7 @@ def _layers(recipe: "Recipe", as_json: bool) -> None:
 
 
 def _sensitivity(ranked: "Ranked", as_json: bool) -> None:
-    from tightship.report import sensitivity as words
+    from tightship.reporting.sections import sensitivity as words
 
     found = ranked.found
     if as_json:

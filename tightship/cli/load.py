@@ -32,8 +32,8 @@ def load(
     as_json: AsJson = False,
 ) -> None:
     """Put a file under load; exit code 1 if LoadGen calls the run INVALID."""
-    from tightship.progress import Quiet, Shown
-    from tightship.scenarios import load_file
+    from tightship.benching.load import load_file
+    from tightship.pipeline.progress import Quiet, Shown
 
     progress = Quiet() if as_json else Shown()
     try:

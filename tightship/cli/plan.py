@@ -9,16 +9,16 @@ from tightship.cli.common import AsJson, RecipePath, StoreFolder, emit, store_fo
 from tightship.cli.run import OnlyTargets
 
 if TYPE_CHECKING:
-    from tightship.sections import TargetConfig
+    from tightship.recipe.sections import TargetConfig
 
 
 def plan(recipe: RecipePath, store: StoreFolder = None, target: OnlyTargets = None, as_json: AsJson = False) -> None:
     """Show what would run, and what is cached; runs nothing."""
     from benchmarks.machine import describe
-    from tightship.asking import ask, row_name
-    from tightship.chain import check_chain
-    from tightship.plan import make_plan
-    from tightship.recipe import load_recipe
+    from tightship.planning.plan import make_plan
+    from tightship.planning.stage_order import check_chain
+    from tightship.planning.target_selection import ask, row_name
+    from tightship.recipe.recipe import load_recipe
     from tightship.store import Store
 
     loaded = load_recipe(recipe)

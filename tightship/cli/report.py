@@ -9,8 +9,8 @@ import typer
 from tightship.cli.common import AsJson, emit
 
 if TYPE_CHECKING:
-    from artifacts.evidence import Evidence
-    from tightship.mlflow_log import Logged
+    from artifacts.records.evidence import Evidence
+    from tightship.reporting.views.mlflow import Logged
 
 
 class Format(StrEnum):
@@ -82,9 +82,9 @@ def report(
 
 
 def _report(folder: Path, out: Path, as_json: bool, logged: bool, mlflow_uri: str | None) -> None:
-    from artifacts.evidence import read_evidence
-    from tightship.report import write_views
-    from tightship.report.terminal import print_table
+    from artifacts.records.evidence import read_evidence
+    from tightship.reporting import write_views
+    from tightship.reporting.views.terminal import print_table
 
     evidence = read_evidence(folder / "evidence.json")
     written = write_views(evidence, out)
@@ -102,15 +102,15 @@ def _report(folder: Path, out: Path, as_json: bool, logged: bool, mlflow_uri: st
 
 
 def _log(evidence: "Evidence", folder: Path, out: Path, uri: str | None) -> "Logged":
-    from tightship.mlflow_log import log_run
+    from tightship.reporting.views.mlflow import log_run
 
     return log_run(evidence, {"evidence.json": folder / "evidence.json", "report.html": out / "report.html"}, uri)
 
 
 def _export(folder: Path, form: Format, out: Path | None) -> None:
-    from artifacts.evidence import read_evidence
     from artifacts.files import write_atomic
-    from tightship.report.tables import FORMATS
+    from artifacts.records.evidence import read_evidence
+    from tightship.reporting.views.tables import FORMATS
 
     text = FORMATS[form](read_evidence(folder / "evidence.json"))
     if out:
@@ -120,9 +120,9 @@ def _export(folder: Path, form: Format, out: Path | None) -> None:
 
 
 def _targets(folder: Path, markdown: bool, out: Path | None, as_json: bool) -> None:
-    from artifacts.evidence import read_evidence
     from artifacts.files import write_atomic
-    from tightship.report.targets import HEADS, as_markdown, print_targets, target_table
+    from artifacts.records.evidence import read_evidence
+    from tightship.reporting.views.targets import HEADS, as_markdown, print_targets, target_table
 
     evidence = read_evidence(folder / "evidence.json")
     if out:
@@ -138,14 +138,14 @@ def _targets(folder: Path, markdown: bool, out: Path | None, as_json: bool) -> N
 
 
 def _compare(folders: list[Path]) -> str:
-    from artifacts.evidence import read_evidence
-    from tightship.report.comparison import render
+    from artifacts.records.evidence import read_evidence
+    from tightship.reporting.views.comparison import render
 
     return render([(folder, read_evidence(folder / "evidence.json")) for folder in folders])
 
 
 def _history(folder: Path) -> tuple[str, int]:
-    from tightship.report.history import read_runs, render
+    from tightship.reporting.views.history import read_runs, render
 
     past = read_runs(folder)
     return render(past), len(past)

@@ -30,10 +30,10 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe: compress, export, measure, gate, report and pack."""
-    from tightship.asking import ask
-    from tightship.progress import Quiet, Shown
-    from tightship.recipe import load_recipe
-    from tightship.run import run as run_recipe
+    from tightship.pipeline.progress import Quiet, Shown
+    from tightship.pipeline.run import run as run_recipe
+    from tightship.planning.target_selection import ask
+    from tightship.recipe.recipe import load_recipe
     from tightship.store import Store
 
     loaded = load_recipe(recipe)
@@ -52,14 +52,14 @@ def run(
         emit({"out": str(folder), "passed": ran.evidence.verdict.passed, "best": ran.evidence.verdict.best,
               "bundle": str(ran.bundle) if ran.bundle else None, "asked_for": asked.names})  # fmt: skip
     else:
-        from tightship.report.terminal import print_table
+        from tightship.reporting.views.terminal import print_table
 
         print_table(ran.evidence)
         typer.echo(f"\nreport    {folder / 'report.html'}\nevidence  {folder / 'evidence.json'}")
         if ran.bundle:
             typer.echo(f"bundle    {ran.bundle}")
         elif best := ran.evidence.verdict.best:
-            from tightship.bundle import unpackable
+            from tightship.bundling.pack import unpackable
 
             typer.echo(f"no bundle: {unpackable(ran.evidence.artifact(best))}; its files are in {folder / 'artifacts' / best}")
     sys.exit(0 if ran.evidence.verdict.passed else 1)

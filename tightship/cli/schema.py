@@ -5,6 +5,6 @@ from tightship.cli.common import emit
 
 def schema() -> None:
     """Print the JSON Schema of a recipe, for editors."""
-    from tightship.schema import recipe_schema
+    from tightship.recipe.schema import recipe_schema
 
     emit(recipe_schema())

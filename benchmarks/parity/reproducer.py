@@ -1,0 +1,142 @@
+"""A folder that shows with one command where a converted file departs: the file, inputs, what was expected, a script."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artifacts.arrays import save_arrays
+from artifacts.files import write_json
+from artifacts.types import Arrays, ExportedFile
+from benchmarks.parity.parity import Tolerance
+
+if TYPE_CHECKING:
+    from benchmarks.parity.bisect import Departure
+
+REPRODUCER = "reproducer"
+"""The folder's name in the entry of the step that made it."""
+
+CUT = "cut.onnx"
+GROWTH_SHARE = 0.5
+"""A quantized layer is shown to differ where, given exact inputs, it makes this share of the error seen at its tensor."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A conversion that failed, on the inputs that show it best."""
+
+    file: ExportedFile
+    target: str
+    options: Mapping[str, Any]
+    inputs: Arrays
+    expected: Arrays
+    """The network's outputs for these inputs."""
+    spreads: Mapping[str, float]
+    """The spread of each output over all examples that parity was judged by."""
+    tolerance: Tolerance
+    classes: bool
+    """Whether the place of the largest output must be the same."""
+    batch: int
+    """How many examples go in at a time."""
+
+
+def write_reproducer(folder: Path, shown: Shown, departure: "Departure | None", says: str, loaders: Path) -> None:
+    """Fill `folder`: `repro.py` prints the difference and ends with 1, or with 0 where it finds none.
+
+    Args:
+        folder: does not exist yet.
+        shown: the file and what it should give.
+        departure: the tensor to cut the ONNX file down to; none keeps to the whole file.
+        says: what was found, in one sentence.
+        loaders: a stand-alone module with `LOADERS`, which opens a file of any format with its runtime alone.
+    """
+    folder.mkdir(parents=True)
+    shutil.copytree(shown.file.folder, folder / "model")
+    shutil.copyfile(loaders, folder / "loaders.py")
+    shutil.copyfile(Path(__file__).with_name("repro.py"), folder / "repro.py")
+    save_arrays(folder / "inputs.npz", shown.inputs)
+    save_arrays(folder / "expected.npz", shown.expected)
+    checks = [_whole(shown)]
+    if departure is not None and _cut(shown.file.path, departure, folder):
+        save_arrays(folder / "cut-inputs.npz", departure.inputs)
+        save_arrays(folder / "cut-expected.npz", {departure.tensor: departure.expected})
+        checks.insert(0, _part(shown, departure))
+    write_json(folder / "repro.json", {"says": says, "checks": checks})
+
+
+def _whole(shown: Shown) -> dict[str, Any]:
+    """The whole file against the network's outputs, as closely as parity asks."""
+    first = next(iter(shown.expected))
+    limits = {
+        name: _limits(
+            shown.spreads[name], shown.tolerance.max_error, shown.tolerance.rms_error, shown.classes and name == first
+        )
+        for name in shown.expected
+    }
+    manifest = _manifest(shown.file.format, shown, asdict(shown.file.signature))
+    return {
+        "file": f"model/{shown.file.main}", "about": "the whole file", "inputs": "inputs.npz", "expected": "expected.npz",
+        "batch": shown.batch, "limits": limits, "manifest": manifest,
+    }  # fmt: skip
+
+
+def _part(shown: Shown, departure: "Departure") -> dict[str, Any]:
+    """The part of the file from tensors that agree to the one that departs."""
+    from benchmarks.parity.bisect import LIMIT
+
+    value = departure.expected
+    largest, rms = (LIMIT, LIMIT) if departure.error is None else (None, max(GROWTH_SHARE * departure.error, LIMIT))
+    signature = {
+        "inputs": [{"name": n, "dtype": str(a.dtype), "shape": list(a.shape)} for n, a in departure.inputs.items()],
+        "outputs": [{"name": departure.tensor, "dtype": str(value.dtype), "shape": list(value.shape)}],
+    }
+    return {
+        "file": CUT, "about": f"from {', '.join(departure.inputs)} to {departure.tensor} ({departure.layer})",
+        "inputs": "cut-inputs.npz", "expected": "cut-expected.npz", "batch": None,
+        "limits": {departure.tensor: _limits(float(value.std()) or 1.0, largest, rms, False)},
+        "manifest": _manifest("onnx", shown, signature),
+    }  # fmt: skip
+
+
+def _limits(spread: float, largest: float | None, rms: float, classes: bool) -> dict[str, Any]:
+    return {"spread": spread, "max": largest, "rms": rms, "classes": classes}
+
+
+def _manifest(format_name: str, shown: Shown, signature: Mapping[str, Any]) -> dict[str, Any]:
+    """What a loader asks for."""
+    return {
+        "format": format_name, "target": shown.target, "precision": shown.file.precision, "threads": 1,
+        "options": dict(shown.options), "signature": signature,
+    }  # fmt: skip
+
+
+def _cut(path: Path, departure: "Departure", folder: Path) -> bool:
+    """Write the part of an ONNX file between two sets of tensors; whether that can be done."""
+    import onnx
+
+    if not departure.inputs:
+        return False
+    try:
+        onnx.utils.extract_model(str(path), str(folder / CUT), list(departure.inputs), [departure.tensor])
+    except Exception:  # a subgraph that stands on its own cannot be made of every file: the whole one is there
+        (folder / CUT).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def worst(expected: Arrays, found: Arrays, count: int, classes: bool) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """The places of the `count` examples that differ most, those whose largest output is elsewhere first."""
+    apart = np.zeros(len(next(iter(expected.values()))))
+    for at, (name, value) in enumerate(expected.items()):
+        other = found.get(name)
+        if other is None or other.shape != value.shape:
+            continue
+        rows = np.abs(other.astype(np.float64) - value).reshape(len(value), -1)
+        apart += np.nan_to_num(rows.max(axis=1), nan=np.inf) / (float(value.std()) or 1.0)
+        if classes and at == 0:
+            flat, flat_other = value.reshape(len(value), -1), other.reshape(len(value), -1)
+            apart[flat.argmax(axis=1) != flat_other.argmax(axis=1)] += 1e12
+    return np.sort(np.argsort(-apart, kind="stable")[:count])

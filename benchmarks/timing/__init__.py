@@ -1,0 +1,1 @@
+"""Latency, memory and energy of engines, each in a process of its own."""

@@ -1,0 +1,95 @@
+"""The turns of one round: every engine is asked in random order, on one core, and all again where others disturbed."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from artifacts.types import Arrays
+from benchmarks.timing.child import Child
+from benchmarks.timing.cores import OneCore
+from benchmarks.timing.energy import Device, Meter
+from benchmarks.timing.noise import Counters, Watch
+from benchmarks.timing.stopwatch import Block
+from runtimes.registry import TARGETS
+
+Answer = dict[str, Any]
+"""What a child said of its slice: `ns` of its calls, `seen`, and here `watts`, where energy can be read."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Calls from the raw example to the labels."""
+
+    raw: Arrays
+    """One raw example by the name of the input, (1, C, H, W)."""
+    how: Mapping[str, Any]
+    """What `artifacts.pictures.prepare` takes."""
+    same: bool
+    """Whether it is the very example that latency is measured on, so that the outputs must be equal."""
+    labels: int = 5
+    """How many of the likeliest are looked for."""
+
+
+@dataclass
+class Turns:
+    """Takes turns with the processes of one round."""
+
+    children: Mapping[str, Child]
+    shuffle: random.Random
+    watch: Watch
+    meter: Meter
+    spare: int
+    """How many disturbed turns may still be thrown away."""
+
+    def take(self, count: int, ask: Callable[[Child], Answer], slices: int = 1) -> dict[str, list[Answer]]:
+        """The answers of so many turns that count, `slices` of each engine in a turn; those of one slice stand at one place."""
+        kept: dict[str, list[Answer]] = {name: [] for name in self.children}
+        core, done = OneCore(self.children.values()), 0
+        while done < count:
+            begun = Counters.now()
+            with core.turn():
+                answers = self._turn(ask, slices, core)
+            blocks = [Block.merged([Block.of(answer["seen"]) for answer in told]) for told in answers.values()]
+            turn = self.watch.turn(blocks, begun)
+            if turn.reasons and self.spare > 0:
+                self.spare -= 1
+                self.watch.repeated += 1
+                continue
+            self.watch.keep(turn)
+            done += 1
+            for name, told in answers.items():
+                kept[name] += told
+        return kept
+
+    def _turn(self, ask: Callable[[Child], Answer], slices: int, core: OneCore) -> dict[str, list[Answer]]:
+        answers: dict[str, list[Answer]] = {name: [] for name in self.children}
+        for _ in range(slices):
+            order: Sequence[str] = self.shuffle.sample(list(self.children), len(self.children))
+            for name in order:
+                answers[name].append(self._metered(self.children[name], ask))
+                core.follow(self.children[name])
+        return answers
+
+    def _metered(self, child: Child, ask: Callable[[Child], Answer]) -> Answer:
+        begun = self.meter.read()
+        answer = ask(child)
+        return {**answer, "watts": self.meter.watts(begun, device_of(child.engine.target))}
+
+
+def device_of(target: str) -> Device:
+    """What a target runs on; one that only the child knows counts as a CPU's."""
+    found = TARGETS.get(target)
+    return found.device if found else "cpu"
+
+
+def energy_mj(answers: Sequence[Answer]) -> float | None:
+    """Millijoules of one call: mean power while called, times the mean latency; none where it cannot be read.
+
+    >>> energy_mj([{"watts": 20.0, "ns": [1_000_000, 3_000_000]}])
+    40.0
+    """
+    if any(answer["watts"] is None for answer in answers):
+        return None
+    spent = sum(answer["watts"] * sum(answer["ns"]) for answer in answers)
+    return float(spent / sum(len(answer["ns"]) for answer in answers) / 1e6)

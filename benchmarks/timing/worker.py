@@ -1,0 +1,282 @@
+"""The child process that holds one engine: it opens it, runs it and times it, as its parent says.
+
+Requests and answers are JSON lines. The child's own standard output goes to its log, so that a chatty library cannot
+break the conversation; answers leave through a descriptor of their own.
+"""
+
+import time
+
+STARTED = time.monotonic_ns()
+
+import contextlib  # noqa: E402  the start of the process is stamped before anything is imported
+import json  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from dataclasses import asdict  # noqa: E402
+from functools import partial  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
+from artifacts.errors import ParityFailed, TightshipError  # noqa: E402
+from artifacts.records.roofline import LayerTimes  # noqa: E402
+from artifacts.specs import Signature  # noqa: E402
+from artifacts.types import Arrays, Engine, Session  # noqa: E402
+from benchmarks.parity.outputs import copied, near  # noqa: E402
+from benchmarks.timing.end_to_end import Parts  # noqa: E402
+from benchmarks.timing.stopwatch import Timer, time_calls, watched  # noqa: E402
+from benchmarks.timing.warmup import settle  # noqa: E402
+from runtimes.registry import find  # noqa: E402
+
+WARM_CALLS = 20
+PACE_SECONDS, PACE_CALLS = 0.2, 5
+WARM_LIMIT = 10
+"""Warm-up goes on until the latency is stable, but no longer than so many times what was asked for."""
+
+
+class Worker:
+    """One engine and what can be asked of it."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.feeds: dict[str, Arrays] = {}
+        self.made: dict[str, Arrays] = {}
+        """What the first run made of each file of inputs."""
+        self.load_peak_mb = 0.0
+
+    def open(
+        self, target: str, path: str, signature: dict[str, Any], threads: int, first: str, options: dict[str, Any] | None = None
+    ) -> dict[str, float]:
+        """Load the engine and run it once; milliseconds for each part of the cold start since the process began."""
+        begun = time.monotonic_ns()
+        runtime = find(target).runtime()
+        runtime.probe()
+        imported = time.monotonic_ns()
+        self.session = runtime.open(Engine(target, Path(path), Signature.from_json(signature), options or {}), threads)
+        loaded = time.monotonic_ns()
+        self.load_peak_mb = peak_rss_mb() + self._elsewhere_mb()
+        reset_peak()
+        feeds = self._inputs(first)
+        begun_run = time.monotonic_ns()
+        made = self.session.run(feeds)
+        ran = time.monotonic_ns()
+        self.made[first] = copied(made)
+        return {
+            "python": (begun - STARTED) / 1e6,
+            "import": (imported - begun) / 1e6,
+            "load": (loaded - imported) / 1e6,
+            "first_run": (ran - begun_run) / 1e6,
+            "ended_ns": float(ran),
+            "load_rss_mb": self.load_peak_mb,
+        }
+
+    def _elsewhere_mb(self) -> float:
+        """The peak resident set of another process that holds the engine."""
+        held: float = getattr(self.session, "peak_mb", lambda: 0.0)()
+        return held
+
+    def _inputs(self, path: str) -> Arrays:
+        if path not in self.feeds:
+            self.feeds[path] = load_arrays(Path(path))
+        return self.feeds[path]
+
+    def run(self, inputs: str, outputs: str, batch: int) -> dict[str, int]:
+        """Run a whole file of examples, `batch` at a time, and write the outputs."""
+        assert self.session is not None
+        feeds = self._inputs(inputs)
+        total = len(next(iter(feeds.values())))
+        parts = [
+            self.session.run({n: np.ascontiguousarray(v[i : i + batch]) for n, v in feeds.items()})
+            for i in range(0, total, batch)
+        ]
+        merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        save_arrays(Path(outputs), merged)
+        return {"examples": total}
+
+    def warm(self, inputs: str, seconds: float) -> dict[str, Any]:
+        """Run until `seconds` and a minimum number of calls are over and the latency is stable, within a limit.
+
+        Returns: `calls` that were made, and where it became stable: `warm_calls`, `warm_ms`, `settled`.
+        """
+        limit = time.perf_counter() + WARM_LIMIT * seconds
+        times = self._timed(inputs, seconds, WARM_CALLS)
+        while not (found := settle(times)).settled and time.perf_counter() < limit:
+            times += self._timed(inputs, seconds, 1)
+        return {"calls": len(times), "warm_calls": found.calls, "warm_ms": found.ms, "settled": found.settled}
+
+    def block(self, inputs: str, seconds: float, calls: int) -> dict[str, Any]:
+        """Time single calls until both `seconds` and `calls` are over; nanoseconds each, and what the process saw.
+
+        Raises:
+            ParityFailed: the last call did not return what the first one did.
+        """
+        feeds, run = self._ready(inputs)
+        elsewhere = getattr(self.session, "cpu_ns", lambda: 0)
+        times, last, seen = watched(partial(run, feeds), seconds, calls, self._timer(feeds), elsewhere)
+        self._same(inputs, last)
+        return {"ns": times, "seen": seen}
+
+    def whole_able(self) -> dict[str, bool]:
+        """Whether calls from a raw example can be timed here: not where the engine lives in yet another process."""
+        return {"able": not hasattr(self.session, "timed")}
+
+    def whole(self, raw: str, how: dict[str, Any], labels: int, like: str | None, seconds: float, calls: int) -> dict[str, Any]:
+        """Time calls from a raw example to the likeliest labels; nanoseconds of each, whole and by part.
+
+        Args:
+            raw: an NPZ with one raw example.
+            how: what `prepare` takes besides.
+            labels: how many are looked for.
+            like: an NPZ with the same example as model input: then the outputs must be those of its first run.
+            seconds: at least so long.
+            calls: at least so many.
+
+        Raises:
+            ParityFailed: the last call did not return what the first one did, or what the same example as input gave.
+        """
+        given, run = self._ready(raw)
+        parts = Parts(given, how, labels, run)
+        if raw not in self.made:
+            parts.warm(WARM_CALLS)
+        times, last, seen = watched(parts, seconds, calls, parts.timed)
+        if like is not None:
+            self.made.setdefault(raw, self.made[like])
+        self._same(raw, last)
+        return {"ns": times, **parts.ns, "seen": seen}
+
+    def _timed(self, inputs: str, seconds: float, calls: int) -> list[int]:
+        feeds, run = self._ready(inputs)
+        timer = self._timer(feeds)
+        times, last = timer(seconds, calls) if timer else time_calls(lambda: run(feeds), seconds, calls)
+        self._same(inputs, last)
+        return times
+
+    def _timer(self, feeds: Arrays) -> Timer | None:
+        """The session's own clock, where its engine lives in another process, so that the way there is not timed."""
+        timed = getattr(self.session, "timed", None)
+        return partial(timed, feeds) if timed else None
+
+    def _ready(self, inputs: str) -> tuple[Arrays, Callable[[Arrays], Arrays]]:
+        assert self.session is not None
+        return self._inputs(inputs), self.session.run
+
+    def _same(self, inputs: str, last: Arrays) -> None:
+        """Hold the last timed outputs against the first run's, so that nothing timed was left out."""
+        if inputs not in self.made:
+            self.made[inputs] = copied(last)
+        for name, expected in self.made[inputs].items():
+            if not near(expected, last[name]):
+                raise ParityFailed(f"the output {name!r} of a timed call is not that of the first call on the same inputs.")
+
+    def outputs(self, inputs: str, outputs: str) -> dict[str, int]:
+        """Write what the first run made of `inputs`; every timed call since was held against it."""
+        save_arrays(Path(outputs), self.made[inputs])
+        return {"outputs": len(self.made[inputs])}
+
+    def memory(self) -> dict[str, float]:
+        """The largest resident sets in MB of 10^6 bytes: of all so far, of loading, and since the file was loaded."""
+        run = peak_rss_mb() + self._elsewhere_mb()
+        return {"peak_rss_mb": max(self.load_peak_mb, run), "load_rss_mb": self.load_peak_mb, "run_rss_mb": run}
+
+    def pace(self, inputs: str, count: int, per: int, most: int) -> dict[str, float]:
+        """Samples per second of calls back to back, with `most` samples in each."""
+        from benchmarks.scenarios.samples import Samples  # here, so that no cold start pays for it
+
+        assert self.session is not None
+        run, feeds = self.session.run, Samples(self._inputs(inputs), count, per).feeds([i % count for i in range(most)])
+        times, _ = time_calls(lambda: run(feeds), PACE_SECONDS, PACE_CALLS)
+        return {"samples_per_s": most / (float(np.median(times)) / 1e9)}
+
+    def loadgen(self, inputs: str, folder: str, asked: dict[str, Any], count: int, per: int, most: int) -> dict[str, Any]:
+        """One run of LoadGen, `asked` as `benchmarks.scenarios.system.drive` reads it; what was answered, checked and seen.
+
+        Raises:
+            ParityFailed: the outputs under load are not those of plain runs.
+        """
+        from benchmarks.scenarios.checks import check_logged
+        from benchmarks.scenarios.samples import Samples
+        from benchmarks.scenarios.system import System, drive
+
+        assert self.session is not None
+        system = System(self.session.run, Samples(self._inputs(inputs), count, per), most)
+        _, answered, seen = watched(lambda: drive(system, Path(folder), asked), 0.0, 1)
+        checked = check_logged(Path(folder), system.samples, self.session.run, asked["accuracy"])
+        return {"answered": answered, "checked": checked, "seen": seen}
+
+    def together(self, inputs: str, start_ns: int, seconds: float) -> dict[str, Any]:
+        """Like `block`, but from a given moment of the monotonic clock on, so that several processes begin at once."""
+        time.sleep(max(0, start_ns - time.monotonic_ns()) / 1e9)
+        return {"late_ms": (time.monotonic_ns() - start_ns) / 1e6, **self.block(inputs, seconds, 1)}
+
+    def resident(self) -> dict[str, float | None]:
+        """What is in memory now, in MB of 10^6 bytes; none where the kernel does not say."""
+        try:
+            text = Path("/proc/self/status").read_text()
+        except OSError:
+            return {"rss_mb": None}
+        return {"rss_mb": next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6}
+
+    def placement(self) -> dict[str, Any]:
+        """Which operators run where."""
+        assert self.session is not None
+        placed = self.session.placement()
+        return {**asdict(placed), "fallback_share": placed.fallback_share}
+
+    def layers(self, inputs: str) -> dict[str, Any]:
+        """What each layer takes in a call on `inputs`, where the runtime says so (its `tells_layers`)."""
+        times: LayerTimes = getattr(self.session, "layer_times")(self._inputs(inputs))  # noqa: B009  not every session has it
+        return asdict(times)
+
+    def tensors(self, inputs: str, outputs: str) -> dict[str, Any]:
+        """Write every float tensor inside the file for one call, where the runtime shows them (its `shows_tensors`).
+
+        Returns: their names in the order of the computation; in the NPZ they are numbered from 0.
+        """
+        found: Arrays = getattr(self.session, "tensors")(self._inputs(inputs))  # noqa: B009  not every session has it
+        save_arrays(Path(outputs), {str(number): value for number, value in enumerate(found.values())})
+        return {"names": list(found)}
+
+
+def reset_peak() -> None:
+    """Start the kernel's high-water mark anew, where it allows that; elsewhere the peak of loading stays in that of running."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_rss_mb() -> float:
+    """This process's peak resident set in MB.
+
+    Read from the kernel's own high-water mark: `getrusage` would hand down the parent's peak across fork and exec.
+    """
+    try:
+        text = Path("/proc/self/status").read_text()
+        kilobytes = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM"))
+        return kilobytes * 1024 / 1e6
+    except (OSError, StopIteration):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def serve() -> None:
+    """Answer requests until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    worker = Worker()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer: dict[str, Any] = {"ok": getattr(worker, request.pop("do"))(**request)}
+        except TightshipError as error:
+            answer = {"error": str(error), "kind": type(error).__name__}
+        except Exception as error:
+            # some libraries write paragraphs
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}", "kind": "StageCrashed"}
+        answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    serve()

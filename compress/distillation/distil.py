@@ -1,0 +1,119 @@
+"""Knowledge distillation: what a student loses by differing from its teachers. The families are in `compress/distillation/`."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from artifacts.errors import ModelError
+from compress.configs import DistilConfig
+from compress.configs.distil import OutputLoss
+from compress.distillation import attention, features
+from compress.distillation.activation_hooks import Taps
+from compress.distillation.logits import distillation_term, output_term
+from compress.distillation.teachers import Network, Teacher, as_teachers, check_outputs, frozen, open_file
+from compress.training.loop import Inputs, Loss, Targets, first_output, task_loss, task_term
+from compress.training.losses import is_real
+
+__all__ = [
+    "Network",
+    "Teacher",
+    "distillation_loss",
+    "distillation_term",
+    "frozen",
+    "lesson",
+    "open_file",
+]
+
+FAMILIES = {"features": features.FeatureLoss, "attention": attention.AttentionLoss}
+WEIGHTS = {"features": features.WEIGHT, "attention": attention.WEIGHT}
+
+
+def distillation_loss(
+    teacher: nn.Module | Sequence[Teacher],
+    kd_weight: float,
+    temperature: float,
+    label_smoothing: float = 0.0,
+    output_loss: OutputLoss | None = None,
+) -> Loss:
+    """kd_weight · distillation + (1 - kd_weight) · task loss.
+
+    The distillation term is the softened divergence, and for real-valued targets the MSE, unless `output_loss` says
+    otherwise. A network is copied and frozen; several teachers have their weights normalised. With kd_weight 0 no teacher is
+    run.
+    """
+    if kd_weight == 0:
+        return task_loss(label_smoothing)
+    teachers = as_teachers(teacher)
+    _fold(teachers)
+
+    def loss(module: nn.Module, inputs: Inputs, targets: Targets) -> Tensor:
+        wanted = [t.run(inputs) for t in teachers]
+        outputs = first_output(module, inputs)
+        kind = output_loss or ("mse" if is_real(targets) else "kl")
+        soft = output_term(outputs, wanted, [t.weight for t in teachers], kind, temperature)
+        return kd_weight * soft + (1 - kd_weight) * task_term(outputs, targets, label_smoothing)
+
+    return loss
+
+
+@contextmanager
+def lesson(
+    student: nn.Module, teacher: nn.Module | Sequence[Teacher], config: DistilConfig, example: Inputs, seed: int
+) -> Iterator[tuple[Loss, nn.Module | None]]:
+    """The loss that `config` asks for, and what is trained with the student and thrown away; hooks go when the block ends.
+
+    Raises:
+        ModelError: a layer does not exist or cannot be compared, a teacher has other outputs or cannot show its layers.
+    """
+    teachers = as_teachers(teacher)
+    _fold(teachers, keep=() if config.method == "logits" else tuple(config.layers.values()))
+    if config.kd_weight:
+        check_outputs(student, teachers, example, _try)
+    base = distillation_loss(teachers, config.kd_weight, config.temperature, config.label_smoothing, config.output_loss)
+    if config.method == "logits":
+        yield base, None
+        return
+    shown = teachers[0].run
+    if not isinstance(shown, Network):
+        what = f"method {config.method!r} compares layers with the first teacher"
+        raise ModelError(f"{what}, which is no network; use method logits.")
+    with Taps(student, config.layers, "student") as ours, Taps(shown.module, config.layers.values(), "teacher") as theirs:
+        names = list(config.layers.items())
+        _try(student, example)
+        shown(example)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            compare = FAMILIES[config.method](names, _pairs(names, ours, theirs))
+        weight = WEIGHTS[config.method] if config.feature_weight is None else config.feature_weight
+
+        def loss(module: nn.Module, inputs: Inputs, targets: Targets) -> Tensor:
+            value = base(module, inputs, targets)
+            if not config.kd_weight:
+                # its outputs are not asked for, its layers are
+                shown(inputs)
+            distance: Tensor = compare(_pairs(names, ours, theirs))
+            return value + weight * distance
+
+        yield loss, compare if any(True for _ in compare.parameters()) else None
+
+
+def _fold(teachers: Sequence[Teacher], keep: Collection[str] = ()) -> None:
+    for teacher in teachers:
+        if isinstance(teacher.run, Network):
+            teacher.run.fold(keep)
+
+
+def _pairs(names: Sequence[tuple[str, str]], ours: Taps, theirs: Taps) -> list[tuple[Tensor, Tensor]]:
+    return [(ours[student], theirs[teacher]) for student, teacher in names]
+
+
+@torch.no_grad()
+def _try(module: nn.Module, example: Inputs) -> Tensor:
+    """The first output in eval mode; the network's mode is restored and its statistics are not touched."""
+    training = module.training
+    module.eval()
+    output = first_output(module, example)
+    module.train(training)
+    return output

@@ -1,0 +1,1 @@
+"""Changes of a network's structure, made in place and made again when a stored one is loaded."""

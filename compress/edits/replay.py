@@ -1,0 +1,64 @@
+"""Changes of a network's structure, made in place, and made again on a fresh network when a stored one is loaded."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from torch import nn
+
+from artifacts.errors import IntegrityError
+from artifacts.types import Arrays, Cut, Drop, Edit, Factor
+from compress.edits.cuts import graph, make_cut
+from compress.factorization.pairs import split
+
+KINDS: dict[str, type[Cut] | type[Drop] | type[Factor]] = {"cut": Cut, "drop": Drop, "factor": Factor}
+
+
+def replay(module: nn.Module, edits: Sequence[Edit], example: Arrays) -> None:
+    """Make the same edits again, in place and in order.
+
+    Raises:
+        IntegrityError: an edit names a layer that the network does not have.
+    """
+    dependencies = None
+    for edit in edits:
+        if isinstance(edit, Cut):
+            dependencies = dependencies or graph(module, example)
+            make_cut(dependencies, module, edit)
+            continue
+        dependencies = None  # the graph knows the network as it was
+        if isinstance(edit, Drop):
+            drop(module, edit)
+        else:
+            split(module, edit)
+
+
+def drop(module: nn.Module, edit: Drop) -> None:
+    """Put the identity where a block was, in place.
+
+    Raises:
+        IntegrityError: there is no such block.
+    """
+    try:
+        module.set_submodule(edit.block, nn.Identity(), strict=True)
+    except (AttributeError, ValueError):
+        raise IntegrityError(f"the stored edits name a layer {edit.block!r} that this model does not have.") from None
+
+
+def edit_to_json(edit: Edit) -> dict[str, Any]:
+    """An edit as plain JSON."""
+    return {"edit": type(edit).__name__.lower(), **asdict(edit)}
+
+
+def edit_from_json(value: dict[str, Any]) -> Edit:
+    """The edit that `edit_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
+    kind = KINDS[value["edit"]]
+    made: dict[str, Any] = {f.name: value[f.name] for f in fields(kind)}
+    for name, item in made.items():
+        if isinstance(item, list):
+            made[name] = tuple(item)
+    return kind(**made)

@@ -1,0 +1,93 @@
+"""How much a network loses without some of its blocks and channels, and the network that has really lost them."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from artifacts.errors import ModelError
+from artifacts.types import Arrays, Cut, Drop, Edit, Split, TorchModel
+from compress.edits.cuts import channel_group, graph
+from compress.edits.replay import replay
+from compress.pruning.latency.blocks import without
+from compress.pruning.latency.selection import State
+from compress.pruning.structured import Group
+from compress.training.loop import subset, tensors
+from zoo.models import named_outputs
+
+RANKING_EXAMPLES = 256
+
+
+class Damage:
+    """How far a network's outputs depart when parts of it are gone, on a fixed draw of training examples."""
+
+    def __init__(self, model: TorchModel, split: Split, groups: Sequence[Group], seed: int) -> None:
+        self.model, self.groups = model, {g.layer: g for g in groups}
+        self.module = copy.deepcopy(model.module).eval()
+        indices = subset(split, RANKING_EXAMPLES, seed)
+        self.batches = [tensors(split, indices[i : i + 128])[0] for i in range(0, len(indices), 128)]
+        self.classes = not torch.from_numpy(np.asarray(split.batch(indices[:1])[1])).is_floating_point()
+        self.graph = graph(self.module, split.batch(indices[:2])[0]) if groups else None
+        self.whole = self._outputs(self.module)
+        self._known: dict[State, float] = {}
+
+    def __call__(self, state: State) -> float:
+        """What is lost without training: see `of`."""
+        if state not in self._known:
+            with without(self.module, sorted(state.dropped), self._silent(state)):
+                self._known[state] = self.of(self.module)
+        return self._known[state]
+
+    def of(self, module: nn.Module) -> float:
+        """KL(whole ‖ module) of the class probabilities, or the mean squared difference of real-valued outputs."""
+        found = self._outputs(module)
+        if not self.classes:
+            return float((found - self.whole).square().mean())
+        logs, wanted = found.log_softmax(1), self.whole.log_softmax(1)
+        return float((wanted.exp() * (wanted - logs)).sum(1).mean())
+
+    def cuts(self, state: State) -> list[Cut]:
+        """The channels of least score that leave the layers that are narrowed."""
+        made = []
+        for layer, kept in sorted(state.widths):
+            scores = self.groups[layer].scores
+            worst = np.argsort(scores, kind="stable")[: len(scores) - kept]
+            made.append(Cut(layer, True, tuple(sorted(int(i) for i in worst))))
+        return made
+
+    def apply(self, state: State, example: Arrays) -> TorchModel:
+        """A copy of the model with the state's edits, held against the network with those parts silenced.
+
+        Raises:
+            ModelError: the edited network computes something else.
+        """
+        # channels first: the dependency graph of the stored edits is that of the whole network
+        edits: list[Edit] = [*self.cuts(state), *(Drop(b) for b in sorted(state.dropped))]
+        made = replace(self.model, module=copy.deepcopy(self.model.module).eval(), edits=(*self.model.edits, *edits))
+        replay(made.module, edits, example)
+        inputs = tuple(torch.from_numpy(a) for a in example.values())
+        with torch.no_grad(), without(self.module, sorted(state.dropped), self._silent(state)):
+            pairs = zip(named_outputs(self.module(*inputs)).values(), named_outputs(made.module(*inputs)).values(), strict=True)
+            if not all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.std()) + 1e-7) for a, b in pairs):
+                raise ModelError("the network with blocks and channels removed computes something else; report this model.")
+        return made
+
+    def _silent(self, state: State) -> dict[str, list[tuple[Any, list[int]]]]:
+        found = {}
+        for cut in self.cuts(state):
+            pairs = channel_group(self.graph, self.module, cut)
+            found[cut.layer] = [
+                (dep.target.module, list(channels)) for dep, channels in pairs if dep.handler.__name__.startswith("prune_in")
+            ]
+        return {
+            k: [(m, c) for m, c in v if getattr(m, "weight", None) is not None and m.weight.ndim > 1] for k, v in found.items()
+        }
+
+    @torch.no_grad()
+    def _outputs(self, module: nn.Module) -> torch.Tensor:
+        parts = [next(iter(named_outputs(module(*batch.values())).values())) for batch in self.batches]
+        return torch.cat(parts).float()

@@ -1,0 +1,189 @@
+"""Prune for measured latency: whole blocks and channel widths, chosen by what they cost where the network will run.
+
+Fewer MACs often buy nothing: every layer has a fixed cost, and odd widths leave the vector path. So each kind of change is
+measured once on the target, as it will be deployed; the choice is made from that table, and the network that was chosen
+is measured whole. If it is over the limit the choice is made again under a tighter one.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifacts.errors import ModelError
+from artifacts.files import staged, write_json
+from artifacts.types import Arrays, Split, TorchModel
+from compress import checkpoint
+from compress.configs import PruneConfig
+from compress.counting import count
+from compress.distillation.distil import distillation_loss
+from compress.pruning.groups import cuttable
+from compress.pruning.latency.blocks import removable
+from compress.pruning.latency.output_divergence import Damage
+from compress.pruning.latency.selection import State, Table, choose
+from compress.pruning.latency.successive_halving import finalists, race
+from compress.pruning.latency.table import Relative, alike, measure_table
+from compress.pruning.steps import Pruned
+from compress.pruning.structured import rank, widths
+from compress.training.loop import Progress, Training, fit, silent, subset
+
+TRIES = 5
+MARGIN = 0.995
+"""A limit that was missed is tightened by what it was missed by, and a little more."""
+NOT_TRAINED = "shrunk"
+
+
+def prune_blocks(
+    model: TorchModel,
+    config: PruneConfig,
+    split: Split,
+    *,
+    seed: int,
+    relative: Relative | None = None,
+    work: Path | None = None,
+    progress: Progress = silent,
+) -> Pruned:
+    """Remove blocks (and, for `latency`, channels) from a copy of `model`, then fine-tune it with `model` as its teacher.
+
+    Args:
+        model: left as it is.
+        config: its goal is `latency` (a share of the incoming latency on `target`) or `blocks` (how many to keep).
+        split: the training data.
+        seed: of the draw of examples, and of the training.
+        relative: measures networks on the target; needed for `latency`.
+        work: a folder that outlives a crash.
+        progress: told the share done.
+
+    Raises:
+        ModelError: nothing can be removed, or the goal cannot be reached.
+    """
+    done = work / NOT_TRAINED if work else None
+    if done and done.is_dir():
+        found = Pruned(checkpoint.load(done), json.loads((done / "details.json").read_text()))
+    else:
+        found = shrink(model, config, split, relative, seed, lambda share, message: progress(0.2 * share, message))
+        if done:
+            with staged(done) as folder:
+                checkpoint.save(found.model, folder)
+                write_json(folder / "details.json", dict(found.details))
+    loss = distillation_loss(model.module, config.kd_weight, config.temperature, config.label_smoothing)
+    state = work / "finetune.state" if work else None
+    training = Training(
+        split,
+        config.training(config.finetune_epochs),
+        seed,
+        state,
+        lambda share, message: progress(0.2 + 0.8 * share, message),
+        found.model.masks,
+    )
+    fit(found.model.module, loss, training)
+    now = count(found.model.module, split.batch(subset(split, 2, seed))[0])
+    step = {"step": 1, **{name: now[name] for name in ("macs", "parameters", "bytes", "sparsity")}}
+    return Pruned(found.model, {**found.details, "steps": [step], "widths": dict(widths(found.model.module))})
+
+
+def shrink(
+    model: TorchModel,
+    config: PruneConfig,
+    split: Split,
+    relative: Relative | None,
+    seed: int,
+    progress: Progress = silent,
+) -> Pruned:
+    """A smaller copy of `model`, not yet fine-tuned, within the goal of `config` as measured.
+
+    Raises:
+        ModelError: nothing can be removed, or the goal cannot be reached.
+    """
+    example = split.batch(subset(split, 2, seed))[0]
+    blocks, refused = removable(model.module, example)
+    details: dict[str, Any] = {"not_removed": refused}
+    if config.latency is None:
+        kept = config.blocks or 0
+        if kept >= len(blocks):
+            raise ModelError(f"blocks {kept} is not fewer than the {len(blocks)} that can be removed; lower it.")
+        damage, table = Damage(model, split, [], seed), Table(dict.fromkeys(blocks, 1 / len(blocks)))
+        limit = (kept + 0.01) / len(blocks)
+    else:
+        assert relative is not None
+        layers, details["not_cut"] = cuttable(model, example)
+        groups = rank(model, layers, config, split, subset(split, 256, seed), seed)
+        progress(0.0, f"measuring {len(blocks)} blocks and {len(groups)} layers on {config.target}")
+        damage, limit = Damage(model, split, groups, seed), config.latency
+        table = measure_table(model, blocks, groups, config.align, example, relative)
+        details["saves"] = {"drops": dict(table.drops), "widths": {n: dict(w) for n, w in table.widths.items()}}
+    search = _Search(config, table, damage, alike(model, blocks, example), example, limit, relative, seed, progress, details)
+    state = search.race(split) if config.finalists > 1 else None
+    state = state or search.descend()
+    details["kept_blocks"] = [b for b in blocks if b not in state.dropped]
+    return Pruned(damage.apply(state, example), details)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The search for what to remove, and the details that it writes down."""
+
+    config: PruneConfig
+    table: Table
+    damage: Damage
+    kinds: list[list[str]]
+    example: Arrays
+    limit: float
+    relative: Relative | None
+    seed: int
+    progress: Progress
+    details: dict[str, Any]
+
+    def race(self, split: Split) -> State | None:
+        """The best of several choices after short trainings; none if not one of them is within the limit as measured."""
+        limit, fitting, tries = self.limit, list[State](), list[dict[str, Any]]()
+        for _ in range(TRIES):
+            self.progress(0.3, "choosing what to race")
+            states = finalists(self.table, self.damage, self.kinds, limit, self.config.finalists - 1)
+            self.progress(0.35, "choosing blocks and widths")
+            chosen = choose(self.table, self.damage, limit)
+            states = list(dict.fromkeys([*([chosen] if chosen else []), *states]))
+            if not states:
+                break
+            shares = self._measured(states)
+            tries += [self._described(s, share) for s, share in zip(states, shares, strict=True)]
+            fitting = [s for s, share in zip(states, shares, strict=True) if share <= self.limit]
+            if len(fitting) >= len(states) / 2:
+                break
+            limit *= MARGIN * self.limit / float(np.median(shares))
+        self.details["tries"] = tries
+        if not fitting:
+            return None
+        state, self.details["race"] = race(fitting, self.damage, self.config, split, self.example, self.seed, self.progress)
+        return state
+
+    def descend(self) -> State:
+        """The choice of least loss at the moment of the cut whose measured latency is within the limit."""
+        limit, tries = self.limit, list[dict[str, Any]]()
+        for number in range(TRIES):
+            self.progress(0.5 + 0.5 * number / TRIES, "choosing blocks and widths")
+            state = choose(self.table, self.damage, limit)
+            if state is None:
+                break
+            share = self._measured([state])[0]
+            tries.append(self._described(state, share))
+            if share <= self.limit:
+                self.details["tries"] = tries
+                return state
+            # a choice that saved more than it had to would be made again
+            limit = MARGIN * min(limit * self.limit / share, self.table.left(state))
+        least = f"; the least that was measured is {min(t['measured'] for t in tries):.3f}" if tries else ""
+        goal = f"{self.config.latency} of the latency on {self.config.target}"
+        raise ModelError(f"pruning cannot reach {goal}{least}; raise 'latency'.")
+
+    def _measured(self, states: Sequence[State]) -> list[float]:
+        if self.relative is None:
+            return [self.table.left(s) for s in states]
+        return self.relative([self.damage.apply(s, self.example) for s in states])
+
+    def _described(self, state: State, share: float) -> dict[str, Any]:
+        found = {"by_table": self.table.left(state), "measured": share, "loss": self.damage(state)}
+        return {"dropped": sorted(state.dropped), "widths": dict(sorted(state.widths)), **found}

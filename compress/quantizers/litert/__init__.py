@@ -1,0 +1,1 @@
+"""Quantizers of LiteRT files."""

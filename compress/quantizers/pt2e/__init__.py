@@ -1,0 +1,1 @@
+"""Quantizers of modules, by PyTorch's own tools."""

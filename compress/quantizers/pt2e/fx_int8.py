@@ -1,0 +1,75 @@
+"""int8 for TorchScript: FX graph mode, the x86 engine. A legacy path of PyTorch that still runs."""
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+from artifacts.errors import ModelError
+from compress.configs import QuantizeConfig
+from compress.quantizers import Calibration
+from compress.quantizers.layers import check_layers
+from compress.quantizers.rounding import limit_of
+from compress.training.loop import subset, tensors
+
+ENGINE = "x86"
+
+
+def quantize(calibration: Calibration) -> nn.Module:
+    """A converted copy with quantized kernels; the float model is left as it is.
+
+    Raises:
+        ModelError: FX cannot trace the model, or nothing in it was converted.
+    """
+    model = calibration.model
+    check_layers(model.module, calibration.config.keep_float)
+    split, config = calibration.split, calibration.config
+    indices = subset(split, config.calibration_samples, calibration.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.ao.quantization says at every call that it is deprecated
+        from torch.ao.quantization import QConfigMapping, get_default_qconfig_mapping
+        from torch.ao.quantization.fx.custom_config import PrepareCustomConfig
+        from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+        torch.backends.quantized.engine = ENGINE
+        mapping: QConfigMapping = get_default_qconfig_mapping(ENGINE)
+        if not config.per_channel or config.weight_bits < 8:
+            _weights(mapping, config)
+        for layer in config.keep_float:
+            mapping.set_module_name(layer, None)
+        # what is compiled within the traced program stays in float: FX cannot follow its control flow
+        whole = PrepareCustomConfig().set_non_traceable_module_names(list(model.scripted))
+        example = tuple(tensors(split, indices[:2])[0].values())
+        try:
+            prepared = prepare_fx(copy.deepcopy(model.module).eval(), mapping, example, whole)
+        except Exception as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise ModelError(
+                f"FX cannot trace the model for TorchScript int8: {first}; leave int8 out for this target."
+            ) from error
+        with torch.no_grad():
+            for start in range(0, len(indices), 32):
+                prepared(*tensors(split, indices[start : start + 32])[0].values())
+        converted: nn.Module = convert_fx(prepared)
+    if not any("quantized" in type(m).__module__ for m in converted.modules()):
+        raise ModelError("FX converted no layer of the model to int8; leave int8 out for this target.")
+    return converted
+
+
+def _weights(mapping: Any, config: QuantizeConfig) -> None:
+    """Have weights rounded to the config's bits, with one scale per output channel or one."""
+    from torch.ao.quantization import QConfig
+    from torch.ao.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
+
+    limit = limit_of(config.weight_bits)
+    kind, scheme = (
+        (PerChannelMinMaxObserver, torch.per_channel_symmetric)
+        if config.per_channel
+        else (MinMaxObserver, torch.per_tensor_symmetric)
+    )
+    weight = kind.with_args(dtype=torch.qint8, qscheme=scheme, quant_min=-limit, quant_max=limit)
+    usual = mapping.global_qconfig
+    # layers that fuse must agree, so it is set for all that have no rule of their own
+    mapping.set_global(QConfig(activation=usual.activation, weight=weight))  # type: ignore[no-untyped-call]

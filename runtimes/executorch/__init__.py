@@ -1,0 +1,1 @@
+"""ExecuTorch with XNNPACK's delegate."""

@@ -1,0 +1,1 @@
+"""PyTorch's own runtimes: eager, torch.compile, AOTInductor, TorchScript."""

@@ -1,0 +1,122 @@
+"""The house stands as its plan says: one direction of imports, short files, every door labelled."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("tightship", "benchmarks", "runtimes", "export", "compress", "zoo", "artifacts")
+SUITES = ROOT / "benchmarks" / "suites"
+SOURCES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py") if not p.is_relative_to(SUITES))
+LONGEST = 300
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_no_init_file_below_tests():
+    assert not list((ROOT / "tests").rglob("__init__.py")), "it would shadow the package of the same name"
+
+
+def test_no_two_test_files_of_one_name():
+    names = [p.name for p in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted(n for n in names if names.count(n) > 1)
+
+
+def test_no_folder_takes_the_name_of_a_library_of_the_build():
+    folders = [p for p in ROOT.glob("*/") if not p.name.startswith(".")]
+    assert not {p.name for p in folders} & {"packaging", "build", "pip", "setuptools", "hatchling"} - {"build"}
+    assert not (ROOT / "build" / "__init__.py").exists()
+
+
+def imported(path):
+    """The packages of the house that a file imports anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name(path)} imports relatively"
+            found.add((node.module or "").partition(".")[0])
+    return found & set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_room_imports_only_from_rooms_below(package):
+    above = set(PACKAGES[: PACKAGES.index(package)])
+    wrong = {name(p): imported(p) & above for p in SOURCES if p.relative_to(ROOT).parts[0] == package and imported(p) & above}
+    assert not wrong
+
+
+def test_the_import_rules_hold_in_the_linter_too():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_every_module_and_every_public_name_says_what_it_is_for(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), f"{name(path)} has no docstring"
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    silent = [n.name for n in tree.body if isinstance(n, kinds) and not n.name.startswith("_") and not ast.get_docstring(n)]
+    assert not silent
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_no_file_is_too_long_to_read_in_one_go(path):
+    assert len(path.read_text().splitlines()) <= LONGEST
+
+
+def test_what_a_visitor_looks_for_is_there():
+    for wanted in ("README.md", "CHANGELOG.md", "Makefile", "Dockerfile", "pyproject.toml", ".ci/run"):
+        assert (ROOT / wanted).is_file(), wanted
+    assert (ROOT / "CHANGELOG.md").read_text().strip()
+
+
+def test_every_extension_point_finds_the_code_it_names():
+    import importlib
+
+    from compress.quantizers import QUANTIZERS
+    from export.registry import FORMATS
+    from runtimes.registry import TARGETS
+    from zoo.registry import DATA, MODELS
+
+    for table in (TARGETS, QUANTIZERS, FORMATS, MODELS, DATA):
+        for key, entry in table.items():
+            assert entry.name == key
+            module = entry.where.partition(":")[0]
+            assert importlib.util.find_spec(module), f"{key}: no module {module}"
+    for target in TARGETS.values():
+        assert set(target.formats) <= set(FORMATS)
+        assert target.quantizer is None or target.quantizer in QUANTIZERS
+
+
+def test_nothing_in_the_rooms_loads_pickle_or_yaml_unsafely():
+    calls = (
+        "pickle.load",
+        "torch.load(",
+        "yaml.load(",
+        "weights_only=False",
+        "allow_pickle=True",
+        "tarfile.open",
+        "extractall",
+    )
+    found = {(name(p), call) for p in SOURCES for call in calls if call in p.read_text()}
+    allowed = {
+        ("zoo/models.py", "torch.load("),
+        ("compress/training/state.py", "torch.load("),
+        ("tightship/recipe/yaml_loader.py", "yaml.load("),
+        ("artifacts/manifest.py", "tarfile.open"),
+        ("tightship/bundling/pack.py", "tarfile.open"),
+    }
+    assert found <= allowed
+    for path in ("zoo/models.py", "compress/training/state.py"):
+        text = (ROOT / path).read_text()
+        assert text.count("torch.load(") == text.count("weights_only=True")

@@ -1,0 +1,61 @@
+"""What a deployed file is held against."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from artifacts.types import ModelRef, TorchModel
+from compress.configs import QuantizeConfig
+from compress.fold import fold
+from compress.qat import observe, simulate
+from compress.quantizers import rounding
+from tightship.pipeline.stages import parity
+from tightship.planning.plan import make_plan
+from zoo.models import build, trace_signature
+from zoo.readers import read_digits
+
+RECIPE = """
+name: trained
+model: {zoo: resnet, depth: 8, width: 8}
+data: {zoo: digits}
+compress: [{quantize: {qat_epochs: 1}}]
+targets: [TARGET]
+gates: {accuracy_drop: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A network with ranges, as after quantization-aware training."""
+    digits = read_digits()
+    ref = ModelRef("resnet", None, {"depth": 8, "width": 8, "classes": 10, "channels": 1})
+    torch.manual_seed(0)
+    module = build(ref).eval()
+    folded = fold(module, trace_signature(module, digits))
+    ranges = observe(folded, digits.train, np.arange(64))
+    return TorchModel(folded, ref, trace_signature(module, digits), ranges=ranges)
+
+
+@pytest.mark.parametrize(
+    ("target", "vnni", "steps", "against"),
+    [
+        ("onnxruntime-cpu", True, 127, "simulated"),
+        ("onnxruntime-cpu", False, 64, "7-bit simulated"),
+        ("openvino-cpu", False, 63.5, "7-bit simulated"),
+        ("executorch-xnnpack", False, 127, "simulated"),
+    ],
+)
+def test_a_trained_file_is_held_against_the_grid_of_its_weights(recipe_from, model, monkeypatch, target, vnni, steps, against):
+    monkeypatch.setattr(rounding, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(parity, "made_from", lambda job, artifact: replace(model))
+    recipe = recipe_from(RECIPE.replace("TARGET", target))
+    artifact = next(s.artifact for s in make_plan(recipe, "m").steps if s.name == f"check {target}/int8-qat")
+    module, _, name = parity._yardstick(SimpleNamespace(recipe=recipe), artifact)
+    images = torch.from_numpy(read_digits().test.batch(np.arange(32))[0]["image"])
+    with torch.no_grad():
+        wanted, found = simulate(model, QuantizeConfig(), steps)(images), module(images)
+    assert name == against
+    assert torch.equal(found, wanted)

@@ -1,0 +1,1 @@
+"""Measure, compare and load files that may come from anywhere."""

@@ -1,0 +1,1 @@
+"""Hold what was measured against limits, and against an earlier run."""

@@ -1,0 +1,63 @@
+"""Limits as people write them, on the command line or in a YAML file: names and finite numbers, nothing else."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from artifacts.errors import RequestError, nearest
+from tightship.gating.gates import GATES
+from tightship.gating.relative import RELATIVE
+from tightship.recipe.yaml_loader import read_yaml
+
+
+def gather(texts: Sequence[str], file: Path | None) -> dict[str, float] | None:
+    """The limits of a file, and over them those of the command line; none if neither was given.
+
+    Raises:
+        RequestError: a limit is malformed or unknown, or the file cannot be read.
+    """
+    if not texts and file is None:
+        return None
+    return {**(read_limits(file) if file else {}), **dict(parse_limit(text) for text in texts)}
+
+
+def parse_limit(text: str) -> tuple[str, float]:
+    """`latency_p90_ms=5` as a name and a number."""
+    name, equals, value = text.partition("=")
+    _known(name, "")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not equals or not math.isfinite(number):
+        raise RequestError(f"limit {text!r} is not NAME=NUMBER.")
+    return name, number
+
+
+def read_limits(path: Path) -> dict[str, float]:
+    """The limits in a YAML file, `NAME: NUMBER` on each line; an empty file holds none."""
+    try:
+        empty = not path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"cannot read the limits {path}: {error}.") from None
+    if empty:
+        return {}
+    value: Mapping[str, Any] = read_yaml(path, "limits", "one `NAME: NUMBER` for each limit")
+    for name, limit in value.items():
+        _known(name, f"{path}: ")
+        if type(limit) not in (int, float) or not math.isfinite(limit):
+            raise RequestError(f"{path}: limit {name} is {limit!r}; write a finite number.")
+    return {name: float(limit) for name, limit in value.items()}
+
+
+def split(limits: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """The absolute limits, and those relative to a baseline."""
+    absolute = {name: limit for name, limit in limits.items() if name in GATES}
+    return absolute, {name: limit for name, limit in limits.items() if name in RELATIVE}
+
+
+def _known(name: str, where: str) -> None:
+    known = {*GATES, *RELATIVE}
+    if name not in known:
+        raise RequestError(f"{where}unknown limit {name!r}; {nearest(name, known)}.")

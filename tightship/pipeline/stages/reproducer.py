@@ -1,0 +1,144 @@
+"""When parity fails: where the file departs from its network, and a folder that shows it with one command."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from artifacts.records.evidence import ParityRecord
+from artifacts.types import Arrays, ExportedFile, TorchModel
+from benchmarks.parity.parity import Case, Tolerance, judge, same_largest
+from benchmarks.parity.reproducer import REPRODUCER, Shown, worst, write_reproducer
+from runtimes.registry import find
+from tightship.bundling.runner import loaders
+from tightship.pipeline.stages.export import engine_of, exported_file, made_from, written
+from tightship.pipeline.stages.job import Job
+from tightship.planning.steps import ArtifactPlan
+
+if TYPE_CHECKING:
+    from benchmarks.parity.bisect import Departure
+
+EXAMPLES = 4
+"""How many examples a reproducer holds: those that differ most."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What a parity that failed was judged by."""
+
+    cases: Sequence[Case]
+    """Real examples first, then the first of them in other sizes, made-up ones last."""
+    tolerance: Tolerance
+    real: Arrays
+    made_up: Arrays
+
+
+@dataclass(frozen=True)
+class _Example:
+    """A few examples that show the difference."""
+
+    inputs: Arrays
+    case: Case
+    """What the network and the file made of them."""
+    spreads: dict[str, float]
+    """Of each output, over all examples of the case that they are from."""
+    batch: int
+
+
+def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
+    """The parity with where the file departs, and with a reproducer in the step's folder if its runtime opens it alone."""
+    artifact = job.step.artifact
+    assert artifact is not None
+    file = exported_file(job.inputs[f"export {artifact.id}"])
+    classes = job.data.metric == "top1"
+    example = _example(failed, classes, bool(file.signature.dynamic))
+    departure, why_not = _departure(job, artifact, file, example)
+    says = str(departure) if departure else f"{parity.first_bad}; {why_not}"
+    if not _opens_alone(artifact, file):
+        return replace(parity, first_bad=says)
+    place = f"reproducers/{artifact.id}"
+    says = f"{says}; to see it: python {place}/repro.py"
+    elsewhere = classes and not bool(same_largest(example.case).all())
+    shown = Shown(
+        replace(file, precision=artifact.precision.partition("@")[0]), artifact.target, artifact.options, example.inputs,
+        example.case.reference, example.spreads, failed.tolerance, elsewhere, example.batch,
+    )  # fmt: skip
+    write_reproducer(job.out / REPRODUCER, shown, departure, says, Path(loaders.__file__))
+    return replace(parity, first_bad=says, reproducer=place)
+
+
+def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
+    """The worst examples of the first case that fails by itself, or of the real ones; all of them where a batch is at fault."""
+    bad = [c for c in failed.cases if not judge([c], failed.tolerance, "", classes and c.real).passed]
+    case = bad[0] if bad else failed.cases[0]
+    inputs = failed.real if case.real else failed.made_up
+    spreads = {name: float(np.std(value.astype(np.float64))) or 1.0 for name, value in case.reference.items()}
+    count = len(next(iter(case.reference.values())))
+    if case.inputs is not None:
+        return _Example(case.inputs, case, spreads, count)
+    if case.real and case is not failed.cases[0]:
+        return _Example({n: a[:count] for n, a in inputs.items()}, case, spreads, int(case.name.rpartition(" ")[2]))
+    rows = worst(case.reference, case.deployed, EXAMPLES, classes)
+    chosen = Case(
+        case.name,
+        case.real,
+        {n: a[rows] for n, a in case.reference.items()},
+        {n: a[rows] for n, a in case.deployed.items() if len(a) == count},
+    )
+    return _Example({n: a[rows] for n, a in inputs.items()}, chosen, spreads, EXAMPLES if dynamic else 1)
+
+
+def _departure(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _Example) -> "tuple[Departure | None, str]":
+    """The tensor at which a file departs; or none, and why."""
+    if job.inputs[f"export {artifact.id}"].result.details.get("remedied", False):
+        return None, "a remedy changed the tensors inside, so they cannot be held against the network's"
+    if find(artifact.target).read_options(artifact.options).of_the_file:
+        return None, "the tensors of a graph that was optimized before are laid out otherwise than the network's"
+    from benchmarks.parity import bisect, inner
+
+    model = made_from(job, artifact)
+    if file.path.suffix == ".onnx":
+        find_it = bisect.largest_growth if artifact.quantizer else bisect.first_departure
+        return find_it(model, file.path, example.inputs), "every tensor inside it agrees in ONNX Runtime on the CPU"
+    one = _single(example)
+    engine = engine_of(artifact.target, job.inputs[f"export {artifact.id}"], job.work, artifact.options)
+    tensors, why_not = inner.read_inside(engine, one, job.work)
+    look = inner.largest_growth if artifact.quantizer else inner.first_unheld
+    if tensors:
+        return look(model, tensors, one), f"every tensor that {artifact.target} shows inside it agrees"
+    if why_not != inner.SILENT:
+        return None, f"the tensors inside the {file.format} file {why_not}"
+    try:
+        tensors = _of_another(job, artifact, model, one)
+    except Exception as error:  # that parity failed is to be told in any case
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return None, f"the tensors inside the {file.format} file {why_not}, nor of one with them as outputs: {reason}"
+    found = look(model, tensors, one)
+    how = "in a file made again with the tensors inside it as outputs"
+    return replace(found, says=f"{found.says}; seen {how}") if found else None, f"every tensor agrees {how}"
+
+
+def _of_another(job: Job, artifact: ArtifactPlan, model: TorchModel, inputs: Arrays) -> Arrays:
+    """The tensors inside a file whose runtime shows none, given out by a second file: made alike, but with them as outputs."""
+    from benchmarks.parity.exposed import expose
+    from benchmarks.parity.inner import read_outputs
+
+    folder = job.work / "exposed"
+    (folder / "files").mkdir(parents=True)
+    file = written(job, artifact, expose(model), folder / "files")
+    engine = find(artifact.target).runtime().build(file, folder)
+    return read_outputs(replace(engine, options={**engine.options, **artifact.options}), inputs, folder)
+
+
+def _single(example: _Example) -> Arrays:
+    """The one example that differs most: not every format takes more than one."""
+    rows = worst(example.case.reference, example.case.deployed, 1, True)
+    count = len(next(iter(example.case.reference.values())))
+    return {name: value[rows] if len(value) == count else value for name, value in example.inputs.items()}
+
+
+def _opens_alone(artifact: ArtifactPlan, file: ExportedFile) -> bool:
+    """Whether the stand-alone runner opens the file with its target's runtime."""
+    return file.format in loaders.LOADERS and (file.format not in ("onnx", "ort") or artifact.target in loaders.PROVIDERS)

@@ -1,0 +1,109 @@
+"""The step that tells which layers of an int8 file lose how much, by files in which each is quantized alone."""
+
+import shutil
+from dataclasses import asdict, replace
+
+from artifacts.errors import ModelError, RequestError
+from artifacts.records.sensitivity import LossRecord, SensitiveLayer, SensitivityRecord
+from artifacts.types import ExportedFile, TorchModel
+from compress.configs import QuantizeConfig
+from compress.guarding.search import Rung
+from compress.guarding.sensitivity import LayerSensitivity, Loss, Size, layer_names, noise_shares, rank, sizes, standing_out
+from runtimes.registry import find
+from tightship.pipeline.stages.export import exported_file, made_from
+from tightship.pipeline.stages.int8_trials import Workshop
+from tightship.pipeline.stages.job import Job
+from tightship.store import Result
+
+FLOAT_BYTES = 4
+
+
+def sensitivity(job: Job) -> Result:
+    """What the deployed file loses on held-out training examples, and what each layer loses when it alone is quantized.
+
+    Raises:
+        ModelError: the network has no layer that can be told to stay float, or too few training examples are left.
+    """
+    artifact = job.step.artifact
+    assert artifact is not None
+    assert artifact.quantizer is not None
+    rung, model = _made_by(job)
+    names = layer_names(model, rung.config.keep_float)
+    if not names:
+        raise ModelError(
+            "sensitivity: the network has no convolution or linear layer in int8 with a weight of its own, "
+            "so there is none to keep in float; leave it out."
+        )
+    with Workshop(
+        model, job.data, find(artifact.target), artifact.quantizer, artifact.format, job.recipe.seed,
+        rung.config.calibration_samples, job.recipe.measure.threads, job.work, job.progress, artifact.options,
+        job.step.config["examples"],
+    ) as workshop:  # fmt: skip
+        record = _measure(workshop, rung, names, _copy(job))
+    worst = record.layers[0]
+    how = f"{len(names)} layers quantized alone on {record.examples} held-out examples"
+    return Result(f"{how}; most sensitive: {worst.layer}, {worst.sqnr_db or 0.0:.1f} dB", {}, asdict(record))
+
+
+def _made_by(job: Job) -> tuple[Rung, TorchModel]:
+    """How the deployed file was made, and of which network: the accuracy guard chose a rung, and may have trained."""
+    artifact = job.step.artifact
+    assert artifact is not None
+    model = made_from(job, artifact)
+    said = job.inputs[f"export {artifact.id}"].result.details.get("rung")
+    if said is None:
+        config = job.recipe.stage("quantize")
+        assert isinstance(config, QuantizeConfig)
+        return Rung(config.model_copy(update={"scheme": artifact.scheme})), model
+    # what was trained has its remedies in its weights
+    remedies = () if said["trained"] else tuple(said["remedies"])
+    return Rung(QuantizeConfig.model_validate(said["config"]), remedies), model
+
+
+def _copy(job: Job) -> ExportedFile:
+    """The deployed file where its runtime may write beside it."""
+    artifact = job.step.artifact
+    assert artifact is not None
+    file = exported_file(job.inputs[f"export {artifact.id}"])
+    folder = job.work / "deployed" / "files"
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    shutil.copytree(file.folder, folder)
+    return replace(file, folder=folder)
+
+
+def _measure(workshop: Workshop, rung: Rung, names: list[str], deployed: ExportedFile) -> SensitivityRecord:
+    whole = workshop.loss_of(deployed)
+    ranked = rank(names, lambda kept: workshop.lost(rung, kept), workshop.progress)
+    between = _try(workshop, rung, tuple(names))
+    shares = noise_shares(ranked, between)
+    keep = standing_out(shares)
+    kept = _try(workshop, rung, keep) if keep else None
+    examples = workshop.examples
+    known = sizes(workshop.model, examples.inputs)
+    return SensitivityRecord(
+        examples=len(examples.targets), metric=workshop.data.metric, reference=workshop.reference, whole=_record(whole),
+        between_db=between.sqnr_db if between else None,
+        layers=tuple(_layer(s, known[s.layer], shares.get(s.layer)) for s in ranked),
+        in_float=rung.config.keep_float, keep=keep, kept=_record(kept) if kept else None,
+    )  # fmt: skip
+
+
+def _try(workshop: Workshop, rung: Rung, kept: tuple[str, ...]) -> Loss | None:
+    """What is lost with these in float; none where that leaves nothing to quantize."""
+    try:
+        return workshop.lost(rung, kept)
+    except RequestError:
+        return None
+
+
+def _record(loss: Loss) -> LossRecord:
+    assert loss.bytes is not None
+    return LossRecord(loss.sqnr_db, loss.drop, loss.error, loss.bytes)
+
+
+def _layer(found: LayerSensitivity, size: Size, share: float | None) -> SensitiveLayer:
+    loss = found.loss
+    return SensitiveLayer(
+        found.layer, size.macs, FLOAT_BYTES * size.parameters, loss.sqnr_db if loss else None, loss.drop if loss else None,
+        loss.error if loss else None, share, reason=found.reason,
+    )  # fmt: skip

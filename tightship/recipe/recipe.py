@@ -1,0 +1,201 @@
+"""The recipe: what a user may ask for, checked as it is read."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from artifacts.errors import RecipeError, nearest
+from compress.configs import (
+    Config,
+    DistilConfig,
+    FactorizeConfig,
+    ModelConfig,
+    PalettizeConfig,
+    PruneConfig,
+    QuantizeConfig,
+    TeacherConfig,
+    TrainConfig,
+)
+from tightship.recipe.sections import (
+    DataConfig,
+    DimConfig,
+    ExportConfig,
+    GatesConfig,
+    MeasureConfig,
+    OnnxExportConfig,
+    TargetConfig,
+)
+from tightship.recipe.yaml_loader import read_yaml
+
+StageConfig = DistilConfig | PruneConfig | FactorizeConfig | PalettizeConfig | QuantizeConfig
+STAGES: dict[str, type[StageConfig]] = {
+    "distil": DistilConfig,
+    "prune": PruneConfig,
+    "factorize": FactorizeConfig,
+    "palettize": PalettizeConfig,
+    "quantize": QuantizeConfig,
+}
+M = TypeVar("M", bound=BaseModel)
+
+
+class Stage(Config):
+    """One entry of `compress`."""
+
+    kind: Literal["distil", "prune", "factorize", "palettize", "quantize"]
+    config: StageConfig
+
+
+class Recipe(Config):
+    """A whole recipe."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(0, ge=0)
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig = TrainConfig()
+    """How a network that comes without weights is trained before it is compressed."""
+    compress: tuple[Stage, ...] = ()
+    export: ExportConfig = ExportConfig()
+    targets: tuple[TargetConfig, ...] = Field(min_length=1)
+    gates: GatesConfig
+    measure: MeasureConfig = MeasureConfig()
+
+    def stage(self, kind: str) -> StageConfig | None:
+        """The config of the last stage of this kind."""
+        found = [s.config for s in self.compress if s.kind == kind]
+        return found[-1] if found else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The recipe as plain JSON, defaults filled in."""
+        return self.model_dump(mode="json")
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: one sentence that names the place, the value and the way out.
+    """
+    return parse_recipe(read_yaml(path), path.resolve().parent, str(path))
+
+
+def parse_recipe(value: Mapping[str, Any], folder: Path, where: str = "recipe") -> Recipe:
+    """A recipe from plain values; relative paths are looked for beside the recipe."""
+    value = dict(value)
+    _known_keys(value, Recipe, where)
+    sections: dict[str, type[BaseModel]] = {
+        "model": ModelConfig,
+        "data": DataConfig,
+        "train": TrainConfig,
+        "gates": GatesConfig,
+        "measure": MeasureConfig,
+    }
+    for key, kind in sections.items():
+        if key in value:
+            value[key] = _parse(kind, _expand(value[key], folder, f"{where}: {key}"), f"{where}: {key}")
+    value["compress"] = tuple(
+        _stage(entry, folder, f"{where}: compress[{i}]") for i, entry in enumerate(_list(value, "compress", where))
+    )
+    value["targets"] = tuple(_target(entry, f"{where}: targets[{i}]") for i, entry in enumerate(_list(value, "targets", where)))
+    if "export" in value:
+        value["export"] = _export(value["export"], f"{where}: export")
+    recipe = _parse(Recipe, value, where)
+    if not recipe.gates.limits():
+        raise RecipeError(f"{where}: gates is empty, so the run would decide nothing; set at least accuracy_drop.")
+    names = [f"{t.name}@{t.label}" if t.label else t.name for t in recipe.targets]
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise RecipeError(f"{where}: target {twice[0]!r} is listed twice; list it once, or give each row a `label` of its own.")
+    return recipe
+
+
+def _list(value: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    entries = value.get(key) or []
+    if not isinstance(entries, list):
+        raise RecipeError(f"{where}: {key} must be a list; got {type(entries).__name__}.")
+    return entries
+
+
+def _stage(entry: Any, folder: Path, where: str) -> Stage:
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise RecipeError(f"{where} must be one stage such as `- prune: {{macs: 0.5}}`; got {entry!r}.")
+    kind, options = next(iter(entry.items()))
+    if kind not in STAGES:
+        raise RecipeError(f"{where}: unknown stage {kind!r}; {nearest(kind, STAGES)}.")
+    options = _expand(options or {}, folder, where)
+    if kind == "distil" and isinstance(options.get("teacher"), dict):
+        options["teacher"] = _teacher(options["teacher"], folder, f"{where}: distil.teacher")
+    if kind == "distil" and isinstance(options.get("teachers"), list):
+        named = [(entry, f"{where}: distil.teachers[{i}]") for i, entry in enumerate(options["teachers"])]
+        options["teachers"] = tuple(_teacher(entry, folder, place) for entry, place in named)
+    return Stage.model_construct(kind=kind, config=_parse(STAGES[kind], options, f"{where}: {kind}"))
+
+
+def _teacher(entry: Any, folder: Path, where: str) -> TeacherConfig:
+    return _parse(TeacherConfig, _expand(entry, folder, where), where)
+
+
+def _target(entry: Any, where: str) -> TargetConfig:
+    value = {"name": entry} if isinstance(entry, str) else entry
+    if isinstance(value, dict) and isinstance(value.get("gates"), dict):
+        value = {**value, "gates": _parse(GatesConfig, value["gates"], f"{where}: gates")}
+    return _parse(TargetConfig, value, where)
+
+
+def _export(entry: Any, where: str) -> ExportConfig:
+    _known_keys(entry, ExportConfig, where)
+    value = dict(entry)
+    if isinstance(value.get("dims"), dict):
+        value["dims"] = {name: _parse(DimConfig, one, f"{where}: dims.{name}") for name, one in value["dims"].items()}
+    if "onnx" in value:
+        value["onnx"] = _parse(OnnxExportConfig, value["onnx"], f"{where}: onnx")
+    return _parse(ExportConfig, value, where)
+
+
+def _expand(value: Any, folder: Path, where: str) -> dict[str, Any]:
+    """The mapping with `$VARIABLES` filled in and paths made absolute, taken from the recipe's folder."""
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where} must be a mapping; got {value!r}.")
+    made = dict(value)
+    for key in ("weights", "file", "imagefolder", "idx", "npz"):
+        if isinstance(made.get(key), str):
+            made[key] = folder / _fill(made[key], where)
+    return made
+
+
+def _fill(text: str, where: str) -> str:
+    def replace(found: "re.Match[str]") -> str:
+        name = found[1] or found[2]
+        if name not in os.environ:
+            raise RecipeError(f"{where}: {text!r} needs the environment variable {name}, which is not set.")
+        return os.environ[name]
+
+    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", replace, text)
+
+
+def _known_keys(value: Any, kind: type[BaseModel], where: str) -> None:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where} must be a mapping; got {value!r}.")
+    if kind.model_config.get("extra") == "allow":
+        return
+    for key in value:
+        if key not in kind.model_fields:
+            raise RecipeError(f"{where}: unknown key {key!r}; {nearest(key, kind.model_fields)}.")
+
+
+def _parse(kind: type[M], value: Any, where: str) -> M:
+    if isinstance(value, kind):
+        return value
+    _known_keys(value, kind, where)
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = str(first["msg"]).removeprefix("Value error, ")
+        given = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r})"
+        raise RecipeError(f"{where}{f': {place}' if place else ''}: {message.rstrip('.')}{given}.") from None

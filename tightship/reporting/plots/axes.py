@@ -1,0 +1,91 @@
+"""What the plots share: colours and symbols, axes, and texts that plotly.js shows literally."""
+
+import html
+from collections.abc import Iterable, Sequence
+from math import ceil, floor, isfinite, log10
+from typing import Any
+
+from artifacts.records.evidence import ArtifactRecord, LatencyRecord
+from tightship.reporting.formatting import UNBOUNDED, clean
+
+COLOURS = ("#3b7dd8", "#e08a1e", "#1f9e77", "#c65fa5", "#8a6fd1", "#d1495b", "#3fa7b8", "#8c8c3a")
+GREY = "#8a8f98"
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
+
+
+def label(text: str, longest: int = 44) -> str:
+    """The text as plotly.js shows it literally, shortened: its labels otherwise read a subset of HTML."""
+    line = clean(text)
+    return html.escape(line if len(line) <= longest else f"{line[: longest - 1]}…", quote=False)
+
+
+def style_of(artifacts: Sequence[ArtifactRecord]) -> dict[str, tuple[str, str]]:
+    """One colour and one symbol per target, the same in every plot, for readers who cannot tell the colours."""
+    targets = sorted({a.target for a in artifacts})
+    return {t: (COLOURS[n % len(COLOURS)], SYMBOLS[(n + n // len(COLOURS)) % len(SYMBOLS)]) for n, t in enumerate(targets)}
+
+
+def line_trace(name: str, points: Sequence[tuple[float, float]], line: dict[str, Any]) -> dict[str, Any]:
+    """A line through points; one that is no number is a gap."""
+    x, y = [finite(p[0]) for p in points], [finite(p[1]) for p in points]
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line}
+
+
+def interval_bars(latencies: Sequence[LatencyRecord | None], colour: str) -> dict[str, Any]:
+    """The 95 % intervals of medians as plotly.js's error bars; none where there is no interval."""
+    above = [x.ci95[1] - x.p50 if x is not None and x.ci95[1] < UNBOUNDED else None for x in latencies]
+    below = [x.p50 - x.ci95[0] if x is not None and x.ci95[1] < UNBOUNDED else None for x in latencies]
+    return {
+        "array": [None if d is None else finite(max(0.0, d)) for d in above],
+        "arrayminus": [None if d is None else finite(max(0.0, d)) for d in below],
+    } | {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, "color": colour}
+
+
+def latency_axis(values: Iterable[float | None], title: str) -> dict[str, Any]:
+    """Logarithmic where the values span more than a factor of five, so that fast artifacts stay apart."""
+    known = [v for v in values if v is not None and isfinite(v) and v > 0]
+    axis: dict[str, Any] = {"title": {"text": title}, "tickformat": "~g"}
+    if not known or max(known) <= 5 * min(known):
+        return axis | {"type": "linear"}
+    low, high = min(known), max(known)
+    steps = (1, 1.5, 2, 3, 4, 5, 7) if high < 20 * low else (1, 2, 5) if high < 2000 * low else (1,)
+    ticks = [m * 10.0**e for e in range(floor(log10(low)) - 1, ceil(log10(high)) + 1) for m in steps]
+    return axis | {"type": "log", "tickvals": ticks, "ticktext": [f"{t:.4g}" for t in ticks]}
+
+
+def rows(names: Sequence[str]) -> dict[str, Any]:
+    """One row per name, by position: two names that look the same stay two rows."""
+    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": list(names)}
+    return ticks | {"type": "linear", "range": [len(names) - 0.5, -0.5], "showgrid": False}
+
+
+def score_range(values: Iterable[float], share: bool) -> list[float] | None:
+    """A range a little wider than the values; plotly.js draws a single one between 0 and twice itself."""
+    known = [v for v in values if isfinite(v)]
+    if not known:
+        return None
+    low, high = min(known), max(known)
+    pad = max(0.15 * (high - low), 0.005 if share else 0.02 * abs(high) or 1.0)
+    return [low - pad, high + pad]
+
+
+def layout_of(height: int) -> dict[str, Any]:
+    """The layout that all plots start from, of this height in pixels."""
+    return {
+        "height": height,
+        "margin": {"l": 70, "r": 60, "t": 20, "b": 60},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": GREY},
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "itemsizing": "constant"},
+        "xaxis": {"zeroline": False, "automargin": True},
+        "yaxis": {"zeroline": False, "automargin": True},
+    }
+
+
+def finite(value: float) -> float | None:
+    """JSON has no NaN and no infinity; plotly.js leaves a gap for null."""
+    return value if isfinite(value) else None

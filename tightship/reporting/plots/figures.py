@@ -1,0 +1,204 @@
+"""The report's plots as plain plotly.js figures: data and layout, without the colours that the page's theme decides."""
+
+from collections.abc import Iterable, Sequence
+from math import isfinite, log10, sqrt
+from typing import Any
+
+from artifacts.records.evidence import ArtifactRecord, Evidence
+from tightship.reporting.formatting import best_of, clean, failed, interval, is_share, number, ordered, p99, score, size
+from tightship.reporting.plots.axes import (
+    COLOURS,
+    GREY,
+    finite,
+    interval_bars,
+    label,
+    latency_axis,
+    layout_of,
+    line_trace,
+    rows,
+    score_range,
+    style_of,
+)  # fmt: skip
+from tightship.reporting.plots.label_placement import Note, positions
+
+MOST_BARS = 40
+"""The most artifacts drawn in a plot that gives each its own row; the tables always hold all."""
+
+MOST_CURVES = 10
+"""The most artifacts whose latency is drawn as one curve each; more are drawn as boxes."""
+
+MOST_NAMED = 24
+"""The most points of the trade-off that carry their precision as text."""
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+_HOVER = "%{hovertext}<extra></extra>"
+
+
+def front(artifacts: Iterable[ArtifactRecord]) -> list[ArtifactRecord]:
+    """The Pareto front: those that did not fail and that no other beats in both latency and accuracy."""
+    best: list[ArtifactRecord] = []
+    candidates = [a for a in artifacts if not failed(a) and isfinite(a.accuracy.deployed)]
+    for record in sorted(candidates, key=lambda a: (a.latency_ms.p50, -a.accuracy.deployed)):
+        if not best or record.accuracy.deployed > best[-1].accuracy.deployed:
+            best.append(record)
+    return best
+
+
+def drawn(artifacts: Sequence[ArtifactRecord]) -> list[ArtifactRecord]:
+    """The artifacts that get a row of their own: shipped and reference ones first, then the fastest."""
+    wanted = sorted(artifacts, key=lambda a: (a.verdict not in ("ship", "reference"), a.latency_ms.p50))
+    return sorted(wanted[:MOST_BARS], key=lambda a: a.latency_ms.p50)
+
+
+def tradeoff(evidence: Evidence) -> dict[str, Any]:
+    """Deployed accuracy against p50 latency, with intervals, marker size by bytes and the Pareto front."""
+    artifacts = ordered(evidence.artifacts)
+    style = style_of(artifacts)
+    share = all(is_share(a.accuracy) for a in artifacts)
+    metric = clean(artifacts[0].accuracy.metric) if artifacts else "accuracy"
+    layout = layout_of(height=520)
+    layout["xaxis"] |= latency_axis([a.latency_ms.p50 for a in artifacts], "p50 latency, ms (left is better)")
+    layout["yaxis"] |= {
+        "title": {"text": f"deployed {label(metric)} (up is better)"},
+        "tickformat": ".1~%" if share else "~g",
+        "range": score_range([a.accuracy.deployed for a in artifacts], share),
+    }
+    best = best_of(evidence)
+    layout["meta"] = {"best": artifacts.index(best) if best in artifacts else None}
+    note = _best_note(artifacts, best)
+    layout["annotations"] = [_mark(artifacts, note, layout["xaxis"]["type"])] if note else []
+    named = _named(artifacts, layout, note) if len(artifacts) <= MOST_NAMED else [None] * len(artifacts)
+    data = [_front_line(artifacts)]
+    data += [_points(artifacts, target, *style[target], named) for target in style]
+    return {"data": data, "layout": layout}
+
+
+def sizes(evidence: Evidence) -> dict[str, Any]:
+    """The model's bytes after each stage, then the bytes that each artifact ships."""
+    staged = [(n, s) for n, s in enumerate(evidence.stages, 1) if s.metrics.get("bytes") is not None]
+    style = style_of(ordered(evidence.artifacts))
+    smallest = sorted(drawn(evidence.artifacts), key=lambda a: a.bytes)
+    bars = [(f"{n}. {label(s.name)}", s.metrics["bytes"], GREY) for n, s in staged]
+    bars += [(label(a.id), float(a.bytes), style[a.target][0]) for a in smallest]
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [finite(b) for _, b, _ in bars],
+        "y": list(range(len(bars))),
+        "hovertext": [name for name, _, _ in bars],
+        "marker": {"color": [colour for _, _, colour in bars]},
+        "text": [size(b) for _, b, _ in bars],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertemplate": "%{hovertext}: %{text}<extra></extra>",
+    }
+    layout = layout_of(height=130 + 24 * len(bars)) | {"showlegend": False, "bargap": 0.35}
+    layout["xaxis"] |= {"title": {"text": "bytes"}, "tickformat": "~s", "ticksuffix": "B", "rangemode": "tozero"}
+    layout["yaxis"] |= rows([name for name, _, _ in bars])
+    return {"data": [trace], "layout": layout}
+
+
+def distributions(evidence: Evidence) -> dict[str, Any]:
+    """Latency of single calls: a cumulative curve per artifact, or a box each where there are many."""
+    artifacts = drawn(evidence.artifacts)
+    if len(artifacts) > MOST_CURVES:
+        return _boxes(artifacts)
+    style = style_of(ordered(evidence.artifacts))
+    seen: dict[str, int] = {}
+    data = []
+    for record in artifacts:
+        turn = seen[record.target] = seen.get(record.target, -1) + 1
+        data.append(_curve(record, style[record.target][0], _DASHES[turn % len(_DASHES)]))
+    layout = layout_of(height=460)
+    layout["xaxis"] |= latency_axis([x for trace in data for x in trace["x"]], "latency of one call, ms")
+    layout["yaxis"] |= {"title": {"text": "calls at or below"}, "ticksuffix": " %", "range": [0, 101]}
+    return {"data": data, "layout": layout}
+
+
+def _named(artifacts: Sequence[ArtifactRecord], layout: dict[str, Any], note: Note | None) -> list[str | None]:
+    """Where each point's precision stands beside it; none where it would cover another's or the note."""
+    low, high = layout["yaxis"]["range"] or (0.0, 1.0)
+    points = [(a.latency_ms.p50, (a.accuracy.deployed - low) / (high - low)) for a in artifacts]
+    texts = [label(a.precision) for a in artifacts]
+    return positions(points, texts, layout["xaxis"]["type"] == "log", note)
+
+
+def _points(
+    artifacts: Sequence[ArtifactRecord], target: str, colour: str, symbol: str, named: Sequence[str | None]
+) -> dict[str, Any]:
+    rank = [n for n, a in enumerate(artifacts) if a.target == target]
+    mine = [artifacts[n] for n in rank]
+    most = max(a.bytes for a in artifacts) or 1
+    few = len(artifacts) <= MOST_NAMED
+    return {
+        "type": "scatter",
+        "mode": "markers+text" if few else "markers",
+        "name": label(target),
+        "x": [finite(a.latency_ms.p50) for a in mine],
+        "y": [finite(a.accuracy.deployed) for a in mine],
+        "text": [label(artifacts[n].precision) if named[n] else "" for n in rank],
+        "textposition": [named[n] or "bottom center" for n in rank],
+        # the row of the table that the point belongs to, by which the page's filters find it
+        "customdata": rank,
+        "hovertext": [_hover(a) for a in mine],
+        "hovertemplate": _HOVER,
+        "error_x": interval_bars([a.latency_ms for a in mine], colour),
+        "marker": {
+            "color": colour,
+            "opacity": 0.8 if few else 0.6,
+            "size": [7 + (19 if few else 9) * sqrt(a.bytes / most) for a in mine],
+            "symbol": [symbol + ("-open" if failed(a) else "") for a in mine],
+            "line": {"width": 1.6, "color": colour},
+        },
+    }
+
+
+def _front_line(artifacts: Sequence[ArtifactRecord]) -> dict[str, Any]:
+    points = [(a.latency_ms.p50, a.accuracy.deployed) for a in front(artifacts)]
+    line = {"color": GREY, "width": 2, "dash": "dot", "shape": "hv"}
+    return line_trace("Pareto front", points, line) | {"hoverinfo": "skip"}
+
+
+def _best_note(artifacts: Sequence[ArtifactRecord], best: ArtifactRecord | None) -> Note | None:
+    if best is None or best not in artifacts or not isfinite(best.accuracy.deployed):
+        return None
+    return artifacts.index(best), f"best: {label(best.id)}", 40, -46
+
+
+def _mark(artifacts: Sequence[ArtifactRecord], note: Note, axis: str) -> dict[str, Any]:
+    at, words, right, below = note
+    p50 = artifacts[at].latency_ms.p50
+    x, y = log10(p50) if axis == "log" else p50, artifacts[at].accuracy.deployed
+    return {"x": x, "y": y, "text": f"<b>{words}</b>", "ax": right, "ay": below, "arrowcolor": GREY}
+
+
+def _hover(a: ArtifactRecord) -> str:
+    lines = (
+        f"<b>{label(a.id)}</b> ({a.verdict})",
+        f"{label(a.accuracy.metric)} {score(a.accuracy.deployed, a.accuracy)}",
+        f"p50 {number(a.latency_ms.p50)} ms {interval(a.latency_ms.ci95)}",
+        f"p90 {number(a.latency_ms.p90)} ms, p99 {label(p99(a.latency_ms))}",
+        size(a.bytes),
+    )
+    return "<br>".join(lines)
+
+
+def _curve(record: ArtifactRecord, colour: str, dash: str) -> dict[str, Any]:
+    # without the tail: the outermost call says nothing, and a p99 needs 1000 samples
+    last = 99 if record.latency_ms.samples >= 1000 else 98
+    points = [(x, float(q)) for q, x in enumerate(record.latency_ms.curve[: last + 1])]
+    hover = "%{y} of calls: %{x:.3~g} ms<extra>%{fullData.name}</extra>"
+    return line_trace(label(record.id), points, {"color": colour, "dash": dash, "width": 2}) | {"hovertemplate": hover}
+
+
+def _boxes(artifacts: Sequence[ArtifactRecord]) -> dict[str, Any]:
+    complete = [a for a in artifacts if len(a.latency_ms.curve) == 101]
+    curves = [a.latency_ms.curve for a in complete]
+    trace: dict[str, Any] = {"type": "box", "orientation": "h", "y": list(range(len(complete)))}
+    for key, at in (("lowerfence", 5), ("q1", 25), ("median", 50), ("q3", 75), ("upperfence", 95)):
+        trace[key] = [finite(curve[at]) for curve in curves]
+    trace |= {"marker": {"color": COLOURS[0]}, "line": {"width": 1.2}, "hoverinfo": "x"}
+    layout = layout_of(height=140 + 22 * len(complete)) | {"showlegend": False}
+    layout["xaxis"] |= latency_axis([c[q] for c in curves for q in (5, 95)], "latency of one call, ms")
+    layout["yaxis"] |= rows([label(a.id) for a in complete])
+    return {"data": [trace], "layout": layout}

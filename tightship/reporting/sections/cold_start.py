@@ -1,0 +1,43 @@
+"""The cold start: what each artifact's first answer in a fresh process waits for."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from artifacts.records.evidence import ArtifactRecord, Evidence
+from tightship.reporting.formatting import number
+from tightship.reporting.plots.axes import COLOURS, finite, label, layout_of, rows
+from tightship.reporting.plots.figures import drawn
+from tightship.reporting.sections.conditions import PARTS, cold_parts
+
+
+def part_names(artifacts: Iterable[ArtifactRecord]) -> list[str]:
+    """The parts of a cold start that any of them has, in the order in which they happen."""
+    found = {name for a in artifacts for name, _ in cold_parts(a.cold_start_parts_ms)}
+    known = [name for name in PARTS.values() if name in found]
+    return known + sorted(found - set(known))
+
+
+def cold_start(evidence: Evidence) -> dict[str, Any]:
+    """One bar for each drawn artifact, the parts stacked in the order in which they happen, in milliseconds."""
+    artifacts = sorted(drawn(evidence.artifacts), key=lambda a: a.cold_start_ms)
+    parts = [dict(cold_parts(a.cold_start_parts_ms)) for a in artifacts]
+    names = part_names(artifacts)
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": label(name),
+            "y": list(range(len(artifacts))),
+            "x": [finite(found.get(name, 0.0)) for found in parts],
+            "hovertext": [
+                f"{label(a.id)}: {label(name)} {number(p.get(name))} ms" for a, p in zip(artifacts, parts, strict=True)
+            ],
+            "hovertemplate": "%{hovertext}<extra></extra>",
+            "marker": {"color": COLOURS[n % len(COLOURS)]},
+        }
+        for n, name in enumerate(names)
+    ]
+    layout = layout_of(height=150 + 24 * len(artifacts)) | {"barmode": "stack", "bargap": 0.35}
+    layout["xaxis"] |= {"title": {"text": "from starting the process to the first result, ms"}, "rangemode": "tozero"}
+    layout["yaxis"] |= rows([label(a.id) for a in artifacts])
+    return {"data": traces, "layout": layout}

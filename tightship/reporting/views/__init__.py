@@ -1,0 +1,1 @@
+"""The evidence as files and texts, one module a view."""
