@@ -55,7 +55,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file through a temporary neighbour and a rename: readers see the old bytes or the new ones."""
+    """Write a file through a temporary neighbor and a rename: readers see the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

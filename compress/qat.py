@@ -49,7 +49,7 @@ def quantized_nodes(graph: torch.fx.Graph) -> list[Node]:
 
 
 def rounded_nodes(graph: torch.fx.Graph, keep_float: Iterable[str]) -> list[str]:
-    """The nodes whose results are still rounded when the layers in `keep_float` are not: their pairs come from neighbours."""
+    """The nodes whose results are still rounded when the layers in `keep_float` are not: their pairs come from neighbors."""
     keep = tuple(keep_float)
 
     def integer(node: Node) -> bool:

@@ -16,12 +16,12 @@ class Format:
     """One row of the list."""
 
     name: str
-    where: str
+    entry_point: str
     libraries: tuple[str, ...]
 
     def load(self) -> Exporter:
         """The function that writes this format."""
-        module, _, name = self.where.partition(":")
+        module, _, name = self.entry_point.partition(":")
         made: Exporter = getattr(importlib.import_module(module), name)
         return made
 

@@ -7,7 +7,7 @@ from artifacts.types import Availability, Engine, ExportedFile, Session
 
 
 class Runtime(Protocol):
-    """Turns an exported file into a session on one device.
+    """Rounds an exported file into a session on one device.
 
     `probe` runs in a child process, so that an import that hangs or crashes is a normal answer.
     """

@@ -59,7 +59,7 @@ class CoreMlSession:
 
 
 def _core_ml_type(dtype: str) -> type[np.generic]:
-    """Whole numbers are 32-bit in Core ML."""
+    """EndToEnd numbers are 32-bit in Core ML."""
     return np.int32 if np.dtype(dtype).kind in "iu" else np.float32
 
 

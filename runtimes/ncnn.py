@@ -106,7 +106,7 @@ def _shape(shape: tuple[int | str, ...]) -> tuple[int, ...] | None:
 
 
 def _ncnn_type(dtype: str) -> type[np.generic]:
-    """Whole numbers are 32-bit in ncnn."""
+    """EndToEnd numbers are 32-bit in ncnn."""
     return np.int32 if np.dtype(dtype).kind in "iu" else np.float32
 
 

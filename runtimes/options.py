@@ -35,7 +35,7 @@ class Options:
 
     beside: ClassVar[frozenset[str]] = frozenset()
     """The options that only add files to the self-test: what is shipped and how it is opened do not depend on them."""
-    foreign: ClassVar[frozenset[str]] = frozenset()
+    external: ClassVar[frozenset[str]] = frozenset()
     """The options for files made elsewhere, which a recipe refuses."""
 
     @property
@@ -61,11 +61,11 @@ class Options:
         """Write further files of the self-test into `folder`, where the options ask for any; notes that name them."""
         return ()
 
-    def opened(self) -> dict[str, Any]:
+    def session_options(self) -> dict[str, Any]:
         """Those of `said` that a file is opened with."""
-        return {name: value for name, value in self.said().items() if name not in self.beside}
+        return {name: value for name, value in self.non_default().items() if name not in self.beside}
 
-    def said(self) -> dict[str, Any]:
+    def non_default(self) -> dict[str, Any]:
         """The options that are not at their default, as plain values."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 

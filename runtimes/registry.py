@@ -17,7 +17,7 @@ class Target:
     """One row of the list; nothing heavy is imported until `runtime()` is called."""
 
     name: str
-    where: str
+    entry_point: str
     """`module:Class` of the runtime."""
     formats: tuple[str, ...]
     """The export formats it opens (names of `export.registry`); the first is the usual one."""
@@ -45,17 +45,17 @@ class Target:
     """The one `sys.platform` on which its files run; on others they are converted and checked, and not run."""
 
     @property
-    def elsewhere(self) -> bool:
+    def runs_elsewhere(self) -> bool:
         """Whether its files run on another system only."""
         return self.only_on is not None and sys.platform != self.only_on
 
-    def lowering(self, scheme: str) -> str | None:
+    def quantizer_for(self, scheme: str) -> str | None:
         """The quantizer that makes a scheme's files for this target; none if it does not run the scheme."""
         return self.quantizer if scheme == "int8" else self.schemes.get(scheme)
 
     def runtime(self) -> Runtime:
         """The runtime of this target."""
-        made: Runtime = _named(self.where)()
+        made: Runtime = _named(self.entry_point)()
         return made
 
     def options_kind(self) -> type[Options]:
@@ -220,7 +220,7 @@ TARGETS: dict[str, Target] = {
 
 def running(scheme: str) -> list[str]:
     """The names of the targets that run a scheme."""
-    return [target.name for target in TARGETS.values() if target.lowering(scheme)]
+    return [target.name for target in TARGETS.values() if target.quantizer_for(scheme)]
 
 
 def find(name: str) -> Target:

@@ -44,7 +44,7 @@ def complete(ref: ModelRef, data: TaskData) -> ModelRef:
 
 
 def build(ref: ModelRef) -> "nn.Module":
-    """A freshly initialised network.
+    """A freshly initialized network.
 
     Raises:
         ModelError: the builder failed, or did not return a module.

@@ -66,7 +66,7 @@ def digits_file() -> Path:
 
 
 def read_digits() -> TaskData:
-    """The 1,797 handwritten digits (8x8, 17 grey levels) of scikit-learn, split 70/30 by a fixed draw."""
+    """The 1,797 handwritten digits (8x8, 17 gray levels) of scikit-learn, split 70/30 by a fixed draw."""
     with gzip.open(digits_file(), "rt") as stream:
         table = np.loadtxt(stream, delimiter=",", dtype=np.int64)
     images, targets = table[:, :-1].reshape(-1, 1, 8, 8).astype(np.uint8), table[:, -1]
@@ -113,7 +113,7 @@ def read_idx(folder: Path, name: str = "idx", labels: tuple[str, ...] | None = N
 
 
 def read_fashion_mnist() -> TaskData:
-    """Fashion-MNIST (60,000 + 10,000 grey 28x28 images) from IDX files in `$TIGHTSHIP_DATA/fashion_mnist`."""
+    """Fashion-MNIST (60,000 + 10,000 gray 28x28 images) from IDX files in `$TIGHTSHIP_DATA/fashion_mnist`."""
     return read_idx(data_root() / "fashion_mnist", "fashion-mnist", FASHION)
 
 

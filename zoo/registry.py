@@ -13,7 +13,7 @@ class Entry:
 
     name: str
     family: str
-    where: str
+    entry_point: str
     """`module:callable`: a builder of the network, or a reader of the data."""
     files: str | None
     """Of a data set: the function that names its files, for the fingerprint."""
@@ -21,7 +21,7 @@ class Entry:
 
     def load(self, attribute: str | None = None) -> Any:
         """The callable at `where` (or at `attribute`)."""
-        module, _, name = (attribute or self.where).partition(":")
+        module, _, name = (attribute or self.entry_point).partition(":")
         return getattr(importlib.import_module(module), name)
 
 
@@ -48,14 +48,14 @@ DATA = {
             "data",
             "zoo.readers:read_fashion_mnist",
             "zoo.data:fashion_files",
-            "70,000 grey 28x28 images, IDX files under $TIGHTSHIP_DATA/fashion_mnist",
+            "70,000 gray 28x28 images, IDX files under $TIGHTSHIP_DATA/fashion_mnist",
         ),
         Entry(
             "cifar10",
             "data",
             "zoo.readers:read_cifar10",
             "zoo.readers:cifar10_files",
-            "60,000 colour 32x32 images, binary batches under $TIGHTSHIP_DATA/cifar-10-batches-bin",
+            "60,000 color 32x32 images, binary batches under $TIGHTSHIP_DATA/cifar-10-batches-bin",
         ),
     )
 }

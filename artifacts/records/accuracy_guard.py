@@ -1,16 +1,16 @@
-"""What evidence says of the accuracy guard: the rungs it tried, and the layers it ranked."""
+"""What evidence says of the accuracy guard: the candidates it tried, and the layers it ranked."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class RungRecord:
-    """One rung of the accuracy guard's ladder."""
+class CandidateRecord:
+    """One candidate that the accuracy guard tried."""
 
     name: str
-    """What was done, such as `minmax, equalised, 2 layers float`."""
+    """What was done, such as `minmax, equalized, 2 layers float`."""
     metric: float | None
-    """Of the deployed file on the held-out examples; none where the rung could not be tried."""
+    """Of the deployed file on the held-out examples; none where the candidate could not be tried."""
     drop: float | None
     """What it lost against the float network on the same examples."""
     error: float | None
@@ -47,6 +47,6 @@ class GuardRecord:
     """The float network's metric on the test set: what the gate compares the deployed file with."""
     met: bool
     chosen: str
-    rungs: tuple[RungRecord, ...]
+    candidates: tuple[CandidateRecord, ...]
     sensitivity: tuple[LayerRecord, ...] = ()
-    """The most sensitive layer first; empty if the ladder was not climbed so far."""
+    """The most sensitive layer first; empty if the search did not come so far."""

@@ -115,7 +115,7 @@ class ArtifactRecord:
     versus_float: SpeedupRecord | None = None
     """Of a quantized file: against the fp32 file of the same network on the same target, where there is one."""
     versus_row: SpeedupRecord | None = None
-    """Of a labelled row: against the file of the same precision in the first row of the same target, where there is one."""
+    """Of a labeled row: against the file of the same precision in the first row of the same target, where there is one."""
     rss_load_mb: float | None = None
     """Peak resident set until the file was loaded, in MB of 10^6 bytes."""
     rss_run_mb: float | None = None

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Sign(StrEnum):
+class Disturbance(StrEnum):
     """What shows that others disturbed a measurement; the value is what the evidence says."""
 
     WAITED = "waited for a core"
@@ -35,11 +35,11 @@ class NoiseRecord:
     disturbed: bool
     """Whether turns that others disturbed had to be kept: their limit of repetitions was reached."""
     turns: int
-    """Turns that count: in each, every engine was timed for one block."""
+    """Rounds that count: in each, every engine was timed for one block."""
     disturbed_turns: int
     """Of these, the disturbed ones."""
     repeated: int
-    """Turns that were thrown away and timed again."""
+    """Rounds that were thrown away and timed again."""
     reasons: tuple[str, ...]
     cores: int
     foreign_cores: float | None

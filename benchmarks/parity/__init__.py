@@ -1,1 +1,1 @@
-"""Whether a file computes what its network computes, and where it departs."""
+"""Whether a file computes what its network computes, and where it diverges."""

@@ -1,4 +1,4 @@
-"""Find where a converted ONNX file first departs from the network that it was made from, or loses most of its precision."""
+"""Find where a converted ONNX file first diverges from the network that it was made from, or loses most of its precision."""
 
 import re
 from collections import Counter
@@ -22,7 +22,7 @@ LIMIT = 1e-3
 
 
 @dataclass(frozen=True)
-class Departure:
+class Divergence:
     """The one tensor of a file that tells most of why its outputs are wrong, and the tensors that it is computed from."""
 
     says: str
@@ -41,7 +41,7 @@ class Departure:
         return self.says
 
 
-class Everything(Interpreter):
+class ActivationRecorder(Interpreter):
     """Runs a graph and keeps every float tensor, in order."""
 
     def __init__(self, module: GraphModule) -> None:
@@ -62,7 +62,7 @@ class _Side:
     @torch.no_grad()
     def __init__(self, model: TorchModel, path: Path, inputs: Arrays) -> None:
         folded = fold(model.module, model.signature)
-        graph = Everything(folded)
+        graph = ActivationRecorder(folded)
         graph.run(*(torch.from_numpy(a) for a in inputs.values()))
         self.network, self.inputs = graph.found, inputs
         self.file = Observer(path).values(inputs)
@@ -121,10 +121,10 @@ class _Side:
                 waiting += [n for n in one.all_input_nodes if n in self.network and n not in self.namesakes]
         return " and ".join(found) or layer_of(node)
 
-    def departure(self, node: Node, tensor: str, known: Mapping[str, Node], says: str) -> Departure:
+    def divergence(self, node: Node, tensor: str, known: Mapping[str, Node], says: str) -> Divergence:
         """What is to be told of a node's tensor, of which those that it is computed from are `known`."""
         fed = {name: self.network[known[name]] if name in known else self.inputs[name] for name in self._sources(tensor, known)}
-        return Departure(says, self.layer(node), tensor, fed, self.network[node])
+        return Divergence(says, self.layer(node), tensor, fed, self.network[node])
 
     def _sources(self, tensor: str, known: Mapping[str, Node]) -> list[str]:
         """The nearest known tensors, or inputs of the file, that a tensor is computed from."""
@@ -144,7 +144,7 @@ class _Side:
         return sorted(found)
 
 
-def first_departure(model: TorchModel, path: Path, inputs: Arrays) -> Departure | None:
+def first_divergence(model: TorchModel, path: Path, inputs: Arrays) -> Divergence | None:
     """The first operator of the network, in order, whose result no tensor of the file holds; none if all are found.
 
     Args:
@@ -169,12 +169,14 @@ def first_departure(model: TorchModel, path: Path, inputs: Arrays) -> Departure 
         tensor = side.namesakes.get(node, nearest)
         if tensor in side.inputs:
             continue
-        where = f"first departure at {node.name!r} ({layer_of(node)})"
-        return side.departure(node, tensor, same, f"{where}: tensor {tensor!r} is off by {distances[tensor]:.3g} of its spread")
+        where = f"first divergence at {node.name!r} ({layer_of(node)})"
+        return side.divergence(
+            node, tensor, same, f"{where}: tensor {tensor!r} is off by {distances[tensor]:.3g} of its spread"
+        )
     return None
 
 
-def largest_growth(model: TorchModel, path: Path, inputs: Arrays) -> Departure | None:
+def largest_growth(model: TorchModel, path: Path, inputs: Arrays) -> Divergence | None:
     """The operator at which the error of a quantized file grows most; none if the file has no tensor by its names.
 
     Every tensor of such a file is off. The error of an operator is that of its tensor, less the largest error among the
@@ -201,7 +203,7 @@ def largest_growth(model: TorchModel, path: Path, inputs: Arrays) -> Departure |
         f"{errors[node]:.3g} of the spread (rms) of tensor {tensor!r}"
     )
     known = {side.rounded(n): n for n in side.namesakes if n is not node}
-    return replace(side.departure(node, tensor, known, says), error=grown[node])
+    return replace(side.divergence(node, tensor, known, says), error=grown[node])
 
 
 def _numbered(names: Iterable[str]) -> dict[str, tuple[str, int]]:

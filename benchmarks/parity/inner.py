@@ -1,4 +1,4 @@
-"""Where a converted file of any format departs from its network, by the tensors that its runtime shows inside it.
+"""Where a converted file of any format diverges from its network, by the tensors that its runtime shows inside it.
 
 Names and layouts differ from format to format and operators are fused, so tensors are matched by their values alone: as they
 are, or with the channels last.
@@ -17,7 +17,7 @@ from torch.fx import Node
 from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import TightshipError
 from artifacts.types import Arrays, Engine, TorchModel
-from benchmarks.parity.bisect import LIMIT, Departure, Everything, layer_of
+from benchmarks.parity.bisect import LIMIT, ActivationRecorder, Divergence, layer_of
 from benchmarks.timing.child import Child
 from compress.fold import fold
 from runtimes.registry import find
@@ -85,7 +85,7 @@ def read_outputs(engine: Engine, inputs: Arrays, folder: Path) -> Arrays:
     return load_arrays(made)
 
 
-def first_unheld(model: TorchModel, tensors: Arrays, inputs: Arrays) -> Departure | None:
+def first_unheld(model: TorchModel, tensors: Arrays, inputs: Arrays) -> Divergence | None:
     """The first operator whose result the file does not compute, and nothing that is computed from it either.
 
     A result that is missing while one that follows from it is there was fused into the operator after it.
@@ -105,14 +105,14 @@ def first_unheld(model: TorchModel, tensors: Arrays, inputs: Arrays) -> Departur
             continue
         name = min(found, key=lambda n: found[n][0])
         says = (
-            f"first departure at {node.name!r} ({layer_of(node)}): no tensor of the file holds it, nor anything computed "
+            f"first divergence at {node.name!r} ({layer_of(node)}): no tensor of the file holds it, nor anything computed "
             f"from it; the nearest, {name!r}, is off by {found[name][0]:.3g} of its spread"
         )
-        return Departure(says, layer_of(node), name, {}, pairs.values[node])
+        return Divergence(says, layer_of(node), name, {}, pairs.values[node])
     return None
 
 
-def largest_growth(model: TorchModel, tensors: Arrays, inputs: Arrays) -> Departure | None:
+def largest_growth(model: TorchModel, tensors: Arrays, inputs: Arrays) -> Divergence | None:
     """The operator at which the error of a quantized file grows most; none if no tensor of the file can be told to be its own.
 
     Tensors belong together where each is the other's nearest. The error of an operator is that of its tensor, less the largest
@@ -140,12 +140,12 @@ def largest_growth(model: TorchModel, tensors: Arrays, inputs: Arrays) -> Depart
         f"the error grows most at {node.name!r} ({layer_of(node)}): from {errors[node] - growth:.3g} to "
         f"{errors[node]:.3g} of the spread (rms), which tensor {name!r} of the file is nearest to"
     )
-    return Departure(says, layer_of(node), name, {}, pairs.values[node], growth)
+    return Divergence(says, layer_of(node), name, {}, pairs.values[node], growth)
 
 
 @torch.no_grad()
 def _pairs(model: TorchModel, tensors: Arrays, inputs: Arrays) -> _Pairs:
-    graph = Everything(fold(model.module, model.signature))
+    graph = ActivationRecorder(fold(model.module, model.signature))
     graph.run(*(torch.from_numpy(a) for a in inputs.values()))
     values = {node: value for node, value in graph.found.items() if value.size > 1}
     by_size: dict[int, list[tuple[str, NDArray[Any]]]] = {}

@@ -92,7 +92,7 @@ def _at(array: NDArray[Any], spec: TensorSpec, sizes: Mapping[str, int]) -> NDAr
     return np.ascontiguousarray(array)
 
 
-def judge(cases: Sequence[Case], tolerance: Tolerance, against: str, classes: bool) -> ParityRecord:
+def evaluate(cases: Sequence[Case], tolerance: Tolerance, against: str, classes: bool) -> ParityRecord:
     """Hold the deployed outputs against the model's, over all cases and outputs."""
     worst_max = worst_rms = 0.0
     bad: list[str] = []

@@ -1,4 +1,4 @@
-"""A folder that shows with one command where a converted file departs: the file, inputs, what was expected, a script."""
+"""A folder that shows with one command where a converted file diverges: the file, inputs, what was expected, a script."""
 
 import shutil
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from artifacts.types import Arrays, ExportedFile
 from benchmarks.parity.parity import Tolerance
 
 if TYPE_CHECKING:
-    from benchmarks.parity.bisect import Departure
+    from benchmarks.parity.bisect import Divergence
 
 REPRODUCER = "reproducer"
 """The folder's name in the entry of the step that made it."""
@@ -43,13 +43,13 @@ class Shown:
     """How many examples go in at a time."""
 
 
-def write_reproducer(folder: Path, shown: Shown, departure: "Departure | None", says: str, loaders: Path) -> None:
+def write_reproducer(folder: Path, shown: Shown, divergence: "Divergence | None", says: str, loaders: Path) -> None:
     """Fill `folder`: `repro.py` prints the difference and ends with 1, or with 0 where it finds none.
 
     Args:
         folder: does not exist yet.
         shown: the file and what it should give.
-        departure: the tensor to cut the ONNX file down to; none keeps to the whole file.
+        divergence: the tensor to cut the ONNX file down to; none keeps to the whole file.
         says: what was found, in one sentence.
         loaders: a stand-alone module with `LOADERS`, which opens a file of any format with its runtime alone.
     """
@@ -60,10 +60,10 @@ def write_reproducer(folder: Path, shown: Shown, departure: "Departure | None", 
     save_arrays(folder / "inputs.npz", shown.inputs)
     save_arrays(folder / "expected.npz", shown.expected)
     checks = [_whole(shown)]
-    if departure is not None and _cut(shown.file.path, departure, folder):
-        save_arrays(folder / "cut-inputs.npz", departure.inputs)
-        save_arrays(folder / "cut-expected.npz", {departure.tensor: departure.expected})
-        checks.insert(0, _part(shown, departure))
+    if divergence is not None and _cut(shown.file.path, divergence, folder):
+        save_arrays(folder / "cut-inputs.npz", divergence.inputs)
+        save_arrays(folder / "cut-expected.npz", {divergence.tensor: divergence.expected})
+        checks.insert(0, _part(shown, divergence))
     write_json(folder / "repro.json", {"says": says, "checks": checks})
 
 
@@ -83,20 +83,20 @@ def _whole(shown: Shown) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _part(shown: Shown, departure: "Departure") -> dict[str, Any]:
-    """The part of the file from tensors that agree to the one that departs."""
+def _part(shown: Shown, divergence: "Divergence") -> dict[str, Any]:
+    """The part of the file from tensors that agree to the one that diverges."""
     from benchmarks.parity.bisect import LIMIT
 
-    value = departure.expected
-    largest, rms = (LIMIT, LIMIT) if departure.error is None else (None, max(GROWTH_SHARE * departure.error, LIMIT))
+    value = divergence.expected
+    largest, rms = (LIMIT, LIMIT) if divergence.error is None else (None, max(GROWTH_SHARE * divergence.error, LIMIT))
     signature = {
-        "inputs": [{"name": n, "dtype": str(a.dtype), "shape": list(a.shape)} for n, a in departure.inputs.items()],
-        "outputs": [{"name": departure.tensor, "dtype": str(value.dtype), "shape": list(value.shape)}],
+        "inputs": [{"name": n, "dtype": str(a.dtype), "shape": list(a.shape)} for n, a in divergence.inputs.items()],
+        "outputs": [{"name": divergence.tensor, "dtype": str(value.dtype), "shape": list(value.shape)}],
     }
     return {
-        "file": CUT, "about": f"from {', '.join(departure.inputs)} to {departure.tensor} ({departure.layer})",
+        "file": CUT, "about": f"from {', '.join(divergence.inputs)} to {divergence.tensor} ({divergence.layer})",
         "inputs": "cut-inputs.npz", "expected": "cut-expected.npz", "batch": None,
-        "limits": {departure.tensor: _limits(float(value.std()) or 1.0, largest, rms, False)},
+        "limits": {divergence.tensor: _limits(float(value.std()) or 1.0, largest, rms, False)},
         "manifest": _manifest("onnx", shown, signature),
     }  # fmt: skip
 
@@ -113,14 +113,14 @@ def _manifest(format_name: str, shown: Shown, signature: Mapping[str, Any]) -> d
     }  # fmt: skip
 
 
-def _cut(path: Path, departure: "Departure", folder: Path) -> bool:
+def _cut(path: Path, divergence: "Divergence", folder: Path) -> bool:
     """Write the part of an ONNX file between two sets of tensors; whether that can be done."""
     import onnx
 
-    if not departure.inputs:
+    if not divergence.inputs:
         return False
     try:
-        onnx.utils.extract_model(str(path), str(folder / CUT), list(departure.inputs), [departure.tensor])
+        onnx.utils.extract_model(str(path), str(folder / CUT), list(divergence.inputs), [divergence.tensor])
     except Exception:  # a subgraph that stands on its own cannot be made of every file: the whole one is there
         (folder / CUT).unlink(missing_ok=True)
         return False

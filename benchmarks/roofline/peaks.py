@@ -17,7 +17,7 @@ from artifacts.specs import Signature
 from artifacts.types import Engine
 from benchmarks.roofline.peak_models import PeakFile, write_all
 from benchmarks.timing.child import Child
-from benchmarks.timing.noise import Counters, Turn, Watch
+from benchmarks.timing.noise import Counters, NoiseMonitor, Round
 from benchmarks.timing.stopwatch import Block, watched
 
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
@@ -43,7 +43,7 @@ def measure_peaks(
     seconds: float,
     work: Path,
     progress: Callable[[float, str], None] = lambda share, message: None,
-    watch: Watch | None = None,
+    watch: NoiseMonitor | None = None,
 ) -> PeaksRecord:
     """Measure the roofs: some seconds for each runtime, more while others disturb.
 
@@ -58,7 +58,7 @@ def measure_peaks(
     Raises:
         StageCrashed: a runtime died.
     """
-    begun, watch = time.perf_counter(), watch or Watch()
+    begun, watch = time.perf_counter(), watch or NoiseMonitor()
     compute: list[PeakRecord] = []
     measured = [t for t in TARGETS if t == TARGETS[0] or t in targets]
     with TemporaryDirectory() as folder:
@@ -76,13 +76,13 @@ def measure_peaks(
 class Visits:
     """The best rate over visits, and whether a visit was ever left alone."""
 
-    def __init__(self, watch: Watch, repeats: int = REPEATS) -> None:
+    def __init__(self, watch: NoiseMonitor, repeats: int = REPEATS) -> None:
         self.watch, self.spare = watch, repeats
         self.best: dict[str, float] = {}
         self.signs: dict[str, set[str]] = {}
         self._quiet: set[str] = set()
 
-    def make(self, name: str, visit: Callable[[], tuple[float, Turn]]) -> None:
+    def make(self, name: str, visit: Callable[[], tuple[float, Round]]) -> None:
         """Visit, and again while others disturb and there are repeats left."""
         while True:
             rate, turn = visit()
@@ -103,7 +103,9 @@ class Visits:
         return tuple(sorted(set().union(*never)))
 
 
-def _peaks(target: str, threads: int, seconds: float, files: Sequence[PeakFile], work: Path, watch: Watch) -> list[PeakRecord]:
+def _peaks(
+    target: str, threads: int, seconds: float, files: Sequence[PeakFile], work: Path, watch: NoiseMonitor
+) -> list[PeakRecord]:
     """The peak of each precision, by all networks one after the other in one process."""
     visits = {file.precision: Visits(watch) for file in files}
     with Child(Engine(target, work, Signature(())), work / f"peak-{target}.log", threads) as child:
@@ -120,7 +122,7 @@ def _record(target: str, precision: str, found: Visits) -> PeakRecord:
     return PeakRecord(target, precision, rates[best], best, tried, found.disturbed)
 
 
-def _visit(child: Child, file: PeakFile, seconds: float, watch: Watch) -> tuple[float, Turn]:
+def _visit(child: Child, file: PeakFile, seconds: float, watch: NoiseMonitor) -> tuple[float, Round]:
     """Multiply-accumulates per nanosecond of the quickest call, and what the machine did meanwhile."""
     child.engine = Engine(child.engine.target, file.path, file.signature)
     child.open(file.first)
@@ -142,7 +144,7 @@ def last_level_cache() -> int | None:
 
 
 def _bandwidth(
-    cache: int | None, threads: int, where: Literal["memory", "cache"], seconds: float, watch: Watch
+    cache: int | None, threads: int, where: Literal["memory", "cache"], seconds: float, watch: NoiseMonitor
 ) -> BandwidthRecord:
     size = cache or USUAL_CACHE
     total = size * LARGER if where == "memory" else size / LARGER
@@ -150,7 +152,7 @@ def _bandwidth(
     total = min(total, psutil.virtual_memory().available / 4)
     length = max(1024, int(total / 3 / 8))
 
-    def visit() -> tuple[float, Turn]:
+    def visit() -> tuple[float, Round]:
         begun = Counters.now()
         rate, block = triad(length, threads, seconds)
         return rate, watch.turn([block], begun)

@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.records.noise import NoiseRecord, Sign
+from artifacts.records.noise import Disturbance, NoiseRecord
 from artifacts.types import Engine
 from benchmarks.timing.child import Child
-from benchmarks.timing.noise import Counters, Turn, Watch
+from benchmarks.timing.noise import Counters, NoiseMonitor, Round
 from benchmarks.timing.statistics import Ratio, paired_ratio, quantile
 from benchmarks.timing.stopwatch import Block
 
@@ -24,7 +24,7 @@ LEAD_NS = 100_000_000
 """From the request until all begin."""
 LATE = 0.1
 """Share of a turn that a caller may begin after the others."""
-FOREIGN = (Sign.FOREIGN, Sign.STEAL)
+FOREIGN = (Disturbance.FOREIGN, Disturbance.STEAL)
 """Signs that count when several run: they wait for cores and slow the busy loop by themselves."""
 
 
@@ -84,7 +84,7 @@ def sweep(
         ParityFailed: a caller got something else than at its first call.
     """
     counts = sorted(set(levels))
-    watch, order = Watch(), random.Random(0)
+    watch, order = NoiseMonitor(), random.Random(0)
     watch.look_first()
     rates: dict[int, list[float]] = {count: [] for count in counts}
     times: dict[int, list[float]] = {count: [] for count in counts}
@@ -108,8 +108,8 @@ def sweep(
 
 
 def _together(
-    pool: ThreadPoolExecutor, children: Sequence[Child], first: Path, seconds: float, watch: Watch
-) -> tuple[list[float], float, Turn]:
+    pool: ThreadPoolExecutor, children: Sequence[Child], first: Path, seconds: float, watch: NoiseMonitor
+) -> tuple[list[float], float, Round]:
     """All latencies in ms, calls per second of all together, and what was seen."""
     begun = Counters.now()
     start = time.monotonic_ns() + LEAD_NS
@@ -119,7 +119,7 @@ def _together(
     if len(children) > 1:
         turn.reasons = [reason for reason in turn.reasons if reason in FOREIGN]
     if max(a["late_ms"] for a in answers) > LATE * 1000 * seconds:
-        turn.reasons.append(Sign.LATE)
+        turn.reasons.append(Disturbance.LATE)
     rate = sum(len(a["ns"]) / (a["seen"]["wall_ns"] / 1e9) for a in answers)
     return [ns / 1e6 for a in answers for ns in a["ns"]], rate, turn
 

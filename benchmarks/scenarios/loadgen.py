@@ -16,7 +16,7 @@ from benchmarks.scenarios.logs import LoadLog, read_log
 from benchmarks.scenarios.plan import LoadPlan
 from benchmarks.scenarios.samples import Samples
 from benchmarks.timing.child import TIMEOUT, Child
-from benchmarks.timing.noise import Counters, Watch
+from benchmarks.timing.noise import Counters, NoiseMonitor
 from benchmarks.timing.stopwatch import Block
 
 SEARCH_RUNS = 8
@@ -97,7 +97,7 @@ class Loaded:
             StageCrashed: LoadGen left no verdict.
             TargetUnavailable: LoadGen is not installed where the engine runs.
         """
-        plan, watch = plan or self.plan, Watch()
+        plan, watch = plan or self.plan, NoiseMonitor()
         watch.look_first()
         while True:
             place = self.folder / (f"{name}-{watch.repeated + 1}" if watch.repeated else name)

@@ -9,10 +9,10 @@ from typing import Literal
 
 import psutil
 
-from artifacts.records.noise import Sign
+from artifacts.records.noise import Disturbance
 from artifacts.types import Engine
 from benchmarks.timing.child import Child
-from benchmarks.timing.noise import Counters, Watch
+from benchmarks.timing.noise import Counters, NoiseMonitor
 from benchmarks.timing.statistics import MARGIN, Ratio, apart, quantile, unpaired_ratio
 from benchmarks.timing.statistics import interval as interval_of
 from benchmarks.timing.stopwatch import Block
@@ -27,7 +27,7 @@ SLOW_CLOCK = 1.03
 """From here on the fixed loop is said to have slowed: by more than the 2 % within which latencies are equal."""
 GROWTH = 0.05
 """Share by which memory must grow to be called growing; less is the allocator's."""
-OWN = Sign.SPIN
+OWN = Disturbance.SPIN
 """This sign does not take a window out: a slower clock is what is looked for here."""
 
 Said = Literal["steady", "slows", "speeds up", "cannot tell"]
@@ -49,7 +49,7 @@ class Window:
     """What a fixed busy loop took right after it."""
     rss_mb: float | None
     mhz: float | None
-    reasons: tuple[Sign, ...]
+    reasons: tuple[Disturbance, ...]
     """Why it is called disturbed, if it is."""
 
     @property
@@ -84,7 +84,7 @@ def sustain(
     seconds: float,
     threads: int = 1,
     progress: Callable[[float, str], None] = lambda share, message: None,
-) -> tuple[list[Window], Watch]:
+) -> tuple[list[Window], NoiseMonitor]:
     """Call an engine back to back for `seconds`, in windows with a few ms between them; warm-up is not part of it.
 
     Args:
@@ -100,7 +100,7 @@ def sustain(
     """
     length = min(WINDOW, seconds / WINDOWS)
     count = round(seconds / length)
-    watch = Watch()
+    watch = NoiseMonitor()
     watch.look_first()
     windows: list[Window] = []
     with Child(engine, folder / "child.log", threads) as child:

@@ -32,7 +32,7 @@ def engines(tmp_path_factory):
     module = build(ref)
     load_weights(module, Path(root) / WEIGHTS)
     model = TorchModel(module.eval(), ref, trace_signature(module, data))
-    config = QuantizeConfig(calibration_samples=256, qat_epochs=1, examples=512, learning_rate=0.001)
+    config = QuantizeConfig(calibration_samples=256, qat_epochs=1, samples=512, learning_rate=0.001)
     trained = train_quantized(model, config, data.train, seed=0)
     made = {}
     for name, source in {"fp32": model, "int8-ptq": model, "int8-qat": trained}.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artifacts.types import Arrays, Engine
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
-from benchmarks.timing.noise import Watch
+from benchmarks.timing.noise import NoiseMonitor
 from benchmarks.timing.statistics import MARGIN, Ratio, Verdict, processes_needed
 
 ERROR = 0.05
@@ -78,7 +78,7 @@ def compare(
     Raises:
         ParityFailed: a file returned something else in a timed call, or in another process.
     """
-    watch = Watch()
+    watch = NoiseMonitor()
     watch.look_first()
     found = {"a": Measured(), "b": Measured()}
     for at, look in enumerate(looks(plan.processes, max(limit, plan.processes))):

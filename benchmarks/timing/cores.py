@@ -1,6 +1,6 @@
 """Processes that are held against each other take a turn on one core, so that what disturbs it disturbs all of them alike.
 
-Left to the scheduler, one process may sit for a second beside a busy neighbour (the other thread of a core, another guest) and
+Left to the scheduler, one process may sit for a second beside a busy neighbor (the other thread of a core, another guest) and
 its rival beside a quiet one: two equal files then differ by a third, and no counter of the guest shows it.
 """
 

@@ -17,8 +17,8 @@ from artifacts.types import Arrays, Engine
 from benchmarks.parity.outputs import near
 from benchmarks.timing.child import Child
 from benchmarks.timing.energy import Meter
-from benchmarks.timing.noise import Watch
-from benchmarks.timing.rounds import Answer, Turns, Whole, energy_mj
+from benchmarks.timing.noise import NoiseMonitor
+from benchmarks.timing.rounds import Answer, EndToEnd, Rounds, energy_mj
 from benchmarks.timing.starting import Starting
 from benchmarks.timing.statistics import Ratio, mean_ratio, typical_ratio
 
@@ -122,9 +122,9 @@ def measure(
     plan: MeasurePlan,
     folder: Path,
     progress: Callable[[float, str], None] = lambda share, message: None,
-    watch: Watch | None = None,
+    watch: NoiseMonitor | None = None,
     meter: Meter | None = None,
-    whole: Whole | None = None,
+    whole: EndToEnd | None = None,
 ) -> dict[str, Measured]:
     """Latency, cold start, throughput, peak memory and energy of each engine, in interleaved rounds.
 
@@ -144,7 +144,7 @@ def measure(
     one, many = _write_inputs(inputs, plan, folder)
     results = {name: Measured() for name in engines}
     shuffle = random.Random(plan.seed)
-    watch, meter = watch or Watch(), meter or Meter((), None)
+    watch, meter = watch or NoiseMonitor(), meter or Meter((), None)
     spare = plan.repeats
     for round_ in range(plan.processes):
         names = list(engines)
@@ -165,7 +165,7 @@ def measure(
             children = {name: started[name].child for name in names}
             progress((round_ + 0.6) / plan.processes, f"round {round_ + 1}: timing")
             watch.sample()
-            turns = Turns(children, shuffle, watch, meter, spare)
+            turns = Rounds(children, shuffle, watch, meter, spare)
             _time_round(turns, results, plan, one)
             if whole:
                 _time_whole(turns, results, plan, one, whole)
@@ -209,7 +209,7 @@ def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path
     return one, many
 
 
-def _time_round(turns: Turns, results: Mapping[str, Measured], plan: MeasurePlan, one: Path) -> None:
+def _time_round(turns: Rounds, results: Mapping[str, Measured], plan: MeasurePlan, one: Path) -> None:
     """Time `plan.blocks` turns of single calls, in slices so short that what slows the machine slows those of all engines."""
     slices = max(1, min(plan.slices, plan.block_calls // 2))
     seconds, calls = plan.block_seconds / slices, math.ceil(plan.block_calls / slices)
@@ -225,12 +225,12 @@ def _time_round(turns: Turns, results: Mapping[str, Measured], plan: MeasurePlan
             results[name].energy_mj.append(energy)
 
 
-def _time_whole(turns: Turns, results: Mapping[str, Measured], plan: MeasurePlan, one: Path, whole: Whole) -> None:
+def _time_whole(turns: Rounds, results: Mapping[str, Measured], plan: MeasurePlan, one: Path, whole: EndToEnd) -> None:
     """Time half as many turns of calls from the raw example to the labels, where the engine lives in the child."""
     raw = one.with_name("raw.npz")
     save_arrays(raw, whole.raw)
     asked = {"raw": str(raw), "how": dict(whole.how), "labels": whole.labels, "like": str(one) if whole.same else None}
-    children = {name: child for name, child in turns.children.items() if child.ask("whole_able")["able"]}
+    children = {name: child for name, child in turns.children.items() if child.ask("end_to_end_able")["able"]}
     if not children:
         return
 

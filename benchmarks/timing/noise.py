@@ -3,7 +3,7 @@
 Three signs, each readable on other machines, so that at least one is readable everywhere:
 
 - lost: how long the timed thread was ready to run but had to wait for a core (`/proc/thread-self/schedstat`, Linux);
-- foreign: the CPU time of all processes but ours, and the time stolen by other guests (`psutil`, `/proc/stat`);
+- external: the CPU time of all processes but ours, and the time stolen by other guests (`psutil`, `/proc/stat`);
 - spin: how long a fixed busy loop takes against its own best, which also sees what the guest's counters do not.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from artifacts.records.noise import NoiseRecord, Sign
+from artifacts.records.noise import Disturbance, NoiseRecord
 from benchmarks.timing.stopwatch import Block, clock_step_ns
 
 LOST_LIMIT = 0.05
@@ -50,21 +50,21 @@ class Counters:
 
 
 @dataclass
-class Turn:
+class Round:
     """One block of every engine, timed one after the other."""
 
     blocks: list[Block]
     foreign_cores: float | None
     steal: float | None
-    reasons: list[Sign] = field(default_factory=list)
+    reasons: list[Disturbance] = field(default_factory=list)
 
 
-class Watch:
+class NoiseMonitor:
     """Looks at each turn of a measurement and says whether it was disturbed."""
 
     def __init__(self) -> None:
         self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.kept: list[Turn] = []
+        self.kept: list[Round] = []
         self.repeated = 0
         self.before: float | None = None
         self.clock_ns = clock_step_ns()
@@ -87,25 +87,25 @@ class Watch:
         sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
         self._celsius += [float(s.current) for group in sensors.values() for s in group if s.current]
 
-    def turn(self, blocks: Sequence[Block], begun: Counters | None) -> Turn:
+    def turn(self, blocks: Sequence[Block], begun: Counters | None) -> Round:
         """Judge one turn that began at `begun` and has just ended."""
         own = sum(b.cpu_ns for b in blocks) / 1e9
-        foreign, steal = self._foreign(begun, Counters.now(), own)
-        found = Turn(list(blocks), foreign, steal)
+        external, steal = self._foreign(begun, Counters.now(), own)
+        found = Round(list(blocks), external, steal)
         self._best_spin = min(self._best_spin, *(b.spin_ns for b in blocks))
         lost = max((b.lost for b in blocks if b.lost is not None and b.wall_ns >= SHORTEST * 1e9), default=0.0)
         slowest = max(b.spin_ns for b in blocks) / self._best_spin
         if lost > LOST_LIMIT:
-            found.reasons.append(Sign.WAITED)
-        if foreign is not None and foreign > FOREIGN_LIMIT * self.cores:
-            found.reasons.append(Sign.FOREIGN)
+            found.reasons.append(Disturbance.WAITED)
+        if external is not None and external > FOREIGN_LIMIT * self.cores:
+            found.reasons.append(Disturbance.FOREIGN)
         if steal is not None and steal > STEAL_LIMIT:
-            found.reasons.append(Sign.STEAL)
+            found.reasons.append(Disturbance.STEAL)
         if slowest > SPIN_LIMIT and sum(b.wall_ns for b in blocks) >= SHORTEST * 1e9:
-            found.reasons.append(Sign.SPIN)
+            found.reasons.append(Disturbance.SPIN)
         return found
 
-    def keep(self, turn: Turn) -> None:
+    def keep(self, turn: Round) -> None:
         """The turn counts."""
         self.kept.append(turn)
 

@@ -9,7 +9,7 @@ from artifacts.types import Arrays
 from benchmarks.timing.child import Child
 from benchmarks.timing.cores import OneCore
 from benchmarks.timing.energy import Device, Meter
-from benchmarks.timing.noise import Counters, Watch
+from benchmarks.timing.noise import Counters, NoiseMonitor
 from benchmarks.timing.stopwatch import Block
 from runtimes.registry import TARGETS
 
@@ -18,7 +18,7 @@ Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Whole:
+class EndToEnd:
     """Calls from the raw example to the labels."""
 
     raw: Arrays
@@ -32,12 +32,12 @@ class Whole:
 
 
 @dataclass
-class Turns:
+class Rounds:
     """Takes turns with the processes of one round."""
 
     children: Mapping[str, Child]
     shuffle: random.Random
-    watch: Watch
+    watch: NoiseMonitor
     meter: Meter
     spare: int
     """How many disturbed turns may still be thrown away."""

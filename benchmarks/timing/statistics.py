@@ -70,8 +70,8 @@ def interval(values: Sequence[float], error: float = 0.05) -> tuple[float, float
 
     logs = np.log(np.asarray(values))
     half = float(stdtrit(len(logs) - 1, 1 - error / 2)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
-    centre = float(logs.mean())
-    return math.exp(centre - half), math.exp(centre + half)
+    center = float(logs.mean())
+    return math.exp(center - half), math.exp(center + half)
 
 
 def paired_ratio(a: Sequence[float], b: Sequence[float], error: float = 0.05) -> Ratio:
@@ -104,8 +104,8 @@ def processes_needed(ratios: Sequence[float], margin: float = MARGIN, error: flo
     if len(ratios) < 2:
         return None
     logs = np.log(np.asarray(ratios))
-    scatter, centre = float(logs.std(ddof=1)), abs(float(logs.mean()))
-    wanted = max(centre, math.log1p(margin) - centre)
+    scatter, center = float(logs.std(ddof=1)), abs(float(logs.mean()))
+    wanted = max(center, math.log1p(margin) - center)
 
     def wide(count: int) -> bool:
         return float(stdtrit(count - 1, 1 - error / 2)) * scatter / math.sqrt(count) >= wanted
@@ -133,19 +133,19 @@ def unpaired_ratio(a: tuple[float, float], a_processes: int, b: tuple[float, flo
     from scipy.special import stdtrit
 
     if min(a_processes, b_processes) < 2 or not all(math.isfinite(v) and v > 0 for v in (*a, *b)):
-        centre = math.sqrt(a[0] * a[1] / (b[0] * b[1])) if all(v > 0 for v in (*a, *b)) else math.nan
-        return Ratio(centre, 0.0, math.inf)
-    centre = (math.log(a[0]) + math.log(a[1]) - math.log(b[0]) - math.log(b[1])) / 2
+        center = math.sqrt(a[0] * a[1] / (b[0] * b[1])) if all(v > 0 for v in (*a, *b)) else math.nan
+        return Ratio(center, 0.0, math.inf)
+    center = (math.log(a[0]) + math.log(a[1]) - math.log(b[0]) - math.log(b[1])) / 2
     parts = []
     for (low, high), count in ((a, a_processes), (b, b_processes)):
         error = math.log(high / low) / 2 / float(stdtrit(count - 1, 0.975))
         parts.append((error * error, count - 1))
     total = sum(square for square, _ in parts)
     if total == 0:
-        return Ratio(math.exp(centre), math.exp(centre), math.exp(centre))
+        return Ratio(math.exp(center), math.exp(center), math.exp(center))
     freedom = total * total / sum(square * square / degrees for square, degrees in parts)
     half = float(stdtrit(freedom, 0.975)) * math.sqrt(total)
-    return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half))
+    return Ratio(math.exp(center), math.exp(center - half), math.exp(center + half))
 
 
 def quantile(samples: Sequence[float], share: float) -> float | None:

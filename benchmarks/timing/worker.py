@@ -119,7 +119,7 @@ class Worker:
         self._same(inputs, last)
         return {"ns": times, "seen": seen}
 
-    def whole_able(self) -> dict[str, bool]:
+    def end_to_end_able(self) -> dict[str, bool]:
         """Whether calls from a raw example can be timed here: not where the engine lives in yet another process."""
         return {"able": not hasattr(self.session, "timed")}
 

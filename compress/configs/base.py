@@ -1,7 +1,8 @@
 """What all configs share, and how a network is named in a recipe."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +15,9 @@ class Config(BaseModel):
     """A part of a recipe: unknown keys are refused, nothing changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, which are refused: old name -> the name it has now."""
 
 
 class ModelConfig(BaseModel):

@@ -19,7 +19,7 @@ class TeacherConfig(ModelConfig):
     file: Path | None = None
     """An .onnx file, run by onnxruntime, or a TorchScript one (.pt, .ts)."""
     weight: float = Field(1.0, gt=0)
-    """What it counts for among several teachers; weights are normalised to a sum of one."""
+    """What it counts for among several teachers; weights are normalized to a sum of one."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -71,22 +71,22 @@ class DistilConfig(TrainConfig):
             return self
         if not self.layers:
             raise ValueError(f"method '{self.method}' needs 'layers', such as {{layer3: layer3}} (student: teacher)")
-        if self.lineup and self.lineup[0].file:
+        if self.all_teachers and self.all_teachers[0].file:
             first = "the first teacher, which must be a network, not a file"
             raise ValueError(f"method '{self.method}' reads the layers of {first}")
         return self
 
     @property
-    def lineup(self) -> tuple[TeacherConfig, ...]:
+    def all_teachers(self) -> tuple[TeacherConfig, ...]:
         """All teachers that are named; none means the model itself as it came in."""
         return self.teachers or ((self.teacher,) if self.teacher else ())
 
     @property
     def networks(self) -> tuple[TeacherConfig, ...]:
         """The teachers that are built for teaching."""
-        return tuple(teacher for teacher in self.lineup if teacher.is_network)
+        return tuple(teacher for teacher in self.all_teachers if teacher.is_network)
 
     @property
-    def leads(self) -> bool:
+    def teacher_is_reference(self) -> bool:
         """Whether its first network stands in for the model as the reference, where it begins the chain."""
-        return bool(self.networks) and not any(teacher.original for teacher in self.lineup)
+        return bool(self.networks) and not any(teacher.original for teacher in self.all_teachers)

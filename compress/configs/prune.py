@@ -1,6 +1,7 @@
 """What a recipe may say of pruning."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +18,12 @@ ONLY_CHANNELS = {"bn-scale": "magnitude", "taylor": "snip"}
 
 class PruneConfig(FinetuneConfig):
     """Remove channels until what is measured is at most a share of the start, or zero weights up to `sparsity`."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        **FinetuneConfig.renamed,
+        "finalists": "candidates",
+        "race_examples": "candidate_samples",
+    }
 
     criterion: Criterion = "magnitude"
     """What a channel or a weight is ranked by."""
@@ -36,21 +43,21 @@ class PruneConfig(FinetuneConfig):
     """With `latency`: as what the network will be deployed there."""
     blocks: int | None = Field(None, ge=1)
     """Depth: how many of the blocks that can be removed are kept, ranked by the loss that their removal causes."""
-    finalists: int = Field(1, ge=1)
+    candidates: int = Field(1, ge=1)
     """With `latency` or `blocks`: how many choices are trained for a short while before one is taken."""
-    race_examples: int = Field(2048, ge=1)
-    """With `finalists`: how many examples each is trained on in the first round; half of them leave after each."""
+    candidate_samples: int = Field(2048, ge=1)
+    """With `candidates`: how many examples each is trained on in the first round; half of them leave after each."""
     sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Unstructured: the share of convolution and linear weights to zero."""
     n_of_m: Annotated[str, Field(pattern=r"^[1-9]\d*:[1-9]\d*$")] | None = None
     """Unstructured, N:M such as `2:4`: of every M consecutive weights along the input channels at most N are kept."""
     rewind: bool = False
     """Lottery ticket: every step trains, prunes and rewinds to the weights at the start of this stage."""
-    regularise: Literal["group-lasso", "bn-scale"] | None = None
+    regularize: Literal["group-lasso", "bn-scale"] | None = None
     """A penalty that makes channels sparse, in a training of its own before the first cut."""
-    regularise_weight: float = Field(0.01, gt=0)
+    regularize_weight: float = Field(0.01, gt=0)
     """What the penalty is multiplied with before it is added to the loss: the shorter the training, the more it takes."""
-    regularise_epochs: int = Field(5, ge=1)
+    regularize_epochs: int = Field(5, ge=1)
     steps: int = Field(1, ge=1, le=50)
     schedule: Literal["one-shot", "linear", "exponential", "cubic"] = "cubic"
     """How the target grows over the steps (one-shot: all in one step; cubic: Zhu and Gupta 2017, arXiv:1710.01878)."""
@@ -98,8 +105,8 @@ class PruneConfig(FinetuneConfig):
             raise ValueError(
                 "'rewind' trains between steps and keeps masks: it needs 'sparsity' or 'n_of_m', and finetune_epochs"
             )
-        if self.regularise and self.channel_goal is None:
-            raise ValueError("'regularise' prepares channels for being cut: it needs 'macs', 'parameters' or 'bytes'")
+        if self.regularize and self.channel_goal is None:
+            raise ValueError("'regularize' prepares channels for being cut: it needs 'macs', 'parameters' or 'bytes'")
         return self
 
     @property

@@ -1,6 +1,7 @@
 """What a recipe may say of quantization."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +12,8 @@ Scheme = Literal["int8", "int8-dynamic", "int8-weights", "int4-weights", "palett
 
 class QuantizeConfig(FinetuneConfig):
     """Ask for a scheme; each target lowers it in its own way. `qat_epochs` makes a trained variant beside the PTQ one."""
+
+    renamed: ClassVar[Mapping[str, str]] = {**FinetuneConfig.renamed, "accuracy_drop": "max_drop"}
 
     scheme: Scheme = "int8"
     calibration_samples: int = Field(256, ge=1)
@@ -24,8 +27,8 @@ class QuantizeConfig(FinetuneConfig):
     """How many bits weights are rounded to; 4-bit values are stored and run as int8 where a target has no int4 kernels."""
     block_size: Literal[16, 32, 64, 128, 256] = 32
     """With `int8-weights` and `int4-weights`: so many inputs of a linear layer share a scale."""
-    accuracy_drop: float | None = Field(None, gt=0)
-    """The accuracy guard: climb the ladder of remedies until the deployed metric is within this of the float file's."""
+    max_drop: float | None = Field(None, gt=0)
+    """The accuracy guard: try remedies until the deployed metric is within this of the float file's."""
     qat_epochs: int = Field(0, ge=0)
     learning_rate: float = Field(3e-4, gt=0)
     """Of AdamW: folded weights differ in scale from channel to channel, which plain SGD does not forgive."""
@@ -33,7 +36,7 @@ class QuantizeConfig(FinetuneConfig):
     @model_validator(mode="after")
     def _fits_the_scheme(self) -> "QuantizeConfig":
         if self.scheme != "int8":
-            for name, idle in (("qat_epochs", 0), ("weight_bits", 8), ("accuracy_drop", None)):
+            for name, idle in (("qat_epochs", 0), ("weight_bits", 8), ("max_drop", None)):
                 if getattr(self, name) != idle:
                     raise ValueError(f"'{name}' belongs to scheme int8, not to {self.scheme}: take it out")
         if self.block_size != 32 and self.scheme not in ("int8-weights", "int4-weights"):

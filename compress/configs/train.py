@@ -1,6 +1,7 @@
 """How networks are trained, and fine-tuned after they were compressed."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +19,8 @@ WARMUP = {"one-cycle": 0.25}
 class LoopConfig(Config):
     """What the training of a network and the fine-tuning after a compression step have in common."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"examples": "samples", "schedule": "lr_schedule", "rate_schedule": "lr_schedule"}
+
     batch_size: int = Field(64, ge=1)
     """Examples per forward and backward pass, over all processes."""
     accumulate: int = Field(1, ge=1)
@@ -33,7 +36,7 @@ class LoopConfig(Config):
     """Blend pairs of examples, with shares from Beta(mixup, mixup) (Zhang et al. 2018, arXiv:1710.09412); 0 is off."""
     cutmix: float = Field(0.0, ge=0)
     """Paste a box of another image, its area from Beta(cutmix, cutmix) (Yun et al. 2019, arXiv:1905.04899); 0 is off."""
-    examples: int | None = Field(None, ge=1)
+    samples: int | None = Field(None, ge=1)
     """Train on this many examples, drawn once with the recipe's seed; all of them by default."""
     precision: Precision = "fp32"
     """Of the forward and backward pass (automatic mixed precision); weights and their updates stay fp32. auto: bf16 where the
@@ -57,7 +60,7 @@ class LoopConfig(Config):
 class TrainConfig(LoopConfig):
     """How a network is trained, or fine-tuned."""
 
-    schedule: Schedule = "one-cycle"
+    lr_schedule: Schedule = "one-cycle"
     """How the learning rate goes; step follows `milestones` and `gamma`."""
     epochs: int = Field(20, ge=0)
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -71,14 +74,14 @@ class TrainConfig(LoopConfig):
     @property
     def warmup_share(self) -> float:
         """The share of the steps over which the rate rises, the schedule's own by default."""
-        return WARMUP.get(self.schedule, 0.0) if self.warmup is None else self.warmup
+        return WARMUP.get(self.lr_schedule, 0.0) if self.warmup is None else self.warmup
 
 
 class FinetuneConfig(LoopConfig):
     """The options of the training that follows a compression step; the float model as it came in teaches."""
 
     learning_rate: float = Field(0.02, gt=0)
-    rate_schedule: Schedule = "one-cycle"
+    lr_schedule: Schedule = "one-cycle"
     """How the learning rate of the fine-tuning goes."""
     kd_weight: float = Field(0.7, ge=0, le=1)
     """During fine-tuning the model as it came in teaches with this weight."""
@@ -87,4 +90,4 @@ class FinetuneConfig(LoopConfig):
     def training(self, epochs: int) -> TrainConfig:
         """`epochs` epochs with these options."""
         shared = {name: getattr(self, name) for name in LoopConfig.model_fields}
-        return TrainConfig(epochs=epochs, learning_rate=self.learning_rate, schedule=self.rate_schedule, **shared)
+        return TrainConfig(epochs=epochs, learning_rate=self.learning_rate, lr_schedule=self.lr_schedule, **shared)

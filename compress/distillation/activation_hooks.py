@@ -10,10 +10,10 @@ from artifacts.errors import ModelError, nearest
 from compress.training.batches import widened
 
 
-class Taps:
+class ActivationHooks:
     """Keeps the output of named layers from one forward pass to the next; its hooks are gone when the block ends.
 
-    >>> with Taps(network, ["layer1"], "teacher") as taps:
+    >>> with ActivationHooks(network, ["layer1"], "teacher") as taps:
     ...     network(images)
     ...     taps["layer1"].shape
     torch.Size([8, 16, 32, 32])

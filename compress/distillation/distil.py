@@ -10,7 +10,7 @@ from artifacts.errors import ModelError
 from compress.configs import DistilConfig
 from compress.configs.distil import OutputLoss
 from compress.distillation import attention, features
-from compress.distillation.activation_hooks import Taps
+from compress.distillation.activation_hooks import ActivationHooks
 from compress.distillation.logits import distillation_term, output_term
 from compress.distillation.teachers import Network, Teacher, as_teachers, check_outputs, frozen, open_file
 from compress.training.loop import Inputs, Loss, Targets, first_output, task_loss, task_term
@@ -20,9 +20,9 @@ __all__ = [
     "Network",
     "Teacher",
     "distillation_loss",
+    "distillation_objective",
     "distillation_term",
     "frozen",
-    "lesson",
     "open_file",
 ]
 
@@ -40,7 +40,7 @@ def distillation_loss(
     """kd_weight · distillation + (1 - kd_weight) · task loss.
 
     The distillation term is the softened divergence, and for real-valued targets the MSE, unless `output_loss` says
-    otherwise. A network is copied and frozen; several teachers have their weights normalised. With kd_weight 0 no teacher is
+    otherwise. A network is copied and frozen; several teachers have their weights normalized. With kd_weight 0 no teacher is
     run.
     """
     if kd_weight == 0:
@@ -59,7 +59,7 @@ def distillation_loss(
 
 
 @contextmanager
-def lesson(
+def distillation_objective(
     student: nn.Module, teacher: nn.Module | Sequence[Teacher], config: DistilConfig, example: Inputs, seed: int
 ) -> Iterator[tuple[Loss, nn.Module | None]]:
     """The loss that `config` asks for, and what is trained with the student and thrown away; hooks go when the block ends.
@@ -79,7 +79,10 @@ def lesson(
     if not isinstance(shown, Network):
         what = f"method {config.method!r} compares layers with the first teacher"
         raise ModelError(f"{what}, which is no network; use method logits.")
-    with Taps(student, config.layers, "student") as ours, Taps(shown.module, config.layers.values(), "teacher") as theirs:
+    with (
+        ActivationHooks(student, config.layers, "student") as ours,
+        ActivationHooks(shown.module, config.layers.values(), "teacher") as theirs,
+    ):
         names = list(config.layers.items())
         _try(student, example)
         shown(example)
@@ -105,7 +108,7 @@ def _fold(teachers: Sequence[Teacher], keep: Collection[str] = ()) -> None:
             teacher.run.fold(keep)
 
 
-def _pairs(names: Sequence[tuple[str, str]], ours: Taps, theirs: Taps) -> list[tuple[Tensor, Tensor]]:
+def _pairs(names: Sequence[tuple[str, str]], ours: ActivationHooks, theirs: ActivationHooks) -> list[tuple[Tensor, Tensor]]:
     return [(ours[student], theirs[teacher]) for student, teacher in names]
 
 

@@ -150,7 +150,7 @@ def _parts(arrays: dict[str, NDArray[Any]], size: int | None) -> Iterator[dict[s
 
 
 def as_teachers(teacher: nn.Module | Sequence[Teacher]) -> list[Teacher]:
-    """One network, or several teachers with their weights normalised to a sum of one.
+    """One network, or several teachers with their weights normalized to a sum of one.
 
     Raises:
         ModelError: there is no teacher.

@@ -1,1 +1,1 @@
-"""The accuracy guard: a ladder of remedies for an int8 file that lost too much, and the remedies."""
+"""The accuracy guard: a search for remedies for an int8 file that lost too much, and the remedies."""

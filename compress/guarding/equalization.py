@@ -1,4 +1,4 @@
-"""Cross-layer equalisation (Nagel et al. 2019, arXiv:1906.04721, section 4.1) on the folded graph.
+"""Cross-layer equalization (Nagel et al. 2019, arXiv:1906.04721, section 4.1) on the folded graph.
 
 Where `f(s·x) = s·f(x)` for s > 0 lies between two layers, the first may make a channel s times smaller and the second take
 it s times larger. With `s = sqrt(r1·r2) / r2`, r1 and r2 the channel's largest weights in the two layers, both ranges
@@ -47,7 +47,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Equalised:
+class EqualizedGraph:
     """A graph whose channel ranges are equal across pairs of layers."""
 
     graph: GraphModule
@@ -85,8 +85,8 @@ def pairs(graph: GraphModule) -> list[Pair]:
 
 
 @torch.no_grad()
-def equalise(graph: GraphModule, inputs: Sequence[Tensor]) -> Equalised:
-    """A copy of a folded graph with its channel ranges equalised; the graph that came in is left as it is.
+def equalize(graph: GraphModule, inputs: Sequence[Tensor]) -> EqualizedGraph:
+    """A copy of a folded graph with its channel ranges equalized; the graph that came in is left as it is.
 
     `inputs` are calibration examples, one tensor (N, ...) for each input. A ReLU6 that none of them reaches the ceiling of
     becomes a ReLU; elsewhere a channel grows at most until its largest value on them is 6, and one that clips stays as it is.
@@ -108,7 +108,7 @@ def equalise(graph: GraphModule, inputs: Sequence[Tensor]) -> Equalised:
     made.graph.lint()
     made.recompile()
     _same(graph(*inputs), made(*inputs))
-    return Equalised(made, tuple((layer_name(p.first), layer_name(p.second)) for p in found), tuple(sorted(opened)))
+    return EqualizedGraph(made, tuple((layer_name(p.first), layer_name(p.second)) for p in found), tuple(sorted(opened)))
 
 
 def _same(before: Any, after: Any) -> None:
@@ -119,8 +119,8 @@ def _same(before: Any, after: Any) -> None:
         error, spread = float((changed[name] - value).abs().max()), float(value.float().std())
         if not error <= UNCHANGED * (spread + 1e-6):
             raise ModelError(
-                f"equalisation changed output {name!r} by {error:.3g}, more than {UNCHANGED:g} of its spread {spread:.3g}; "
-                "the network mixes channels between two layers, so leave equalisation out for it."
+                f"equalization changed output {name!r} by {error:.3g}, more than {UNCHANGED:g} of its spread {spread:.3g}; "
+                "the network mixes channels between two layers, so leave equalization out for it."
             )
 
 
@@ -172,7 +172,7 @@ def _columns(weight: Tensor, groups: int) -> Tensor:
 
 
 def _even_out(graph: GraphModule, pair: Pair, limits: list[Tensor]) -> float:
-    """Equalise one pair in place; how far the furthest factor was from 1."""
+    """Equalize one pair in place; how far the furthest factor was from 1."""
     before, after = parameter(graph, pair.first.args[1]), parameter(graph, pair.second.args[1])
     bias, groups = parameter(graph, _bias(pair.first)), _groups(pair.second)
     assert before is not None

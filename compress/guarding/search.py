@@ -1,7 +1,7 @@
-"""The accuracy guard: a ladder of remedies for int8, climbed from the cheapest until the deployed metric holds.
+"""The accuracy guard: remedies for int8 are tried from the cheapest until the deployed metric holds.
 
-What costs nothing at run time comes first (how ranges are chosen, equalisation, bias correction), then layers kept float,
-which cost speed, then training. Each rung is judged by `attempt`, which the caller hands down: it deploys the rung and
+What costs nothing at run time comes first (how ranges are chosen, equalization, bias correction), then layers kept float,
+which cost speed, then training. Each candidate is tried by `attempt`, which the caller hands down: it deploys and
 measures it on examples that were neither calibrated on nor are test examples.
 """
 
@@ -16,11 +16,11 @@ from artifacts.types import Split, TorchModel
 from compress.configs import QuantizeConfig
 from compress.fold import fold
 from compress.guarding.bias_correction import correct
-from compress.guarding.equalization import equalise
+from compress.guarding.equalization import equalize
 from compress.guarding.refold import refold
 from compress.training.loop import subset, tensors
 
-Remedy = Literal["equalise", "correct"]
+Remedy = Literal["equalize", "correct"]
 
 CALIBRATORS: tuple[tuple[str, float | None], ...] = (
     ("minmax", None), ("percentile", 99.99), ("percentile", 99.9), ("entropy", None), ("mse", None),
@@ -28,11 +28,11 @@ CALIBRATORS: tuple[tuple[str, float | None], ...] = (
 """(calibrator, percentile), in the order in which they are tried."""
 
 EXAMPLES = 128
-"""Calibration examples that equalisation and bias correction look at, all at once."""
+"""Calibration examples that equalization and bias correction look at, all at once."""
 
 
 @dataclass(frozen=True)
-class Rung:
+class Candidate:
     """One way to make the int8 file."""
 
     config: QuantizeConfig
@@ -41,10 +41,10 @@ class Rung:
 
     @property
     def name(self) -> str:
-        """What the rung does, in words."""
+        """What the candidate does, in words."""
         config = self.config
         how = f"percentile {config.percentile:g}" if config.calibrator == "percentile" else config.calibrator
-        words = {"equalise": "equalised", "correct": "biases corrected"}
+        words = {"equalize": "equalized", "correct": "biases corrected"}
         parts = ["QAT" if self.trained else how, *(words[r] for r in self.remedies)]
         if config.keep_float:
             parts.append(f"{len(config.keep_float)} layer{'s' if len(config.keep_float) > 1 else ''} float")
@@ -53,7 +53,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A rung as it was deployed and measured."""
+    """A candidate as it was deployed and measured."""
 
     metric: float
     drop: float
@@ -71,9 +71,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Tried:
-    """A rung, and what came of it."""
+    """A candidate, and what came of it."""
 
-    rung: Rung | str
+    candidate: Candidate | str
     """Only its name where it could not be tried at all."""
     attempt: Attempt | None
     reason: str | None = None
@@ -81,29 +81,29 @@ class Tried:
 
     @property
     def name(self) -> str:
-        """The rung's name."""
-        return self.rung if isinstance(self.rung, str) else self.rung.name
+        """The candidate's name."""
+        return self.candidate if isinstance(self.candidate, str) else self.candidate.name
 
 
 @dataclass(frozen=True)
-class Climbed:
-    """How far the ladder was climbed."""
+class SearchResult:
+    """What the search tried, and what it found."""
 
     tried: tuple[Tried, ...]
     best: Tried
-    """The first rung that met the budget; if none did, the one that lost least."""
+    """The first candidate that met the budget; if none did, the one that lost least."""
     met: bool
 
 
-class Ladder:
-    """The rungs in order; which come next depends on what the ones before gave."""
+class AccuracySearch:
+    """The candidates in order; which come next depends on what the ones before gave."""
 
     def __init__(
         self,
         config: QuantizeConfig,
         budget: float,
-        attempt: Callable[[Rung], Attempt],
-        sensitivity: Callable[[Rung], Sequence[str]],
+        attempt: Callable[[Candidate], Attempt],
+        sensitivity: Callable[[Candidate], Sequence[str]],
         *,
         calibrated: bool,
         trainable: str | None,
@@ -114,26 +114,26 @@ class Ladder:
         self.calibrated, self.trainable = calibrated, trainable
         self.tried: list[Tried] = []
 
-    def climb(self) -> Climbed:
-        """Try rung after rung until one meets the budget.
+    def run(self) -> SearchResult:
+        """Try candidate after candidate until one meets the budget.
 
         Raises:
-            ModelError: the target cannot make an int8 file at all; the first rung's reason.
+            ModelError: the target cannot make an int8 file at all; the first candidate's reason.
         """
-        for rung in self._rungs():
-            if isinstance(rung, Tried):
-                self.tried.append(rung)
+        for candidate in self._candidates():
+            if isinstance(candidate, Tried):
+                self.tried.append(candidate)
                 continue
             try:
-                found = Tried(rung, self.attempt(rung))
+                found = Tried(candidate, self.attempt(candidate))
             except RequestError as error:
                 if not any(t.attempt for t in self.tried):
                     raise
-                found = Tried(rung, None, str(error))
+                found = Tried(candidate, None, str(error))
             self.tried.append(found)
             if self._met(found):
-                return Climbed(tuple(self.tried), found, True)
-        return Climbed(tuple(self.tried), self._best(), False)
+                return SearchResult(tuple(self.tried), found, True)
+        return SearchResult(tuple(self.tried), self._best(), False)
 
     def _met(self, tried: Tried) -> bool:
         return tried.attempt is not None and tried.attempt.at_worst <= self.budget + 1e-12
@@ -142,23 +142,23 @@ class Ladder:
         return min((t for t in self.tried if t.attempt), key=lambda t: t.attempt.at_worst if t.attempt else 0.0)
 
     def _best_config(self) -> QuantizeConfig:
-        rung = self._best().rung
-        assert isinstance(rung, Rung)
-        return rung.config
+        candidate = self._best().candidate
+        assert isinstance(candidate, Candidate)
+        return candidate.config
 
-    def _rungs(self) -> Iterator[Rung | Tried]:
-        yield Rung(self.config)
+    def _candidates(self) -> Iterator[Candidate | Tried]:
+        yield Candidate(self.config)
         if self.calibrated:
-            yield from (Rung(c) for c in self._other_calibrators())
+            yield from (Candidate(c) for c in self._other_calibrators())
         else:
             yield Tried("other calibrators", None, "the quantizer of this target chooses its ranges itself")
         yield from self._free_remedies()
         yield from self._float_layers()
         if self.trainable is None:
             if not self.config.per_channel:  # one scale for all channels cannot be trained where their ranges differ
-                yield Rung(self.config, ("equalise",), trained=True)
+                yield Candidate(self.config, ("equalize",), trained=True)
             if self.config.per_channel or self.tried[-1].attempt is None:
-                yield Rung(self.config, trained=True)
+                yield Candidate(self.config, trained=True)
         else:
             yield Tried("QAT", None, self.trainable)
 
@@ -169,22 +169,22 @@ class Ladder:
                 continue
             yield self.config.model_copy(update={"calibrator": name, **({"percentile": share} if share else {})})
 
-    def _free_remedies(self) -> Iterator[Rung]:
-        """Equalisation under the calibrator that was asked for and the best so far; then bias correction of the better."""
+    def _free_remedies(self) -> Iterator[Candidate]:
+        """Equalization under the calibrator that was asked for and the best so far; then bias correction of the better."""
         for config in dict.fromkeys((self._best_config(), self.config)):
-            yield Rung(config, ("equalise",))
-        equalised = [t for t in self.tried if isinstance(t.rung, Rung) and t.rung.remedies and t.attempt]
-        if equalised:
-            best = min(equalised, key=lambda t: t.attempt.at_worst if t.attempt else 0.0).rung
-            assert isinstance(best, Rung)
-            yield replace(best, remedies=("equalise", "correct"))
+            yield Candidate(config, ("equalize",))
+        equalized = [t for t in self.tried if isinstance(t.candidate, Candidate) and t.candidate.remedies and t.attempt]
+        if equalized:
+            best = min(equalized, key=lambda t: t.attempt.at_worst if t.attempt else 0.0).candidate
+            assert isinstance(best, Candidate)
+            yield replace(best, remedies=("equalize", "correct"))
         else:
-            yield Rung(self._best_config(), ("correct",))
+            yield Candidate(self._best_config(), ("correct",))
 
-    def _float_layers(self) -> Iterator[Rung | Tried]:
+    def _float_layers(self) -> Iterator[Candidate | Tried]:
         """The best so far with its 1, 2, 4... most sensitive layers in float, up to half of them."""
-        best = self._best().rung
-        assert isinstance(best, Rung)
+        best = self._best().candidate
+        assert isinstance(best, Candidate)
         try:
             names = [n for n in self.sensitivity(best) if n not in self.config.keep_float]
         except RequestError as error:
@@ -197,23 +197,23 @@ class Ladder:
             count *= 2
 
 
-def remedied(model: TorchModel, rung: Rung, split: Split, seed: int, *, as_modules: bool) -> TorchModel:
-    """The float network with a rung's remedies: a folded graph, or (`as_modules`) its own modules with these weights.
+def remedied(model: TorchModel, candidate: Candidate, split: Split, seed: int, *, as_modules: bool) -> TorchModel:
+    """The float network with a candidate's remedies: a folded graph, or (`as_modules`) its own modules with these weights.
 
     Raises:
-        ModelError: there is nothing to equalise, or the remedy cannot be made on this network.
+        ModelError: there is nothing to equalize, or the remedy cannot be made on this network.
     """
-    if not rung.remedies:
+    if not candidate.remedies:
         return model
-    indices = subset(split, min(rung.config.calibration_samples, EXAMPLES), seed)
+    indices = subset(split, min(candidate.config.calibration_samples, EXAMPLES), seed)
     inputs: list[torch.Tensor] = list(tensors(split, indices)[0].values())
     graph = fold(model.module, model.signature)
-    if "equalise" in rung.remedies:
-        equalised = equalise(graph, inputs)
-        if not equalised.pairs:
-            raise ModelError("no two layers follow each other with nothing but ReLU between them, so nothing is equalised.")
-        graph = equalised.graph
-    if "correct" in rung.remedies:
-        graph = correct(graph, inputs, per_channel=rung.config.per_channel, bits=rung.config.weight_bits)
+    if "equalize" in candidate.remedies:
+        equalized = equalize(graph, inputs)
+        if not equalized.pairs:
+            raise ModelError("no two layers follow each other with nothing but ReLU between them, so nothing is equalized.")
+        graph = equalized.graph
+    if "correct" in candidate.remedies:
+        graph = correct(graph, inputs, per_channel=candidate.config.per_channel, bits=candidate.config.weight_bits)
     made = refold(model.module, graph, inputs) if as_modules else graph
     return replace(model, module=made)

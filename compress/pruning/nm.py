@@ -3,7 +3,7 @@
 From Mishra et al. 2021 (arXiv:2104.08378). Sparse tensor cores (and cuSPARSELt) want 2:4 along the reduction dimension of the
 matrix product. A linear weight (out, in) has it in its second dimension; a convolution (out, in, k, k) is multiplied with its
 input channels lying closest together (channels last), so the M consecutive are input channels at one place of the kernel,
-not neighbours in the kernel's window.
+not neighbors in the kernel's window.
 """
 
 import torch

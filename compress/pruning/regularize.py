@@ -45,11 +45,11 @@ def penalty(kind: str, module: nn.Module, layers: list[str], example: Arrays) ->
     groups = [(channels, members) for channels, members in groups if members]
     if not groups:
         what = "batch norm follows a layer whose channels" if kind == "bn-scale" else "layer has channels that"
-        raise ModelError(f"regularise: {kind} has nothing to act on: no {what} can be cut.")
+        raise ModelError(f"regularize: {kind} has nothing to act on: no {what} can be cut.")
     return _slimming(groups) if kind == "bn-scale" else _group_lasso(groups)
 
 
-def regularised(loss: Loss, weight: float, term: Penalty) -> Loss:
+def regularized(loss: Loss, weight: float, term: Penalty) -> Loss:
     """loss + weight · penalty."""
 
     def total(module: nn.Module, inputs: Inputs, targets: Targets) -> Tensor:

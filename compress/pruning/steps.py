@@ -13,7 +13,7 @@ from compress.configs import PruneConfig
 from compress.counting import count
 from compress.distillation.distil import distillation_loss
 from compress.pruning.nm import left_whole, mask_n_of_m, parse
-from compress.pruning.regularize import penalty, regularised
+from compress.pruning.regularize import penalty, regularized
 from compress.pruning.schedules import progress_after
 from compress.pruning.structured import cut_to, cuttable, rank, widths
 from compress.pruning.unstructured import mask_to, masked, rewound, weight_scores
@@ -82,7 +82,7 @@ def prune(
     """Prune a copy of `model` until the measured goal of `config` is reached; `model` itself is left as it is.
 
     Channels (`macs`, `parameters`, `bytes`) are removed; weights (`sparsity`, `n_of_m`) are set to zero and masked. With
-    `regularise` a training with a penalty comes first. With `rewind` every step trains, prunes and sets the weights that
+    `regularize` a training with a penalty comes first. With `rewind` every step trains, prunes and sets the weights that
     are left back to what they were when this stage began, and the last step's are trained once more.
 
     Raises:
@@ -94,10 +94,10 @@ def prune(
     example = split.batch(subset(split, 2, seed))[0]
     loss = distillation_loss(model.module, config.kd_weight, config.temperature, config.label_smoothing)
     shared = _Work(config, split, loss, example, model, count(model.module, example), seed, work, progress)
-    current, trace, extra = model, [], int(config.regularise is not None)
+    current, trace, extra = model, [], int(config.regularize is not None)
     parts = config.steps + extra + int(config.rewind)
-    if config.regularise is not None:
-        current = shared.kept("regularise", lambda: _regularise(shared, parts))
+    if config.regularize is not None:
+        current = shared.kept("regularize", lambda: _regularize(shared, parts))
     for step in range(1, config.steps + 1):
         current = _step(shared, current, step, (step + extra, parts))
         now = count(current.module, example)
@@ -109,12 +109,12 @@ def prune(
     return Pruned(current, {"steps": trace, "not_cut": shared.not_cut, "widths": dict(widths(current.module))})
 
 
-def _regularise(work: _Work, parts: int) -> TorchModel:
+def _regularize(work: _Work, parts: int) -> TorchModel:
     config, fresh = work.config, masked(work.start, {})
     layers, _ = cuttable(fresh, work.example)
-    term = penalty(str(config.regularise), fresh.module, layers, work.example)
-    loss = regularised(work.loss, config.regularise_weight, term)
-    return work.train(fresh, "regularise", loss, config.regularise_epochs, work.seed, (1, parts))
+    term = penalty(str(config.regularize), fresh.module, layers, work.example)
+    loss = regularized(work.loss, config.regularize_weight, term)
+    return work.train(fresh, "regularize", loss, config.regularize_epochs, work.seed, (1, parts))
 
 
 def _step(work: _Work, before: TorchModel, step: int, part: tuple[int, int]) -> TorchModel:

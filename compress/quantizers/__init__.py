@@ -27,14 +27,14 @@ class Quantizer:
     name: str
     works_on: Literal["module", "file"]
     """`module`: (Calibration) -> nn.Module, before export; `file`: (ExportedFile, folder, Calibration) -> ExportedFile."""
-    where: str
+    entry_point: str
     libraries: tuple[str, ...]
     by_vnni: bool = False
     """Whether the file is another one where it is made on a CPU without VNNI."""
 
     def load(self) -> Callable[..., Any]:
         """The function that quantizes."""
-        module, _, name = self.where.partition(":")
+        module, _, name = self.entry_point.partition(":")
         made: Callable[..., Any] = getattr(importlib.import_module(module), name)
         return made
 

@@ -86,33 +86,33 @@ def _divergence(counts: NDArray[np.float64], outside: float, levels: int) -> flo
 
 
 def mse_range(seen: Histogram, symmetric: bool) -> Range:
-    """The range that minimises the squared error of rounding to 8 bits, clipping included, over what was seen."""
+    """The range that minimizes the squared error of rounding to 8 bits, clipping included, over what was seen."""
     used = np.flatnonzero(seen.counts)
     weights = seen.counts[used].astype(np.float64)
     # not the middle of each bin: where a step is a whole number of bins, all middles would round alike
-    centres = seen.edges[used] + seen.width * (np.arange(len(used)) * GOLDEN % 1)
-    centres[used == -seen.first] = 0.0  # the bin at zero holds mostly exact zeros
+    centers = seen.edges[used] + seen.width * (np.arange(len(used)) * GOLDEN % 1)
+    centers[used == -seen.first] = 0.0  # the bin at zero holds mostly exact zeros
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     if high - low < 1e-20:
         return seen.low, seen.high
     if symmetric:
         low, high = -max(-low, high), max(-low, high)
-    low, high = _best(np.stack([low * SHARES, high * SHARES], 1), centres, weights)
+    low, high = _best(np.stack([low * SHARES, high * SHARES], 1), centers, weights)
     if not symmetric and low < 0 < high:
         # from what the common share gave, each end on its own and both together
         for _ in range(2):
             for ends in ([1.0, FACTORS], [FACTORS, 1.0], [FACTORS, FACTORS]):
                 lows, highs = np.broadcast_arrays(low * np.asarray(ends[0]), high * np.asarray(ends[1]))
                 tried = np.stack([lows.clip(seen.low), highs.clip(None, seen.high)], 1)
-                low, high = _best(tried, centres, weights)
+                low, high = _best(tried, centers, weights)
     return _within(seen, low, high)
 
 
-def _best(ends: NDArray[np.float64], centres: NDArray[np.float64], weights: NDArray[np.float64]) -> Range:
+def _best(ends: NDArray[np.float64], centers: NDArray[np.float64], weights: NDArray[np.float64]) -> Range:
     scales = np.maximum((ends[:, 1:] - ends[:, :1]) / 255, 1e-30)
     zero = np.round(-ends[:, :1] / scales)
-    rounded = (np.clip(np.round(centres / scales) + zero, 0, 255) - zero) * scales
-    errors = ((rounded - centres) ** 2) @ weights
+    rounded = (np.clip(np.round(centers / scales) + zero, 0, 255) - zero) * scales
+    errors = ((rounded - centers) ** 2) @ weights
     low, high = ends[int(errors.argmin())]
     return float(low), float(high)
 

@@ -16,7 +16,7 @@ CHUNK = 1 << 16
 class Histogram:
     """Counts of values in bins of one width; edges are whole multiples of the width, so zero is always an edge.
 
-    The width is a power of two. When a value does not fit, neighbouring bins are merged, which loses no count.
+    The width is a power of two. When a value does not fit, neighboring bins are merged, which loses no count.
     """
 
     def __init__(self) -> None:

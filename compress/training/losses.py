@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from compress.training.batches import Inputs, Mixed, Targets, first_output
 
 Loss = Callable[[nn.Module, Inputs, Targets], Tensor]
-"""(module, inputs by name, targets) -> a scalar to minimise."""
+"""(module, inputs by name, targets) -> a scalar to minimize."""
 
 
 def task_loss(label_smoothing: float = 0.0) -> Loss:

@@ -48,8 +48,8 @@ def _paste(inputs: Inputs, order: Tensor, share: Tensor) -> tuple[Inputs, Tensor
 
 
 def _span(middle: float, side: float, size: int) -> tuple[int, int]:
-    centre, half = int(middle * size), int(side * size) // 2
-    return max(0, centre - half), min(size, centre + half)
+    center, half = int(middle * size), int(side * size) // 2
+    return max(0, center - half), min(size, center + half)
 
 
 def _check(inputs: Inputs, targets: Tensor, cutmix: float) -> None:

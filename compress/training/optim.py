@@ -19,9 +19,9 @@ def rate(config: TrainConfig, share: float) -> float:
     warm = config.warmup_share
     if share < warm:
         return config.learning_rate * (COLD + (1 - COLD) * share / warm)
-    if config.schedule == "constant":
+    if config.lr_schedule == "constant":
         return config.learning_rate
-    if config.schedule == "step":
+    if config.lr_schedule == "step":
         # milestones are shares of the whole training, warm-up included
         return config.learning_rate * config.gamma ** bisect_right(sorted(config.milestones), share)
     done = (share - warm) / (1 - warm) if warm < 1 else 1.0

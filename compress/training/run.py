@@ -72,7 +72,7 @@ class Run:
         sound_gradients()
         self.training, self.config, self.module = training, training.config, module
         self.accelerator = accelerator_for(self.config.precision)
-        chosen = subset(training.split, self.config.examples, training.seed)
+        chosen = subset(training.split, self.config.samples, training.seed)
         self.chosen, self.held_out = hold_out(chosen, self.config.holdout, training.seed)
         # a last batch of one example has no batch statistics
         self.size = min(self.config.batch_size, len(self.chosen))

@@ -17,7 +17,7 @@ import torch
 
 from artifacts.types import ModelRef, TorchModel
 from compress.configs import DistilConfig
-from compress.distillation.distil import Network, Teacher, lesson
+from compress.distillation.distil import Network, Teacher, distillation_objective
 from compress.training.loop import Training, fit, subset, tensors
 from export.onnx.export import export
 from runtimes.onnxruntime.runtime import OrtSession
@@ -63,7 +63,7 @@ def student(data: TaskData, teacher: TorchModel, method: str, asked: argparse.Na
         precision=asked.precision, temperature=4, **METHODS[method],
     )  # fmt: skip
     example, _ = tensors(data.train, subset(data.train, 2, seed))
-    with lesson(model.module, [Teacher(Network(teacher.module), 1.0)], config, example, seed) as (loss, extra):
+    with distillation_objective(model.module, [Teacher(Network(teacher.module), 1.0)], config, example, seed) as (loss, extra):
         fit(model.module, loss, Training(data.train, config, seed, extra=extra))
     return 100 * deployed(model, data)
 

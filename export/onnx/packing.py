@@ -1,6 +1,6 @@
 """ONNX files whose palette weights are stored as packed indices, decoded by standard operators.
 
-Everything that the decoding reads is constant, so ONNX Runtime computes each weight once, when it opens the file, and then
+All that the decoding reads is constant, so ONNX Runtime computes each weight once, when it opens the file, and then
 runs what it runs for the plain file. The decoded weights are those of the plain file bit for bit: folding multiplied each
 output channel's palette by the norm's scale, and that scale is stored beside the indices and multiplied in again.
 """

@@ -12,7 +12,7 @@ LARGE = 1024
 
 
 def pool_globally(proto: onnx.ModelProto, folder: Path) -> None:
-    """Turn a mean over both image axes into GlobalAveragePool, which has integer kernels where ReduceMean has none."""
+    """Round a mean over both image axes into GlobalAveragePool, which has integer kernels where ReduceMean has none."""
     means = [node for node in nodes(proto.graph.node) if node.op_type == "ReduceMean"]
     wanted = {node.input[1] for node in means if len(node.input) > 1}
     stored = [weight for graph in graphs(proto.graph) for weight in graph.initializer if weight.name in wanted]

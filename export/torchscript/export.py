@@ -20,7 +20,7 @@ from zoo.models import named_outputs
 FILE = "model.pt"
 PAST = {"trace": "traced", "script": "scripted"}
 KEEP = {"trace": ", or name the modules that hold such control flow under export.torchscript.script", "script": ""}
-NOTE = "TorchScript is deprecated by PyTorch in favour of torch.export"
+NOTE = "TorchScript is deprecated by PyTorch in favor of torch.export"
 
 
 def trace(model: TorchModel, folder: Path) -> ExportedFile:

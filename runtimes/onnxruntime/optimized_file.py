@@ -66,7 +66,7 @@ def already_optimized(path: Path) -> bool:
     """
     beside = path.with_name(path.name + NOTE)
     if not beside.is_file():
-        return path.suffix == ".ort"  # it may be foreign, and its graph is as final as ONNX Runtime's format makes it
+        return path.suffix == ".ort"  # it may be external, and its graph is as final as ONNX Runtime's format makes it
     said = json.loads(beside.read_text())
     made_for, here = set(said["isa"]), set(instructions())
     if said["graph_level"] in FOR_THIS_CPU and made_for != here:

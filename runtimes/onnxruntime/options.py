@@ -29,7 +29,7 @@ LEVELS: Mapping[Level, str] = {
 class OrtOptions(Options):
     """Options of a session, on any provider; the defaults are ONNX Runtime's own, but for the threads."""
 
-    foreign: ClassVar[frozenset[str]] = frozenset({"custom_ops"})
+    external: ClassVar[frozenset[str]] = frozenset({"custom_ops"})
     graph_level: Level = "all"
     """How far the graph is optimized: constant folding from `basic` on, fused operators from `extended` on."""
     spinning: bool = True

@@ -1,6 +1,6 @@
 """What a TensorRT engine belongs to, and how to build it again: plain data, without TensorRT and without a GPU.
 
-An engine runs only under the TensorRT and on the GPU that built it, and loading a foreign one crashes or computes
+An engine runs only under the TensorRT and on the GPU that built it, and loading a external one crashes or computes
 something else. So a key file lies beside every engine, and is compared before the engine is read.
 """
 

@@ -46,7 +46,7 @@ class TensorRt:
 
     def probe(self) -> Availability:
         """Whether TensorRT and a CUDA device work here, and if not, the one command that would mend it."""
-        reason = _obstacle()
+        reason = _incomparable_reason()
         if reason is not None:
             return Availability(False, reason)
         machine = _machine(*_libraries())
@@ -145,7 +145,7 @@ def _refuse_asymmetric(onnx: Path) -> None:
         raise ModelError(f"TensorRT cannot run {onnx.name}: {findings[0].rstrip('.')}{more}.")
 
 
-def _obstacle() -> str | None:
+def _incomparable_reason() -> str | None:
     """Why TensorRT cannot run here, with the command that would mend it; None if nothing stands in the way."""
     if find_spec("tensorrt") is None:
         return "the library 'tensorrt' is not installed; run `pip install 'tightship[gpu]'` in its own environment."
@@ -167,7 +167,7 @@ def _obstacle() -> str | None:
 
 def _libraries() -> tuple[Any, Any]:
     """TensorRT and PyTorch, or TargetUnavailable."""
-    reason = _obstacle()
+    reason = _incomparable_reason()
     if reason is not None:
         raise TargetUnavailable(f"tensorrt cannot run here: {reason}")
     import tensorrt as trt

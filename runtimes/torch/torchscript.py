@@ -1,4 +1,4 @@
-"""TorchScript on the CPU: frozen programs, optimised for inference as they are opened, and those of the lite interpreter."""
+"""TorchScript on the CPU: frozen programs, optimized for inference as they are opened, and those of the lite interpreter."""
 
 import warnings
 from collections.abc import Mapping
@@ -113,6 +113,6 @@ def _program(path: Path, channels_last: bool) -> Any:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"TorchScript cannot open {path.name}: {first}") from error
     if channels_last:
-        # what the optimisation makes lies in blocks of channels, whatever layout it was given
+        # what the optimization makes lies in blocks of channels, whatever layout it was given
         return lay_out_program(program)
     return program if "quantized::" in str(program.inlined_graph) else torch.jit.optimize_for_inference(program)

@@ -16,7 +16,7 @@ from compress.pruning.unstructured import mask_to
 from compress.qat import observe, prepare, quantized_nodes, simulate, train_quantized
 from compress.training.loop import Training, subset
 
-CONFIG = QuantizeConfig(calibration_samples=64, qat_epochs=2, examples=256)
+CONFIG = QuantizeConfig(calibration_samples=64, qat_epochs=2, samples=256)
 
 
 class Killed(Exception):

@@ -66,12 +66,12 @@ def job(tmp_path, environment, artifact, evidence_of):
     """Makes a job whose run step is done: its folder holds the evidence of an artifact of so many bytes."""
     from dataclasses import replace
 
-    from tightship.gating.gates import judge
+    from tightship.gating.gates import evaluate
 
     def make(size=1_000_000, code="0", **inputs):
         reference = artifact("torch-cpu/reference")
         made = replace(artifact(verdict="ship"), bytes=size)
-        made = replace(made, gates=judge(made, reference, {"size_mb": 2}))
+        made = replace(made, gates=evaluate(made, reference, {"size_mb": 2}))
         evidence = evidence_of(reference, made)
         evidence.write(tmp_path / "out" / "evidence.json")
         write_views(evidence, tmp_path / "out")
@@ -123,16 +123,16 @@ def test_the_workflow_in_the_docs_gives_the_action_what_it_takes():
 
 
 def test_the_documents_name_every_limit_and_show_the_lines_of_the_example():
-    from tightship.gating.relative import RELATIVE
+    from tightship.gating.relative import BASELINE_LIMITS
 
     page = (ROOT / "docs" / "ci.md").read_text()
-    assert all(f"`{name}`" in page for name in RELATIVE)
+    assert all(f"`{name}`" in page for name in BASELINE_LIMITS)
     assert all(f"`{name}`" in page for name in ACTION["inputs"])
     readme = (EXAMPLE / "README.md").read_text()
     for line in ("tightship run recipe.yaml --out out", "tightship gate out --limits limits.yaml --baseline baseline.json"):
         assert line in readme
         assert line in page
-    assert set(yaml.safe_load((EXAMPLE / "limits.yaml").read_text())) <= {*RELATIVE, *GatesConfig.model_fields}
+    assert set(yaml.safe_load((EXAMPLE / "limits.yaml").read_text())) <= {*BASELINE_LIMITS, *GatesConfig.model_fields}
 
 
 def test_a_first_run_makes_the_baseline_and_later_ones_are_held_against_it(job):

@@ -1,4 +1,4 @@
-"""The house stands as its plan says: one direction of imports, short files, every door labelled."""
+"""The house stands as its plan says: one direction of imports, short files, every door labeled."""
 
 import ast
 import subprocess
@@ -91,7 +91,7 @@ def test_every_extension_point_finds_the_code_it_names():
     for table in (TARGETS, QUANTIZERS, FORMATS, MODELS, DATA):
         for key, entry in table.items():
             assert entry.name == key
-            module = entry.where.partition(":")[0]
+            module = entry.entry_point.partition(":")[0]
             assert importlib.util.find_spec(module), f"{key}: no module {module}"
     for target in TARGETS.values():
         assert set(target.formats) <= set(FORMATS)

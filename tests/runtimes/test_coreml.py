@@ -43,7 +43,7 @@ def make(model, scheme, folder, **options):
     if scheme == "fp32":
         return write(model, folder)
     calibration = Calibration(read_digits().train, QuantizeConfig(scheme=scheme, **options), 0, model)
-    quantizer = QUANTIZERS[find("coreml").lowering(scheme)]
+    quantizer = QUANTIZERS[find("coreml").quantizer_for(scheme)]
     if quantizer.works_on == "module":
         return replace(write(replace(model, module=quantizer.load()(calibration)), folder), precision=scheme)
     (folder.parent / f"{folder.name}-plain").mkdir()
@@ -176,7 +176,7 @@ def test_the_weights_of_a_recurrent_layer_are_found_though_its_gates_are_in_anot
 def test_elsewhere_it_does_not_run_and_says_so(packages):
     answer = find("coreml").runtime().probe()
     assert (answer.available, answer.reason) == (False, "Core ML runs on macOS only")
-    assert find("coreml").elsewhere
+    assert find("coreml").runs_elsewhere
     with pytest.raises(TargetUnavailable, match=r"runs on macOS only, and this is .*; copy model\.mlpackage to a Mac"):
         find("coreml").runtime().open(Engine("coreml", packages["fp32"].path, packages["fp32"].signature), 1)
 

@@ -1,4 +1,4 @@
-"""LiteRT in its own environment: conversion, integer kernels, foreign files, and what is said where it is missing."""
+"""LiteRT in its own environment: conversion, integer kernels, external files, and what is said where it is missing."""
 
 import os
 from pathlib import Path

@@ -20,8 +20,8 @@ class Given(Options):
 
 def test_what_is_not_said_is_at_its_default_and_is_not_told():
     assert read_options(Given, {}, "a") == Given()
-    assert read_options(Given, {"switch": True, "choice": "slow"}, "a").said() == {}
-    assert read_options(Given, {"limit": 3, "switch": False}, "a").said() == {"switch": False, "limit": 3}
+    assert read_options(Given, {"switch": True, "choice": "slow"}, "a").non_default() == {}
+    assert read_options(Given, {"limit": 3, "switch": False}, "a").non_default() == {"switch": False, "limit": 3}
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,6 @@ def test_text_of_a_command_line_becomes_a_value_of_the_options_type(name, text, 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_target_takes_no_options_and_refuses_one_that_it_lacks(name):
-    assert find(name).read_options({}).said() == {}
+    assert find(name).read_options({}).non_default() == {}
     with pytest.raises(RequestError, match=f"target {name} has no option 'turbo'"):
         find(name).read_options({"turbo": True})

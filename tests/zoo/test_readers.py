@@ -72,10 +72,10 @@ def test_a_wrong_magic_number_is_named(tmp_path, raw):
     refused(lambda: read_idx_file(path), str(path), "not an IDX file")
 
 
-@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: raw[:12] + b"\xff" * 8 + raw[20:]])
-def test_a_damaged_gzip_is_named(mnist, damage):
+@pytest.mark.parametrize("divergence", [lambda raw: raw[: len(raw) // 2], lambda raw: raw[:12] + b"\xff" * 8 + raw[20:]])
+def test_a_damaged_gzip_is_named(mnist, divergence):
     path = mnist / "t10k-images-idx3-ubyte.gz"
-    path.write_bytes(damage(path.read_bytes()))
+    path.write_bytes(divergence(path.read_bytes()))
     refused(lambda: read_idx(mnist), str(path))
 
 

@@ -12,11 +12,11 @@ from artifacts.errors import RequestError
 from artifacts.types import Arrays, Engine
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
-from benchmarks.timing.noise import Watch
+from benchmarks.timing.noise import NoiseMonitor
 from benchmarks.timing.statistics import interval, quantile
 from runtimes.options import from_text
 from runtimes.registry import find
-from tightship.benching.energy import calls_of, raw_for
+from tightship.benching.energy import calls_of, raw_example_for
 from tightship.benching.inputs import bytes_of_files, given, kind_of, lead, made_up, runnable, side_by_side
 from tightship.benching.inputs import synthesise as synthesise
 from tightship.benching.roofline import Roofs
@@ -57,7 +57,7 @@ def bench_files(
     """One row of figures per file, batch size and number of threads; files that take the same inputs are measured together.
 
     Args:
-        files: exported files, ours or foreign.
+        files: exported files, ours or external.
         inputs: an NPZ with one array per input; made up if none.
         target: where to run; by default told from the file's name.
         processes: fresh processes for each row.
@@ -97,12 +97,12 @@ def _told(name: str, options: Mapping[str, str]) -> dict[str, Any]:
     target = find(name)
     given = {name: from_text(target.options_kind(), name, text) for name, text in options.items()}
     read = target.read_options(given)
-    making = [name for name in given if name in read.said() and name in MAKING]
+    making = [name for name in given if name in read.non_default() and name in MAKING]
     if making:
         raise RequestError(
             f"option {making[0]} makes another file, and `bench` measures files as they are; say it in a recipe, or not at all."
         )
-    return read.said()
+    return read.non_default()
 
 
 def _alike(engines: Sequence[Engine], inputs: Path | None) -> list[list[int]]:
@@ -184,11 +184,11 @@ def _measure(
 ) -> list[dict[str, Any]]:
     feeds = feeds_for(engines, inputs, plan.latency_batch)
     names = {f"{i}-{p.name}": e for i, (p, e) in enumerate(zip(files, engines, strict=True))}
-    watch = Watch()
+    watch = NoiseMonitor()
     watch.look_first()
     meter = Meter.find()
     meter.look_first()
-    whole, no_whole = raw_for(engines) if end_to_end else (None, None)
+    whole, no_whole = raw_example_for(engines) if end_to_end else (None, None)
     with tempfile.TemporaryDirectory() as folder:
         found = measure(names, feeds, plan, Path(folder), watch=watch, meter=meter, whole=whole)
         medians = {name: quantile(raw.samples, 0.5) or 0.0 for name, raw in found.items()}

@@ -20,7 +20,7 @@ from tightship.gating.baseline import figures_of
 from tightship.gating.relative import speedup_between
 
 BLOCKS = 8
-"""Turns of each pair of processes: starting a pair takes longer than timing it, and more slices tell more."""
+"""Rounds of each pair of processes: starting a pair takes longer than timing it, and more slices tell more."""
 
 
 class _How(TypedDict):

@@ -12,8 +12,8 @@ from artifacts.records.evidence import ArtifactRecord, Evidence, read_evidence
 from artifacts.types import Engine
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.measure import Measured
-from benchmarks.timing.rounds import Whole
-from tightship.pipeline.stages.energy import end_to_end, energy_of, whole_of
+from benchmarks.timing.rounds import EndToEnd
+from tightship.pipeline.stages.energy import end_to_end, end_to_end_of, energy_of
 from zoo.splits import Preprocessing
 
 ALONE = "a file by itself does not say how raw examples become its input; bench the file in the folder of its run"
@@ -32,7 +32,7 @@ def beside(path: Path) -> tuple[Evidence, ArtifactRecord] | None:
     return None
 
 
-def raw_for(engines: Sequence[Engine]) -> tuple[Whole | None, str | None]:
+def raw_example_for(engines: Sequence[Engine]) -> tuple[EndToEnd | None, str | None]:
     """A made-up raw picture for files of runs whose data says how it becomes model input, or why there is none.
 
     What preprocessing takes does not depend on the pixels, so they are made up, as other inputs are.
@@ -53,11 +53,11 @@ def raw_for(engines: Sequence[Engine]) -> tuple[Whole | None, str | None]:
     # a scale below 1 brings raw values to 0..1, so white is 1 / scale there
     white = round(1 / how.scale) if how.scale < 1 else 255
     raw = np.random.default_rng(0).integers(0, white, (1, *sizes), np.uint8, endpoint=True)
-    return whole_of({spec.name: raw}, how, same=False), None
+    return end_to_end_of({spec.name: raw}, how, same=False), None
 
 
 def calls_of(
-    found: Mapping[str, Measured], targets: Mapping[str, str], meter: Meter, whole: Whole | None, reason: str | None
+    found: Mapping[str, Measured], targets: Mapping[str, str], meter: Meter, whole: EndToEnd | None, reason: str | None
 ) -> dict[str, dict[str, Any]]:
     """What each file's calls cost besides their latency, as plain values: `power`, `energy`, `end_to_end` and why it is none.
 

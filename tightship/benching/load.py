@@ -50,7 +50,7 @@ def load_file(
     """Run one scenario on one file.
 
     Args:
-        path: an exported file, ours or foreign.
+        path: an exported file, ours or external.
         scenario: one of `ALL`.
         inputs: an NPZ with one array per input; made up if none.
         target: where to run; by default told from the file's name.

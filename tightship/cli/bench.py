@@ -35,7 +35,7 @@ def bench(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure exported files, ours or foreign: latency, cold start, memory, bytes; interleaved."""
+    """Measure exported files, ours or external: latency, cold start, memory, bytes; interleaved."""
     from tightship.benching.bench import bench_files
 
     sweep, batches = counts("--threads", threads), counts("--batch", batch) if batch is not None else ()
@@ -80,7 +80,7 @@ def pairs(given: list[str]) -> dict[str, str]:
 
 
 def counts(option: str, text: str) -> tuple[int, ...]:
-    """Whole numbers from 1 on, apart by commas.
+    """EndToEnd numbers from 1 on, apart by commas.
 
     Raises:
         RequestError: something else was given.

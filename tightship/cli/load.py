@@ -14,7 +14,7 @@ SECONDS = "LoadGen's minimum duration (10); sustained: altogether (120); concurr
 
 
 def load(
-    file: Annotated[Path, typer.Argument(help="An exported file, ours or foreign, as `bench` takes it.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="An exported file, ours or external, as `bench` takes it.", show_default=False)],
     scenario: Annotated[str, typer.Option(help=SCENARIO, show_default=False)],
     target_qps: Annotated[float | None, typer.Option(help="Server: queries per second, at random moments.")] = None,
     latency_bound_ms: Annotated[float | None, typer.Option(help="Server: 99 of 100 queries must be answered within.")] = None,

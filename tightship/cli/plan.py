@@ -17,19 +17,19 @@ def plan(recipe: RecipePath, store: StoreFolder = None, target: OnlyTargets = No
     from benchmarks.machine import describe
     from tightship.planning.plan import make_plan
     from tightship.planning.stage_order import check_chain
-    from tightship.planning.target_selection import ask, row_name
+    from tightship.planning.target_selection import row_name, select_targets
     from tightship.recipe.recipe import load_recipe
     from tightship.store import Store
 
     loaded = load_recipe(recipe)
     check_chain(loaded)
-    asked = ask(loaded, target or ())
-    absent, elsewhere = _absent(asked.rows)
+    selection = select_targets(loaded, target or ())
+    absent, elsewhere = _absent(selection.rows)
     skipped = frozenset(absent) | elsewhere
-    made = make_plan(loaded, describe().fingerprint(), skipped, elsewhere, asked)
+    made = make_plan(loaded, describe().fingerprint(), skipped, elsewhere, selection)
     cached = made.cached(Store(store_folder(store)))
     steps = [{"step": s.name, "kind": s.kind, "cached": cached[s.name], "key": made.keys[s.name]} for s in made.steps]
-    left_out = [row_name(row) for row in asked.left_out]
+    left_out = [row_name(row) for row in selection.left_out]
     if as_json:
         emit({"name": loaded.name, "steps": steps, "not_run": sorted(skipped), "not_asked": left_out})
         return
@@ -63,13 +63,13 @@ def _absent(rows: "Iterable[TargetConfig]") -> tuple[dict[str, str], frozenset[s
         missing = missing_library(found)
         if missing:
             absent[row.name] = missing
-        elif found.elsewhere:
+        elif found.runs_elsewhere:
             elsewhere.add(row.name)
         if row.optional:
             continue
         if missing:
             how = mend(found, missing)
             raise TargetUnavailable(f"target {row.name!r} needs {missing}, which is not installed: {how}.")
-        if found.elsewhere:
+        if found.runs_elsewhere:
             raise TargetUnavailable(f"target {row.name!r} runs on another system only; say `optional: true` in the recipe.")
     return absent, frozenset(elsewhere)

@@ -32,25 +32,25 @@ def run(
     """Run a recipe: compress, export, measure, gate, report and pack."""
     from tightship.pipeline.progress import Quiet, Shown
     from tightship.pipeline.run import run as run_recipe
-    from tightship.planning.target_selection import ask
+    from tightship.planning.target_selection import select_targets
     from tightship.recipe.recipe import load_recipe
     from tightship.store import Store
 
     loaded = load_recipe(recipe)
-    asked = ask(loaded, target or ())
+    selection = select_targets(loaded, target or ())
     # a run of a part must not take the place of a whole one
-    folder = out or Path("runs") / "@".join((loaded.name, *asked.names))
+    folder = out or Path("runs") / "@".join((loaded.name, *selection.names))
     only = [word for name in target or () for word in ("--target", name)]
     command = shlex.join(["tightship", "run", str(recipe), *only, *(["--out", str(out)] if out else [])])
     progress = Quiet() if as_json else Shown()
     try:
-        ran = run_recipe(loaded, folder, Store(store_folder(store)), command, progress, asked)
+        ran = run_recipe(loaded, folder, Store(store_folder(store)), command, progress, selection)
     finally:
         if isinstance(progress, Shown):
             progress.close()
     if as_json:
         emit({"out": str(folder), "passed": ran.evidence.verdict.passed, "best": ran.evidence.verdict.best,
-              "bundle": str(ran.bundle) if ran.bundle else None, "asked_for": asked.names})  # fmt: skip
+              "bundle": str(ran.bundle) if ran.bundle else None, "asked_for": selection.names})  # fmt: skip
     else:
         from tightship.reporting.views.terminal import print_table
 

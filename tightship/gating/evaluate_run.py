@@ -7,7 +7,7 @@ from pathlib import Path
 from artifacts.errors import RequestError
 from artifacts.records.evidence import ArtifactRecord, Evidence, GateRecord, read_evidence
 from tightship.gating.baseline import Baseline, baseline_of, read_baseline, write_baseline
-from tightship.gating.gates import judge
+from tightship.gating.gates import evaluate
 from tightship.gating.limits import gather, split
 from tightship.gating.relative import judge_relative, refused
 
@@ -76,8 +76,8 @@ def judge_run(
 
 def _absolute(record: ArtifactRecord, evidence: Evidence, limits: Mapping[str, float] | None) -> tuple[GateRecord, ...]:
     if limits is None:
-        return record.gates or judge(record, record, {})
-    return judge(record, _reference(evidence), limits)
+        return record.gates or evaluate(record, record, {})
+    return evaluate(record, _reference(evidence), limits)
 
 
 def _relative(

@@ -71,7 +71,7 @@ GATES: dict[str, Gate] = {
 }
 
 
-def judge(artifact: ArtifactRecord, reference: ArtifactRecord, limits: Mapping[str, float]) -> tuple[GateRecord, ...]:
+def evaluate(artifact: ArtifactRecord, reference: ArtifactRecord, limits: Mapping[str, float]) -> tuple[GateRecord, ...]:
     """One record for each limit; an empty list of limits is a failed one."""
     if not limits:
         return (GateRecord("limits", 0.0, None, False, "there is no limit to hold the artifact against"),)
@@ -80,10 +80,10 @@ def judge(artifact: ArtifactRecord, reference: ArtifactRecord, limits: Mapping[s
 
 def _one(name: str, limit: float, value: float | None) -> GateRecord:
     gate = GATES[name]
-    return hold(name, limit, value, gate.direction, gate.unit, gate.lack)
+    return check_limit(name, limit, value, gate.direction, gate.unit, gate.lack)
 
 
-def hold(
+def check_limit(
     name: str, limit: float, value: float | None, direction: Literal["at most", "at least"], unit: str = "", lack: str = ""
 ) -> GateRecord:
     """One value against one limit; a value that is missing or no finite number has not met it, nor has any such a limit."""
@@ -97,7 +97,7 @@ def hold(
 
 
 def guard_gate(artifact: ArtifactRecord) -> tuple[GateRecord, ...]:
-    """The accuracy guard's own gate: a rung met the budget on held-out examples, and its file keeps to it on the test set."""
+    """The accuracy guard's own gate: a candidate met the budget on held-out examples, and its file does on the test set."""
     guard = artifact.guard
     if guard is None:
         return ()
@@ -106,9 +106,9 @@ def guard_gate(artifact: ArtifactRecord) -> tuple[GateRecord, ...]:
     lost = f"lost {value:.4g} on the test set, limit at most {guard.budget:g}"
     if guard.met:
         return (GateRecord("guard", guard.budget, value, kept, f"{guard.chosen}: {lost}"),)
-    tried = sum(rung.metric is not None for rung in guard.rungs)
+    tried = sum(candidate.metric is not None for candidate in guard.candidates)
     reason = (
-        f"none of {tried} rungs met {guard.budget:g} on {guard.held_out:,} held-out examples; "
+        f"none of {tried} candidates met {guard.budget:g} on {guard.held_out:,} held-out examples; "
         f"the best, {guard.chosen!r}, {lost}; it is kept at {artifact.main}"
     )
     return (GateRecord("guard", guard.budget, value, False, reason),)

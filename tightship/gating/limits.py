@@ -7,7 +7,7 @@ from typing import Any
 
 from artifacts.errors import RequestError, nearest
 from tightship.gating.gates import GATES
-from tightship.gating.relative import RELATIVE
+from tightship.gating.relative import BASELINE_LIMITS
 from tightship.recipe.yaml_loader import read_yaml
 
 
@@ -54,10 +54,10 @@ def read_limits(path: Path) -> dict[str, float]:
 def split(limits: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
     """The absolute limits, and those relative to a baseline."""
     absolute = {name: limit for name, limit in limits.items() if name in GATES}
-    return absolute, {name: limit for name, limit in limits.items() if name in RELATIVE}
+    return absolute, {name: limit for name, limit in limits.items() if name in BASELINE_LIMITS}
 
 
 def _known(name: str, where: str) -> None:
-    known = {*GATES, *RELATIVE}
+    known = {*GATES, *BASELINE_LIMITS}
     if name not in known:
         raise RequestError(f"{where}unknown limit {name!r}; {nearest(name, known)}.")

@@ -8,14 +8,14 @@ from typing import Literal
 from artifacts.records.evidence import ArtifactRecord, GateRecord, Machine
 from benchmarks.timing.statistics import Ratio, unpaired_ratio
 from tightship.gating.baseline import Baseline, Figures
-from tightship.gating.gates import has_interval, hold
+from tightship.gating.gates import check_limit, has_interval
 
 Compare = Callable[[ArtifactRecord, Figures], float | None]
-Obstacle = Callable[[ArtifactRecord, Figures], str | None]
+IncomparableReason = Callable[[ArtifactRecord, Figures], str | None]
 
 
 @dataclass(frozen=True)
-class Relative:
+class BaselineLimit:
     """How one relative limit is read."""
 
     value: Compare
@@ -24,7 +24,7 @@ class Relative:
     unit: str
     timed: bool
     """Holds only on the machine where the baseline was measured."""
-    obstacle: Obstacle = lambda artifact, base: None
+    incomparable_reason: IncomparableReason = lambda artifact, base: None
     """Why these two cannot be compared, as a phrase; none if they can."""
 
 
@@ -89,20 +89,24 @@ def _same_test_set(artifact: ArtifactRecord, base: Figures) -> str | None:
 
 
 _POINT = " of the baseline's (a point: it has no interval)"
-RELATIVE: dict[str, Relative] = {
-    "baseline_accuracy_drop": Relative(
+BASELINE_LIMITS: dict[str, BaselineLimit] = {
+    "baseline_accuracy_drop": BaselineLimit(
         lambda a, b: b.accuracy - a.accuracy.deployed, "at most", " below the baseline's", False, _same_test_set
     ),
-    "baseline_latency_ratio": Relative(
+    "baseline_latency_ratio": BaselineLimit(
         _latency, "at most", " of the baseline's (upper end of the 95 % interval)", True, _intervals
     ),
-    "baseline_p90_ratio": Relative(lambda a, b: _over(a.latency_ms.p90, b.latency_p90_ms), "at most", _POINT, True, _same_load),
-    "baseline_throughput_ratio": Relative(
+    "baseline_p90_ratio": BaselineLimit(
+        lambda a, b: _over(a.latency_ms.p90, b.latency_p90_ms), "at most", _POINT, True, _same_load
+    ),
+    "baseline_throughput_ratio": BaselineLimit(
         lambda a, b: _over(a.throughput_per_s, b.throughput_per_s), "at least", _POINT, True, _same_throughput_batch
     ),
-    "baseline_size_ratio": Relative(lambda a, b: _over(a.bytes, b.bytes), "at most", " of the baseline's", False),
-    "baseline_peak_rss_ratio": Relative(lambda a, b: _over(a.peak_rss_mb, b.peak_rss_mb), "at most", _POINT, True, _same_load),
-    "baseline_cold_start_ratio": Relative(
+    "baseline_size_ratio": BaselineLimit(lambda a, b: _over(a.bytes, b.bytes), "at most", " of the baseline's", False),
+    "baseline_peak_rss_ratio": BaselineLimit(
+        lambda a, b: _over(a.peak_rss_mb, b.peak_rss_mb), "at most", _POINT, True, _same_load
+    ),
+    "baseline_cold_start_ratio": BaselineLimit(
         lambda a, b: _over(a.cold_start_ms, b.cold_start_ms), "at most", _POINT, True, _same_load
     ),
 }
@@ -128,20 +132,20 @@ def refused(name: str, limit: float, why: str) -> GateRecord:
 def _one(
     name: str, limit: float, artifact: ArtifactRecord, base: Figures, against: str, baseline: Baseline, machine: Machine
 ) -> GateRecord:
-    how = RELATIVE[name]
+    how = BASELINE_LIMITS[name]
     if how.timed and machine.fingerprint() != baseline.machine:
         why = f"the baseline comes from another machine ({baseline.machine}); measure the baseline on this machine"
         return refused(name, limit, why)
-    why_not = how.obstacle(artifact, base)
+    why_not = how.incomparable_reason(artifact, base)
     if why_not:
         return refused(name, limit, why_not)
-    record = hold(name, limit, how.value(artifact, base), how.direction, how.unit)
-    more = _doubt(artifact, base, limit) if name == "baseline_latency_ratio" and not record.passed else ""
+    record = check_limit(name, limit, how.value(artifact, base), how.direction, how.unit)
+    more = _interval_note(artifact, base, limit) if name == "baseline_latency_ratio" and not record.passed else ""
     other = f", held against {against}" if against != artifact.id else ""
     return replace(record, reason=f"{record.reason}{other}{more}")
 
 
-def _doubt(artifact: ArtifactRecord, base: Figures, limit: float) -> str:
+def _interval_note(artifact: ArtifactRecord, base: Figures, limit: float) -> str:
     """Whether a failed ratio was shown to be too large, or only not shown to be small enough."""
     found = latency_ratio(artifact, base)
     if found is None:

@@ -10,7 +10,7 @@ import numpy as np
 from artifacts.arrays import load_arrays
 from artifacts.errors import ParityFailed
 from artifacts.files import sha256_file, sha256_json, walk
-from artifacts.records.accuracy_guard import GuardRecord, LayerRecord, RungRecord
+from artifacts.records.accuracy_guard import CandidateRecord, GuardRecord, LayerRecord
 from artifacts.records.evidence import (
     AccuracyRecord,
     ArtifactRecord,
@@ -31,7 +31,7 @@ from benchmarks.roofline.work import Work
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.statistics import quantile
 from runtimes.registry import find
-from tightship.gating.gates import decide, guard_gate, judge
+from tightship.gating.gates import decide, evaluate, guard_gate
 from tightship.pipeline.comparisons import first_of, float_of, stock_of
 from tightship.pipeline.run_folder import lay_out as lay_out
 from tightship.pipeline.stages.energy import Calls
@@ -179,7 +179,7 @@ def _artifact(
         activation_bytes=Work.of(checked.details["work"]).alive_bytes(artifact.scheme), warmup=WarmupRecord(
             tuple(w["warm_calls"] for w in raw.warmups), tuple(w["warm_ms"] for w in raw.warmups),
             all(w["settled"] for w in raw.warmups),
-        ), options=find(artifact.target).read_options(artifact.options).opened(),
+        ), options=find(artifact.target).read_options(artifact.options).session_options(),
         roofline=_roofline(artifact, plan, entries, raw),
         energy=Calls(entries[MEASURE].folder).energy(artifact.id),
         end_to_end=Calls(entries[MEASURE].folder).end_to_end(artifact.id),
@@ -208,9 +208,9 @@ def guard_record(value: Mapping[str, Any] | None) -> GuardRecord | None:
     """What the accuracy guard's step stored, as evidence."""
     if value is None:
         return None
-    rungs = tuple(RungRecord(**rung) for rung in value["rungs"])
+    candidates = tuple(CandidateRecord(**candidate) for candidate in value["candidates"])
     layers = tuple(LayerRecord(**layer) for layer in value["sensitivity"])
-    return GuardRecord(**{**value, "rungs": rungs, "sensitivity": layers})
+    return GuardRecord(**{**value, "candidates": candidates, "sensitivity": layers})
 
 
 def _accuracy(artifact: ArtifactPlan, entries: Mapping[str, Entry], deployed: float, examples: int) -> AccuracyRecord:
@@ -232,6 +232,6 @@ def _judged(record: ArtifactRecord, reference: ArtifactRecord, recipe: Recipe) -
     label = record.precision.partition("@")[2] or None
     wanted = next(t for t in recipe.targets if (t.name, t.label) == (record.target, label))
     limits = {**recipe.gates.limits(), **(wanted.gates.limits() if wanted.gates else {})}
-    gates = judge(record, reference, limits) + guard_gate(record)
+    gates = evaluate(record, reference, limits) + guard_gate(record)
     passed = record.parity.passed and all(g.passed for g in gates)
     return replace(record, gates=gates, verdict="pass" if passed else "fail")

@@ -14,7 +14,7 @@ from tightship.planning.export_options import check_operators
 from tightship.planning.plan import make_plan
 from tightship.planning.stage_order import check_chain
 from tightship.planning.steps import SENSITIVITY
-from tightship.planning.target_selection import Asked, ask, row_name
+from tightship.planning.target_selection import TargetSelection, row_name, select_targets
 from tightship.recipe.recipe import Recipe
 from tightship.recipe.sections import TargetConfig
 from tightship.store import Store
@@ -55,11 +55,11 @@ def ranked(recipe: Recipe, store: Store, progress: Progress, target: str | None 
     machine = describe()
     rows = int8_rows(recipe)
     row = _row(recipe, rows, target) if target else _first(rows, store)
-    asked = Asked((row.model_copy(update={"precisions": ("int8",), "stock": False}),))
-    missing = unavailable(recipe, asked, store, machine)
+    selection = TargetSelection((row.model_copy(update={"precisions": ("int8",), "stock": False}),))
+    missing = unavailable(recipe, selection, store, machine)
     if missing:
-        raise TargetUnavailable(f"target {row.name!r} cannot run here: {missing[0].reason}; mend that, or ask for another.")
-    plan = make_plan(recipe, machine.fingerprint(), asked=asked)
+        raise TargetUnavailable(f"target {row.name!r} cannot run here: {missing[0].reason}; fix it, or ask for another.")
+    plan = make_plan(recipe, machine.fingerprint(), selection=selection)
     artifact = next(a for a in plan.artifacts if a.scheme == "int8")
     step = f"{SENSITIVITY} {artifact.id}"
     entry = execute(plan.upto(step), store, progress)[step]
@@ -69,14 +69,14 @@ def ranked(recipe: Recipe, store: Store, progress: Progress, target: str | None 
 
 def _only_calibrated(recipe: Recipe, examples: int | None) -> Recipe:
     """The recipe whose int8 files are made by calibration alone, with sensitivity measured."""
-    plain = {"accuracy_drop": None, "qat_epochs": 0}
+    plain = {"max_drop": None, "qat_epochs": 0}
     stages = tuple(
         stage.model_copy(update={"config": stage.config.model_copy(update=plain)})
         if isinstance(stage.config, QuantizeConfig)
         else stage
         for stage in recipe.compress
     )
-    asked = {"sensitivity": True, **({"sensitivity_examples": examples} if examples else {})}
+    asked = {"sensitivity": True, **({"sensitivity_samples": examples} if examples else {})}
     return recipe.model_copy(update={"compress": stages, "measure": recipe.measure.model_copy(update=asked)})
 
 
@@ -86,7 +86,7 @@ def _row(recipe: Recipe, rows: list[TargetConfig], name: str) -> TargetConfig:
     Raises:
         RequestError: there is none, it gets no int8 file, or there are several.
     """
-    chosen = ask(recipe, [name]).rows
+    chosen = select_targets(recipe, [name]).rows
     fitting = [row for row in chosen if row in rows]
     if not fitting and find(chosen[0].name).quantizer is None:
         raise RequestError(

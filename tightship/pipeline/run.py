@@ -25,7 +25,7 @@ from tightship.planning.export_options import check_operators, check_scripted
 from tightship.planning.plan import Plan, make_plan
 from tightship.planning.stage_order import check_chain
 from tightship.planning.steps import Step
-from tightship.planning.target_selection import Asked, ask, measured_on
+from tightship.planning.target_selection import TargetSelection, measured_on, select_targets
 from tightship.recipe.recipe import Recipe
 from tightship.store import Entry, Result, Store, versions
 
@@ -60,7 +60,9 @@ class Ran:
     """The best artifact, packed; none if nothing passed."""
 
 
-def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progress, asked: Asked | None = None) -> Ran:
+def run(
+    recipe: Recipe, out: Path, store: Store, command: str, progress: Progress, selection: TargetSelection | None = None
+) -> Ran:
     """Run a recipe, or only the rows of its targets that are asked for, and write evidence, report and bundle into `out`.
 
     Raises:
@@ -72,15 +74,15 @@ def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progres
     check_operators(recipe)
     check_scripted(recipe)
     machine = describe()
-    asked = asked or ask(recipe)
-    not_run = unavailable(recipe, asked, store, machine)
+    selection = selection or select_targets(recipe)
+    not_run = unavailable(recipe, selection, store, machine)
     skipped = frozenset(n.target for n in not_run)
-    plan = make_plan(recipe, machine.fingerprint(), skipped, converted_here(skipped), asked)
+    plan = make_plan(recipe, machine.fingerprint(), skipped, converted_here(skipped), selection)
     entries = execute(plan, store, progress)
     with alone(out, store):
         sweep(out)
         lay_out(plan, entries, out)
-        evidence = asked.mark(assemble(plan, entries, machine, not_run, out, command))
+        evidence = selection.mark(assemble(plan, entries, machine, not_run, out, command))
         return Ran(evidence, out, write_views(evidence, out))
 
 
@@ -101,15 +103,15 @@ def sweep(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def unavailable(recipe: Recipe, asked: Asked, store: Store, machine: Machine) -> tuple[NotRun, ...]:
+def unavailable(recipe: Recipe, selection: TargetSelection, store: Store, machine: Machine) -> tuple[NotRun, ...]:
     """The optional targets that were asked for and cannot run here; each once, however many rows it has.
 
     Raises:
         TargetUnavailable: one that is not optional cannot, or one on which a stage of the chain measures, or no one
             of those that `--target` names.
     """
-    names = dict.fromkeys(row.name for row in asked.rows)
-    must = {row.name for row in asked.rows if not row.optional}
+    names = dict.fromkeys(row.name for row in selection.rows)
+    must = {row.name for row in selection.rows if not row.optional}
     # a network that is pruned for a target is timed there, whether or not that target was asked for
     timed = {name for stage in recipe.compress if (name := measured_on(stage)) and name not in names}
     found = []
@@ -118,11 +120,11 @@ def unavailable(recipe: Recipe, asked: Asked, store: Store, machine: Machine) ->
         if answer.available:
             continue
         if name in timed:
-            raise TargetUnavailable(f"the chain measures on {name!r}, which cannot run here: {answer.reason}; mend that.")
+            raise TargetUnavailable(f"the chain measures on {name!r}, which cannot run here: {answer.reason}; fix it.")
         if name in must:
             raise TargetUnavailable(f"target {name!r} cannot run here: {answer.reason}; {_way_out(name)}.")
         found.append(NotRun(name, answer.reason))
-    if asked.left_out and len(found) == len(names) and not converted_here(frozenset(names)):
+    if selection.left_out and len(found) == len(names) and not converted_here(frozenset(names)):
         why = "; ".join(f"{missing.target}: {missing.reason}" for missing in found)
         raise TargetUnavailable(f"none of the targets asked for can run here: {why}; ask for another with --target.")
     return tuple(found)
@@ -131,12 +133,12 @@ def unavailable(recipe: Recipe, asked: Asked, store: Store, machine: Machine) ->
 def _way_out(name: str) -> str:
     if converted_here(frozenset((name,))):
         return "run it there, or say `optional: true` in the recipe, and its files are converted and not run"
-    return "mend that, or say `optional: true` in the recipe"
+    return "fix it, or say `optional: true` in the recipe"
 
 
 def converted_here(targets: frozenset[str]) -> frozenset[str]:
     """Those of the targets that run on another system only, and whose files can be made on this one."""
-    return frozenset(name for name in targets if find(name).elsewhere and missing_library(find(name)) is None)
+    return frozenset(name for name in targets if find(name).runs_elsewhere and missing_library(find(name)) is None)
 
 
 def availability(target: Target, store: Store, machine: Machine) -> Availability:

@@ -28,7 +28,7 @@ def wanted_precisions(target: Target, wanted: TargetConfig, recipe: Recipe) -> t
     for scheme in precisions:
         if scheme == "fp32":
             continue
-        if target.lowering(scheme) is None:
+        if target.quantizer_for(scheme) is None:
             able = " and ".join(running(scheme)) or "no target"
             raise RequestError(
                 f"target {target.name} does not run scheme {scheme}, which {able} can; "
@@ -73,7 +73,7 @@ def _for_target(
 
 def _of_row(artifact: ArtifactPlan, target: Target, wanted: TargetConfig) -> ArtifactPlan:
     """The artifact under the label and with the options of the recipe's row; a stock file is opened as the rest are."""
-    said = target.read_options(wanted.options).said()
+    said = target.read_options(wanted.options).non_default()
     if wanted.label is None:
         return replace(artifact, options=said)
     precision = f"{artifact.precision}@{wanted.label}"
@@ -99,7 +99,7 @@ def _packed(name: str, target: Target, recipe: Recipe) -> str:
 
 
 def _artifact(target: Target, format_name: str, precision: str, source: str, scheme: str | None) -> ArtifactPlan:
-    quantizer = target.lowering(scheme) if scheme else None
+    quantizer = target.quantizer_for(scheme) if scheme else None
     name = f"{target.name}/{precision}"
     return ArtifactPlan(name, target.name, format_name, precision, "compressed", source, quantizer, scheme)
 
@@ -130,4 +130,4 @@ def int8_rows(recipe: Recipe) -> list[TargetConfig]:
 def guarded(recipe: Recipe) -> bool:
     """Whether the accuracy guard makes the int8 files."""
     quantize = recipe.stage("quantize")
-    return isinstance(quantize, QuantizeConfig) and quantize.accuracy_drop is not None
+    return isinstance(quantize, QuantizeConfig) and quantize.max_drop is not None

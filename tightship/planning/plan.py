@@ -17,7 +17,7 @@ from tightship.planning.artifacts import guarded, plan_artifacts
 from tightship.planning.export_options import check_dims, digests, said
 from tightship.planning.sensitivity import ranking_steps
 from tightship.planning.steps import COMPRESSING, DATA, EVERYTHING, MEASURE, REFERENCE, TRAINED, TRAINING, ArtifactPlan, Step
-from tightship.planning.target_selection import Asked, measured_on
+from tightship.planning.target_selection import TargetSelection, measured_on
 from tightship.planning.teachers import taught_by, teacher_steps
 from tightship.recipe.recipe import Recipe
 from tightship.store import Store, code_digest, versions
@@ -54,15 +54,15 @@ def make_plan(
     machine: str,
     skipped: frozenset[str] = frozenset(),
     converted: frozenset[str] = frozenset(),
-    asked: Asked | None = None,
+    selection: TargetSelection | None = None,
 ) -> Plan:
     """The steps of a recipe on a machine, without the targets in `skipped`; of those, the `converted` get their files.
 
-    Where only some rows of its targets are `asked` for, the network is made as the whole recipe says.
+    Where only some rows of its targets are in the `selection`, the network is made as the whole recipe says.
     """
     check_dims(recipe)
     steps, float_model, trained = _compression(recipe, machine)
-    shown = recipe.model_copy(update={"targets": asked.rows}) if asked else recipe
+    shown = recipe.model_copy(update={"targets": selection.rows}) if selection else recipe
     planned = plan_artifacts(shown, float_model, trained, skipped - converted)
     artifacts = tuple(a for a in planned if a.target not in converted)
     conversions = tuple(a for a in planned if a.target in converted)
@@ -82,9 +82,9 @@ def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | N
     """The steps that change the network; the names of the last float one and of the quantization-trained one."""
     steps = [Step(DATA, "data", recipe.data.model_dump(mode="json"), (), (), ("artifacts", "zoo"))]
     first = recipe.compress[0] if recipe.compress else None
-    leads = bool(first and isinstance(first.config, DistilConfig) and first.config.leads)
+    teacher_is_reference = bool(first and isinstance(first.config, DistilConfig) and first.config.teacher_is_reference)
     current: str | None = None
-    if not leads:
+    if not teacher_is_reference:
         current = REFERENCE
         steps.append(_start(current, recipe.model, recipe))
     trained = None
@@ -95,7 +95,7 @@ def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | N
         config = {**stage.config.model_dump(mode="json", exclude={"teacher", "teachers"})}
         teachers: list[dict[str, Any]] = []
         if isinstance(stage.config, DistilConfig):
-            named = teacher_steps(stage.config, name, leads and stage is first)
+            named = teacher_steps(stage.config, name, teacher_is_reference and stage is first)
             steps += [_start(step, teacher.network(), recipe) for step, teacher in named.items()]
             config["taught_by"] = teachers = taught_by(stage.config, list(named))
         if current is None and recipe.model.weights:
@@ -105,7 +105,7 @@ def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | N
         needs = tuple(dict.fromkeys((DATA, *((current,) if current else ()), *taught)))
         if isinstance(stage.config, QuantizeConfig):
             # the accuracy guard trains by itself, and only if nothing cheaper holds
-            if stage.config.qat_epochs and stage.config.accuracy_drop is None:
+            if stage.config.qat_epochs and stage.config.max_drop is None:
                 steps.append(Step(name, "quantize", config, needs, TRAINING, COMPRESSING))
                 trained = name
             continue
@@ -127,7 +127,7 @@ def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | N
 def _timed(recipe: Recipe, target: str, machine: str) -> dict[str, Any]:
     """What decides the times that a stage takes on a target: opened there as the recipe's first row of it says."""
     row = next((row for row in recipe.targets if row.name == target), None)
-    options = find(target).read_options(row.options).opened() if row else {}
+    options = find(target).read_options(row.options).session_options() if row else {}
     made: dict[str, Any] = {"machine": machine, "threads": recipe.measure.threads, "options": options}
     # the files that are timed are written with them
     return made | ({"operators": digests(recipe.export.onnx.operators)} if recipe.export.onnx.operators else {})
@@ -199,7 +199,7 @@ def _check(artifact: ArtifactPlan) -> Step:
         f"check {artifact.id}",
         "check",
         # the same int8 file scores differently on another instruction set
-        {"target": artifact.target, "isa": instructions(), **artifact.opened},
+        {"target": artifact.target, "isa": instructions(), **artifact.session_options},
         needs,
         find(artifact.target).libraries,
         EVERYTHING,
@@ -208,7 +208,7 @@ def _check(artifact: ArtifactPlan) -> Step:
 
 
 def _opening(artifact: ArtifactPlan) -> dict[str, Any]:
-    return find(artifact.target).read_options(artifact.options).opened()
+    return find(artifact.target).read_options(artifact.options).session_options()
 
 
 def _opened(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ def _step(artifact: ArtifactPlan, recipe: Recipe) -> Step:
     assert artifact.quantizer is not None
     measure, target = recipe.measure, find(artifact.target)
     # the same int8 file scores differently on another instruction set
-    config = {"target": target.name, "isa": instructions(), "threads": measure.threads, **artifact.opened}
-    config |= {"examples": measure.sensitivity_examples}
+    config = {"target": target.name, "isa": instructions(), "threads": measure.threads, **artifact.session_options}
+    config |= {"examples": measure.sensitivity_samples}
     libraries = (*TRAINING, *QUANTIZERS[artifact.quantizer].libraries, *target.libraries)
     needs = (DATA, artifact.source, f"export {artifact.id}")
     return Step(f"{SENSITIVITY} {artifact.id}", SENSITIVITY, config, needs, libraries, EVERYTHING, artifact)

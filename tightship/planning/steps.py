@@ -33,7 +33,7 @@ class ArtifactPlan:
     """Which of the recipe's rows for the target it belongs to."""
 
     @property
-    def opened(self) -> dict[str, Any]:
+    def session_options(self) -> dict[str, Any]:
         """How the file is opened, where that is not the default; so that a recipe that says nothing keeps its keys."""
         return {"options": dict(self.options)} if self.options else {}
 

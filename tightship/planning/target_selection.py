@@ -9,12 +9,12 @@ from compress.configs import FactorizeConfig, PruneConfig
 from tightship.recipe.recipe import Recipe, Stage
 from tightship.recipe.sections import TargetConfig
 
-NOT_ASKED = "not asked for: the run was cut down by --target"
+NOT_SELECTED = "not asked for: the run was cut down by --target"
 """Why a row that was left out was not run."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class TargetSelection:
     """The rows of a recipe that a run makes and measures, and those that it was told to leave out."""
 
     rows: tuple[TargetConfig, ...]
@@ -29,7 +29,7 @@ class Asked:
         """The evidence, saying of a run that was cut down which part of the recipe it speaks for."""
         if not self.left_out:
             return evidence
-        absent = tuple(NotRun(row_name(row), NOT_ASKED) for row in self.left_out)
+        absent = tuple(NotRun(row_name(row), NOT_SELECTED) for row in self.left_out)
         verdict = replace(evidence.verdict, reasons=(*evidence.verdict.reasons, self._limits()))
         return replace(evidence, not_run=evidence.not_run + absent, verdict=verdict, asked_for=self.names)
 
@@ -43,20 +43,20 @@ def row_name(row: TargetConfig) -> str:
     return f"{row.name}@{row.label}" if row.label else row.name
 
 
-def ask(recipe: Recipe, names: Sequence[str] = ()) -> Asked:
+def select_targets(recipe: Recipe, names: Sequence[str] = ()) -> TargetSelection:
     """The rows that these names call for: a target (all its rows), `target@label`, or a label; no names: every row.
 
     Raises:
         RequestError: the recipe has no such row; the message lists those it has.
     """
     if not names:
-        return Asked(recipe.targets)
+        return TargetSelection(recipe.targets)
     for name in names:
         if not any(_called(row, name) for row in recipe.targets):
             known = ", ".join(map(row_name, recipe.targets))
             raise RequestError(f"recipe {recipe.name!r} has no target {name!r}; it has {known}.")
     chosen = tuple(row for row in recipe.targets if any(_called(row, name) for name in names))
-    return Asked(chosen, tuple(row for row in recipe.targets if row not in chosen))
+    return TargetSelection(chosen, tuple(row for row in recipe.targets if row not in chosen))
 
 
 def _called(row: TargetConfig, name: str) -> bool:

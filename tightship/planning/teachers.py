@@ -9,9 +9,9 @@ from compress.configs.distil import TeacherConfig
 from tightship.planning.steps import REFERENCE
 
 
-def teacher_steps(config: DistilConfig, stage: str, leads: bool) -> dict[str, TeacherConfig]:
-    """The step that makes each teacher that is a network; where the first of them `leads`, it is the reference of the run."""
-    if leads:
+def teacher_steps(config: DistilConfig, stage: str, teacher_is_reference: bool) -> dict[str, TeacherConfig]:
+    """The step that makes each teacher that is a network; the first is the run's reference if `teacher_is_reference`."""
+    if teacher_is_reference:
         return {f"teacher-{at + 1}" if at else REFERENCE: teacher for at, teacher in enumerate(config.networks)}
     return {f"{stage}-teacher-{at + 1}": teacher for at, teacher in enumerate(config.networks)}
 
@@ -22,10 +22,10 @@ def taught_by(config: DistilConfig, steps: list[str]) -> list[dict[str, Any]]:
     Raises:
         ModelError: there is no such file.
     """
-    if not config.lineup:
+    if not config.all_teachers:
         return [{"step": REFERENCE, "weight": 1.0}]
     made = iter(steps)
-    return [_one(teacher, made_by=next(made) if teacher.is_network else REFERENCE) for teacher in config.lineup]
+    return [_one(teacher, made_by=next(made) if teacher.is_network else REFERENCE) for teacher in config.all_teachers]
 
 
 def _one(teacher: TeacherConfig, made_by: str) -> dict[str, Any]:

@@ -184,6 +184,9 @@ def _known_keys(value: Any, kind: type[BaseModel], where: str) -> None:
         return
     for key in value:
         if key not in kind.model_fields:
+            new = kind.renamed.get(key) if issubclass(kind, Config) else None
+            if new:
+                raise RecipeError(f"{where}: {key!r} is called {new!r} now; rename it.")
             raise RecipeError(f"{where}: unknown key {key!r}; {nearest(key, kind.model_fields)}.")
 
 

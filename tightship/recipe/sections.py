@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -99,9 +99,9 @@ class TargetConfig(Config):
     @model_validator(mode="after")
     def _options_of_the_target(self) -> "TargetConfig":
         kind = find(self.name).read_options(self.options)
-        if foreign := sorted(kind.foreign & set(self.options)):
+        if external := sorted(kind.external & set(self.options)):
             raise ValueError(
-                f"option {foreign[0]} is for files made elsewhere (`tightship bench FILE --option {foreign[0]}=...`); "
+                f"option {external[0]} is for files made elsewhere (`tightship bench FILE --option {external[0]}=...`); "
                 "what a recipe exports needs no library: say under `operators` how its operators are written"
             )
         return self
@@ -195,6 +195,7 @@ class ExportConfig(Config):
 class MeasureConfig(Config):
     """How much is measured."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"sensitivity_examples": "sensitivity_samples"}
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     processes: Annotated[int, Field(ge=1, le=100)] = 3
@@ -205,9 +206,9 @@ class MeasureConfig(Config):
     throughput_batch: Annotated[int, Field(ge=1)] = 32
     sensitivity: bool = False
     """Of each int8 file: quantize every layer alone, and tell which loses how much."""
-    sensitivity_examples: Annotated[int, Field(ge=50)] = 256
+    sensitivity_samples: Annotated[int, Field(ge=50)] = 256
     """Held-out training examples for that."""
 
     def timing(self) -> dict[str, Any]:
         """What decides the timing."""
-        return self.model_dump(exclude={"sensitivity", "sensitivity_examples"})
+        return self.model_dump(exclude={"sensitivity", "sensitivity_samples"})

@@ -22,7 +22,7 @@ from zoo.models import named_outputs
 RANKING_EXAMPLES = 256
 
 
-class Damage:
+class OutputDivergence:
     """How far a network's outputs depart when parts of it are gone, on a fixed draw of training examples."""
 
     def __init__(self, model: TorchModel, split: Split, groups: Sequence[Group], seed: int) -> None:

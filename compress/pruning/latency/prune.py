@@ -22,10 +22,10 @@ from compress.counting import count
 from compress.distillation.distil import distillation_loss
 from compress.pruning.groups import cuttable
 from compress.pruning.latency.blocks import removable
-from compress.pruning.latency.output_divergence import Damage
-from compress.pruning.latency.selection import State, Table, choose
-from compress.pruning.latency.successive_halving import finalists, race
-from compress.pruning.latency.table import Relative, alike, measure_table
+from compress.pruning.latency.output_divergence import OutputDivergence
+from compress.pruning.latency.selection import LatencyTable, State, choose
+from compress.pruning.latency.successive_halving import starting_candidates, successive_halving
+from compress.pruning.latency.table import RelativeLatency, group_equal, measure_table
 from compress.pruning.steps import Pruned
 from compress.pruning.structured import rank, widths
 from compress.training.loop import Progress, Training, fit, silent, subset
@@ -42,7 +42,7 @@ def prune_blocks(
     split: Split,
     *,
     seed: int,
-    relative: Relative | None = None,
+    relative: RelativeLatency | None = None,
     work: Path | None = None,
     progress: Progress = silent,
 ) -> Pruned:
@@ -89,7 +89,7 @@ def shrink(
     model: TorchModel,
     config: PruneConfig,
     split: Split,
-    relative: Relative | None,
+    relative: RelativeLatency | None,
     seed: int,
     progress: Progress = silent,
 ) -> Pruned:
@@ -105,21 +105,23 @@ def shrink(
         kept = config.blocks or 0
         if kept >= len(blocks):
             raise ModelError(f"blocks {kept} is not fewer than the {len(blocks)} that can be removed; lower it.")
-        damage, table = Damage(model, split, [], seed), Table(dict.fromkeys(blocks, 1 / len(blocks)))
+        divergence, table = OutputDivergence(model, split, [], seed), LatencyTable(dict.fromkeys(blocks, 1 / len(blocks)))
         limit = (kept + 0.01) / len(blocks)
     else:
         assert relative is not None
         layers, details["not_cut"] = cuttable(model, example)
         groups = rank(model, layers, config, split, subset(split, 256, seed), seed)
         progress(0.0, f"measuring {len(blocks)} blocks and {len(groups)} layers on {config.target}")
-        damage, limit = Damage(model, split, groups, seed), config.latency
+        divergence, limit = OutputDivergence(model, split, groups, seed), config.latency
         table = measure_table(model, blocks, groups, config.align, example, relative)
         details["saves"] = {"drops": dict(table.drops), "widths": {n: dict(w) for n, w in table.widths.items()}}
-    search = _Search(config, table, damage, alike(model, blocks, example), example, limit, relative, seed, progress, details)
-    state = search.race(split) if config.finalists > 1 else None
+    search = _Search(
+        config, table, divergence, group_equal(model, blocks, example), example, limit, relative, seed, progress, details
+    )
+    state = search.halve(split) if config.candidates > 1 else None
     state = state or search.descend()
     details["kept_blocks"] = [b for b in blocks if b not in state.dropped]
-    return Pruned(damage.apply(state, example), details)
+    return Pruned(divergence.apply(state, example), details)
 
 
 @dataclass(frozen=True)
@@ -127,24 +129,24 @@ class _Search:
     """The search for what to remove, and the details that it writes down."""
 
     config: PruneConfig
-    table: Table
-    damage: Damage
+    table: LatencyTable
+    divergence: OutputDivergence
     kinds: list[list[str]]
     example: Arrays
     limit: float
-    relative: Relative | None
+    relative: RelativeLatency | None
     seed: int
     progress: Progress
     details: dict[str, Any]
 
-    def race(self, split: Split) -> State | None:
+    def halve(self, split: Split) -> State | None:
         """The best of several choices after short trainings; none if not one of them is within the limit as measured."""
         limit, fitting, tries = self.limit, list[State](), list[dict[str, Any]]()
         for _ in range(TRIES):
-            self.progress(0.3, "choosing what to race")
-            states = finalists(self.table, self.damage, self.kinds, limit, self.config.finalists - 1)
+            self.progress(0.3, "choosing what to compare")
+            states = starting_candidates(self.table, self.divergence, self.kinds, limit, self.config.candidates - 1)
             self.progress(0.35, "choosing blocks and widths")
-            chosen = choose(self.table, self.damage, limit)
+            chosen = choose(self.table, self.divergence, limit)
             states = list(dict.fromkeys([*([chosen] if chosen else []), *states]))
             if not states:
                 break
@@ -157,7 +159,9 @@ class _Search:
         self.details["tries"] = tries
         if not fitting:
             return None
-        state, self.details["race"] = race(fitting, self.damage, self.config, split, self.example, self.seed, self.progress)
+        state, self.details["halving"] = successive_halving(
+            fitting, self.divergence, self.config, split, self.example, self.seed, self.progress
+        )
         return state
 
     def descend(self) -> State:
@@ -165,7 +169,7 @@ class _Search:
         limit, tries = self.limit, list[dict[str, Any]]()
         for number in range(TRIES):
             self.progress(0.5 + 0.5 * number / TRIES, "choosing blocks and widths")
-            state = choose(self.table, self.damage, limit)
+            state = choose(self.table, self.divergence, limit)
             if state is None:
                 break
             share = self._measured([state])[0]
@@ -182,8 +186,8 @@ class _Search:
     def _measured(self, states: Sequence[State]) -> list[float]:
         if self.relative is None:
             return [self.table.left(s) for s in states]
-        return self.relative([self.damage.apply(s, self.example) for s in states])
+        return self.relative([self.divergence.apply(s, self.example) for s in states])
 
     def _described(self, state: State, share: float) -> dict[str, Any]:
-        found = {"by_table": self.table.left(state), "measured": share, "loss": self.damage(state)}
+        found = {"by_table": self.table.left(state), "measured": share, "loss": self.divergence(state)}
         return {"dropped": sorted(state.dropped), "widths": dict(sorted(state.widths)), **found}

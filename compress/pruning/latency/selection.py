@@ -37,7 +37,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Table:
+class LatencyTable:
     """What each change saves, as a share of the whole network's cost."""
 
     drops: Mapping[str, float]
@@ -54,14 +54,14 @@ Loss = Callable[[State], float]
 """What the network loses in a state; asked of the same state more than once."""
 
 
-def choose(table: Table, loss: Loss, limit: float) -> State | None:
+def choose(table: LatencyTable, loss: Loss, limit: float) -> State | None:
     """The state of least loss that was found, whose cost by the table is at most `limit`; None if there is none."""
     price: dict[str, float] = {}
     state = _descend(table, loss, limit, price)
     return None if state is None else _exchange(table, loss, limit, state, price)
 
 
-def _moves(table: Table, state: State) -> Iterator[tuple[str, State]]:
+def _moves(table: LatencyTable, state: State) -> Iterator[tuple[str, State]]:
     for block, saved in table.drops.items():
         if block not in state.dropped and saved > 0:
             yield block, state.without(block)
@@ -74,7 +74,7 @@ def _moves(table: Table, state: State) -> Iterator[tuple[str, State]]:
             yield layer, state.narrowed(layer, max(narrower))
 
 
-def _descend(table: Table, loss: Loss, limit: float, price: dict[str, float]) -> State | None:
+def _descend(table: LatencyTable, loss: Loss, limit: float, price: dict[str, float]) -> State | None:
     state = State()
     while table.left(state) > limit:
         name = _cheapest(table, loss, state, price)
@@ -84,7 +84,7 @@ def _descend(table: Table, loss: Loss, limit: float, price: dict[str, float]) ->
     return state
 
 
-def descent(table: Table, loss: Loss) -> list[str]:
+def descent(table: LatencyTable, loss: Loss) -> list[str]:
     """The blocks in the order in which they leave, one by one, until none is left."""
     state, price, order = State(), dict[str, float](), list[str]()
     while (name := _cheapest(table, loss, state, price)) is not None:
@@ -93,7 +93,7 @@ def descent(table: Table, loss: Loss) -> list[str]:
     return order
 
 
-def _cheapest(table: Table, loss: Loss, state: State, price: dict[str, float]) -> str | None:
+def _cheapest(table: LatencyTable, loss: Loss, state: State, price: dict[str, float]) -> str | None:
     """The move that loses least for what it saves; `price` remembers what moves were worth when they were last looked at."""
     moves = {n: s for n, s in _moves(table, state) if table.left(s) < table.left(state)}
     if not moves:
@@ -106,9 +106,9 @@ def _cheapest(table: Table, loss: Loss, state: State, price: dict[str, float]) -
     return min(fresh, key=lambda n: price[n])
 
 
-def _exchange(table: Table, loss: Loss, limit: float, state: State, price: Mapping[str, float]) -> State:
+def _exchange(table: LatencyTable, loss: Loss, limit: float, state: State, price: Mapping[str, float]) -> State:
     for _ in range(PASSES):
-        within = (s for s in _neighbours(table, state, price) if table.left(s) <= limit)
+        within = (s for s in _neighbors(table, state, price) if table.left(s) <= limit)
         better = min(within, key=loss, default=state)
         if loss(better) >= loss(state):
             break
@@ -116,7 +116,7 @@ def _exchange(table: Table, loss: Loss, limit: float, state: State, price: Mappi
     return state
 
 
-def _neighbours(table: Table, state: State, price: Mapping[str, float]) -> Iterator[State]:
+def _neighbors(table: LatencyTable, state: State, price: Mapping[str, float]) -> Iterator[State]:
     """One change taken back, alone or in exchange for one of those that looked cheapest."""
     undone = [state.restored(b) for b in sorted(state.dropped)]
     undone += [state.narrowed(layer, None) for layer, _ in sorted(state.widths)]

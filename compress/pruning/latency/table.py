@@ -11,10 +11,10 @@ from artifacts.types import Arrays, Cut, Drop, TorchModel
 from compress.edits.cuts import width
 from compress.edits.replay import replay
 from compress.pruning.latency.blocks import calls
-from compress.pruning.latency.selection import Table
+from compress.pruning.latency.selection import LatencyTable
 from compress.pruning.structured import Group
 
-Relative = Callable[[Sequence[TorchModel]], list[float]]
+RelativeLatency = Callable[[Sequence[TorchModel]], list[float]]
 """Latencies of networks as deployed on the target, each as a share of the incoming network's, measured beside it."""
 
 STEPS = 4
@@ -22,11 +22,11 @@ STEPS = 4
 
 
 def measure_table(
-    model: TorchModel, blocks: Sequence[str], groups: Sequence[Group], align: int, example: Arrays, relative: Relative
-) -> Table:
+    model: TorchModel, blocks: Sequence[str], groups: Sequence[Group], align: int, example: Arrays, relative: RelativeLatency
+) -> LatencyTable:
     """What each change saves, measured: blocks and layers that are alike are changed together, and share what that saves."""
-    kinds = alike(model, blocks, example)
-    layers = alike(model, [g.layer for g in groups], example)
+    kinds = group_equal(model, blocks, example)
+    layers = group_equal(model, [g.layer for g in groups], example)
     changes: list[tuple[list[str], int | None]] = [(members, None) for members in kinds]
     for members in layers:
         full = width(model.module.get_submodule(members[0]))
@@ -46,14 +46,14 @@ def measure_table(
             options = widths.setdefault(member, {})
             if gain > max(options.values(), default=0.0):  # a narrower layer that is no faster is no option
                 options[int(kept or 0)] = gain
-    return Table(drops, {name: options for name, options in widths.items() if options})
+    return LatencyTable(drops, {name: options for name, options in widths.items() if options})
 
 
 def _tail(model: TorchModel, layer: str, kept: int) -> tuple[int, ...]:
     return tuple(range(kept, width(model.module.get_submodule(layer))))
 
 
-def alike(model: TorchModel, names: Sequence[str], example: Arrays) -> list[list[str]]:
+def group_equal(model: TorchModel, names: Sequence[str], example: Arrays) -> list[list[str]]:
     """Names whose modules, their siblings and the shapes they see are the same: what one costs, the others cost."""
     seen = calls(model.module, example)
     found: dict[Any, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The first layer at which a file departs from its network is named."""
+"""The first layer at which a file diverges from its network is named."""
 
 import numpy as np
 import onnx
@@ -7,7 +7,7 @@ import torch
 from onnx import numpy_helper
 
 from artifacts.types import ModelRef, TorchModel
-from benchmarks.parity.bisect import first_departure
+from benchmarks.parity.bisect import first_divergence
 from export.registry import FORMATS
 from zoo.models import build, trace_signature
 from zoo.readers import read_digits
@@ -25,9 +25,9 @@ def exported(tmp_path_factory):
     return model, FORMATS["onnx"].load()(model, folder), data.test.batch(np.arange(4))[0]
 
 
-def test_a_faithful_file_departs_nowhere(exported):
+def test_a_faithful_file_diverges_nowhere(exported):
     model, file, inputs = exported
-    assert first_departure(model, file.path, inputs) is None
+    assert first_divergence(model, file.path, inputs) is None
 
 
 def convolutions(graph):
@@ -42,19 +42,19 @@ def test_the_layer_whose_weights_were_changed_is_named(exported, tmp_path, index
     (weight,) = [w for w in tampered.graph.initializer if w.name == wanted]
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.5), weight.name))
     onnx.save(tampered, tmp_path / "tampered.onnx")
-    found = first_departure(model, tmp_path / "tampered.onnx", inputs)
+    found = first_divergence(model, tmp_path / "tampered.onnx", inputs)
     layers = [name for name, layer in model.module.named_modules() if isinstance(layer, torch.nn.Conv2d)]
     assert found is not None
     assert found.layer == layers[index]
     assert found.tensor == convolutions(tampered.graph)[index].output[0]
     assert f"({layers[index]})" in str(found)
-    assert "first departure at" in str(found)
+    assert "first divergence at" in str(found)
 
 
-def test_a_change_too_small_to_matter_is_no_departure(exported, tmp_path):
+def test_a_change_too_small_to_matter_is_no_divergence(exported, tmp_path):
     model, file, inputs = exported
     changed = onnx.load(file.path)
     weight = next(w for w in changed.graph.initializer if w.name == convolutions(changed.graph)[2].input[1])
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1 + 1e-6), weight.name))
     onnx.save(changed, tmp_path / "changed.onnx")
-    assert first_departure(model, tmp_path / "changed.onnx", inputs) is None
+    assert first_divergence(model, tmp_path / "changed.onnx", inputs) is None

@@ -7,7 +7,7 @@ from torch import nn
 
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
-from benchmarks.parity.bisect import Everything
+from benchmarks.parity.bisect import ActivationRecorder
 from benchmarks.parity.exposed import expose
 from compress.fold import fold
 
@@ -38,7 +38,7 @@ def model():
 @torch.no_grad()
 def test_every_tensor_comes_out_under_its_name_as_it_was_computed(model, batch):
     image = torch.randn(batch, 3, 6, 6)
-    graph = Everything(fold(model.module, model.signature))
+    graph = ActivationRecorder(fold(model.module, model.signature))
     graph.run(image)
     made = expose(model)
     found = dict(zip((spec.name for spec in made.signature.outputs), made.module(image), strict=True))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.parity.parity import CONVERSION, QUANTIZED, SIMULATED, Case, Tolerance, judge
+from benchmarks.parity.parity import CONVERSION, QUANTIZED, SIMULATED, Case, Tolerance, evaluate
 
 REFERENCE = np.random.default_rng(0).standard_normal((40, 10)).astype(np.float32)
 SPREAD = float(REFERENCE.std())
@@ -11,7 +11,7 @@ SPREAD = float(REFERENCE.std())
 
 def verdict(found, tolerance=CONVERSION, classes=True, real=True, reference=REFERENCE):
     deployed = {} if found is None else {"output": found}
-    return judge([Case("some", real, {"output": reference}, deployed)], tolerance, "float", classes)
+    return evaluate([Case("some", real, {"output": reference}, deployed)], tolerance, "float", classes)
 
 
 def test_the_same_outputs_pass():
@@ -68,7 +68,7 @@ def test_an_output_that_is_missing_or_misshapen_fails(found):
 def test_a_second_output_counts_as_much_as_the_first():
     outputs = {"a": REFERENCE, "b": REFERENCE}
     case = Case("two", True, outputs, {"a": REFERENCE, "b": REFERENCE + 1})
-    record = judge([case], CONVERSION, "float", True)
+    record = evaluate([case], CONVERSION, "float", True)
     assert not record.passed
     assert "'b'" in record.first_bad
 
@@ -76,7 +76,7 @@ def test_a_second_output_counts_as_much_as_the_first():
 def test_every_case_counts_and_the_first_bad_one_is_named():
     good = Case("good", True, {"output": REFERENCE}, {"output": REFERENCE})
     bad = Case("batch 7", True, {"output": REFERENCE}, {"output": REFERENCE * 2})
-    record = judge([good, bad, good], CONVERSION, "float", True)
+    record = evaluate([good, bad, good], CONVERSION, "float", True)
     assert not record.passed
     assert record.first_bad.startswith("batch 7")
 
@@ -100,8 +100,8 @@ def test_constant_outputs_are_held_to_an_absolute_limit():
 
 
 def test_nothing_compared_is_nothing_shown():
-    assert not judge([], CONVERSION, "float", True).passed
-    assert not judge([Case("none", True, {}, {})], CONVERSION, "float", False).passed
+    assert not evaluate([], CONVERSION, "float", True).passed
+    assert not evaluate([Case("none", True, {}, {})], CONVERSION, "float", False).passed
 
 
 def test_quantized_files_are_given_room_but_not_another_function():
@@ -119,7 +119,7 @@ def test_one_tie_in_a_small_case_is_one_of_all_examples():
         Case("many", True, {"output": REFERENCE}, {"output": REFERENCE}),
         Case("few", True, {"output": few}, {"output": found}),
     ]
-    record = judge(cases, tolerance, "float", True)
+    record = evaluate(cases, tolerance, "float", True)
     assert record.argmax_agreement == pytest.approx(46 / 47)
     assert record.passed
-    assert not judge(cases[1:], tolerance, "float", True).passed
+    assert not evaluate(cases[1:], tolerance, "float", True).passed

@@ -19,7 +19,7 @@ def step(reads, writes, in_place=False):
     return Step(frozenset(reads), frozenset(writes), in_place)
 
 
-def test_a_chain_holds_two_neighbours():
+def test_a_chain_holds_two_neighbors():
     assert most_alive({0: 5, 1: 7, 2: 2}, [step([0], [1]), step([1], [2])], [0], [2]) == 12
 
 

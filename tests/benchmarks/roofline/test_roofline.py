@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from artifacts.arrays import load_arrays
-from artifacts.records.noise import Sign
+from artifacts.records.noise import Disturbance
 from artifacts.records.roofline import BandwidthRecord, LayerTime, LayerTimes, PeakRecord, PeaksRecord
 from artifacts.specs import Signature
 from artifacts.types import Engine
@@ -18,7 +18,7 @@ from benchmarks.roofline.peak_models import LAYERS, SHAPES, write_all
 from benchmarks.roofline.peaks import Visits, measure_peaks, triad
 from benchmarks.roofline.roofline import bandwidth_of, peak_of, place
 from benchmarks.roofline.work import Work, work_of
-from benchmarks.timing.noise import Turn, Watch
+from benchmarks.timing.noise import NoiseMonitor, Round
 from benchmarks.timing.stopwatch import Block
 from runtimes.onnxruntime.runtime import OrtSession
 
@@ -162,7 +162,7 @@ QUIET = Block(200_000_000, 200_000_000, 0, 0, 1_000_000)
 
 def visits(*seen, repeats=2):
     """A roof that was visited with these rates, each disturbed by these signs, in order."""
-    found, left = Visits(Watch(), repeats), list(seen)
+    found, left = Visits(NoiseMonitor(), repeats), list(seen)
 
     def visit():
         rate, *signs = left.pop(0)
@@ -176,13 +176,13 @@ def visits(*seen, repeats=2):
 
 
 def test_a_disturbed_visit_is_made_again_and_does_no_harm_beside_a_quiet_one():
-    found = visits((5.0, Sign.FOREIGN), (9.0,), (7.0, Sign.WAITED))
+    found = visits((5.0, Disturbance.FOREIGN), (9.0,), (7.0, Disturbance.WAITED))
     assert (found.best, found.disturbed) == ({"conv": 9.0}, ())
     assert (found.watch.repeated, found.spare) == (1, 1)
 
 
 def test_a_peak_is_marked_when_the_limit_is_reached_and_the_quickest_call_counts_all_the_same():
-    found = visits((5.0, Sign.FOREIGN), (9.0, Sign.STEAL), (7.0, Sign.FOREIGN), (6.0, Sign.WAITED))
+    found = visits((5.0, Disturbance.FOREIGN), (9.0, Disturbance.STEAL), (7.0, Disturbance.FOREIGN), (6.0, Disturbance.WAITED))
     assert found.best == {"conv": 9.0}
     assert found.disturbed == ("other guests took time", "other processes ran", "waited for a core")
     assert found.watch.repeated == 2
@@ -190,10 +190,10 @@ def test_a_peak_is_marked_when_the_limit_is_reached_and_the_quickest_call_counts
 
 
 def test_one_network_that_was_never_left_alone_marks_the_peak():
-    found = Visits(Watch(), 0)
-    found.make("quiet", lambda: (9.0, Turn([QUIET], None, None)))
-    found.make("loud", lambda: (3.0, Turn([QUIET], None, None, [Sign.SPIN])))
-    assert found.disturbed == (Sign.SPIN,)
+    found = Visits(NoiseMonitor(), 0)
+    found.make("quiet", lambda: (9.0, Round([QUIET], None, None)))
+    found.make("loud", lambda: (3.0, Round([QUIET], None, None, [Disturbance.SPIN])))
+    assert found.disturbed == (Disturbance.SPIN,)
 
 
 def test_a_disturbed_roof_is_said_beside_every_share_of_it():

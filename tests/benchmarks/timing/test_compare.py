@@ -37,7 +37,7 @@ def made_up(monkeypatch, tmp_path):
         monkeypatch.setattr(module, "measure", measure)
         return compare(None, None, {}, PLAN, tmp_path, **{"limit": 20, **limits})
 
-    monkeypatch.setattr(module.Watch, "look_first", lambda self: None)
+    monkeypatch.setattr(module.NoiseMonitor, "look_first", lambda self: None)
     run.asked = asked
     return run
 

@@ -7,7 +7,7 @@ from artifacts.errors import ParityFailed
 from artifacts.pictures import likeliest, prepare
 from benchmarks.timing.end_to_end import Parts
 from benchmarks.timing.measure import MeasurePlan, measure
-from benchmarks.timing.rounds import Whole
+from benchmarks.timing.rounds import EndToEnd
 from tightship.pipeline.stages.energy import end_to_end, raw_example
 from zoo.data import from_factory
 from zoo.readers import read_digits
@@ -57,7 +57,7 @@ def flat(onnx_engine):
 
 
 def test_each_process_times_its_parts(flat, tmp_path):
-    whole = Whole({"x": RAW}, HOW, same=True)
+    whole = EndToEnd({"x": RAW}, HOW, same=True)
     found = measure({"a": flat}, {"x": prepare(RAW, **HOW)}, PLAN, tmp_path / "work", whole=whole)["a"]
     assert found.whole_calls == 2 * 2 * 6
     record = end_to_end(found, whole)
@@ -73,7 +73,7 @@ def test_without_a_raw_example_nothing_is_recorded(flat, tmp_path):
 
 
 def test_another_example_than_the_checked_one_ends_the_measurement(flat, tmp_path):
-    whole = Whole({"x": RAW + 1}, HOW, same=True)
+    whole = EndToEnd({"x": RAW + 1}, HOW, same=True)
     with pytest.raises(ParityFailed, match="not that of the first call"):
         measure({"a": flat}, {"x": prepare(RAW, **HOW)}, PLAN, tmp_path / "work", whole=whole)
 

@@ -10,7 +10,7 @@ from artifacts.errors import ParityFailed, StageCrashed
 from benchmarks.machine import describe, other_versions, same_machine
 from benchmarks.timing import starting
 from benchmarks.timing.measure import Measured, MeasurePlan, _write_inputs, measure
-from benchmarks.timing.noise import Watch
+from benchmarks.timing.noise import NoiseMonitor
 
 PLAN = MeasurePlan(processes=2, blocks=3, block_seconds=0.0, block_calls=4, warm_seconds=0.0, throughput_batch=8)
 INPUTS = {"x": np.arange(9, dtype=np.float32).reshape(3, 3)}
@@ -111,7 +111,7 @@ def test_a_speed_up_is_the_baselines_time_over_ones_own():
     assert slow.speedup_over(fast).ratio == pytest.approx(0.5)
 
 
-class Restless(Watch):
+class Restless(NoiseMonitor):
     """Calls the first turns disturbed, as many as it is told."""
 
     def __init__(self, turns):

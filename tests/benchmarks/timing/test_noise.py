@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from benchmarks.timing import noise
-from benchmarks.timing.noise import Counters, Watch
+from benchmarks.timing.noise import Counters, NoiseMonitor
 from benchmarks.timing.stopwatch import Block, clock_step_ns, preempted, spin_ns, waited_ns, watched
 
 QUIET = Block(wall_ns=200_000_000, cpu_ns=200_000_000, waited_ns=1_000_000, preempted=1, spin_ns=1_000_000)
@@ -27,7 +27,7 @@ def judged(monkeypatch):
     """Judges one turn of one second on two cores in which the machine was busy for so long."""
 
     def judge(*blocks, **after):
-        watch = Watch()
+        watch = NoiseMonitor()
         watch.cores = 2
         monkeypatch.setattr(noise.Counters, "now", classmethod(lambda cls: counters(1.0, **after)))
         turn = watch.turn(blocks, counters(0.0))
@@ -64,7 +64,7 @@ def test_each_sign_alone_marks_a_turn(judged, changes, after, reason):
 
 def test_what_is_not_readable_is_none_and_not_zero(monkeypatch):
     monkeypatch.setattr(noise.Counters, "now", classmethod(lambda cls: None))
-    watch = Watch()
+    watch = NoiseMonitor()
     watch.look_first(seconds=0)
     watch.keep(watch.turn([block(waited_ns=None)], None))
     record = watch.record()
@@ -81,7 +81,7 @@ def test_counters_that_stand_at_zero_are_no_counters(monkeypatch):
 
 def test_a_turn_of_milliseconds_is_too_short_for_the_counters(monkeypatch):
     monkeypatch.setattr(noise.Counters, "now", classmethod(lambda cls: counters(0.005, busy=0.01)))
-    turn = Watch().turn([block(wall_ns=1000, waited_ns=900)], counters(0.0))
+    turn = NoiseMonitor().turn([block(wall_ns=1000, waited_ns=900)], counters(0.0))
     assert (turn.foreign_cores, turn.reasons) == (None, [])
 
 
@@ -89,7 +89,7 @@ def test_a_turn_of_milliseconds_is_too_short_for_the_counters(monkeypatch):
 def test_a_process_of_others_is_seen():
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        watch = Watch()
+        watch = NoiseMonitor()
         watch.look_first(0.5)
     finally:
         busy.kill()

@@ -94,7 +94,7 @@ def test_the_teacher_is_unchanged_by_training_a_student(digits, tiny):
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
     torch.manual_seed(0)
     student = build(tiny.ref)
-    fit(student, distillation_loss(teacher, 0.7, 4.0), Training(digits.train, TrainConfig(epochs=1, examples=128), 0))
+    fit(student, distillation_loss(teacher, 0.7, 4.0), Training(digits.train, TrainConfig(epochs=1, samples=128), 0))
     tiny.module.eval()
     assert len(Spy.modes) > 1
     assert not any(Spy.modes)
@@ -107,7 +107,7 @@ def test_without_weight_no_teacher_is_run(digits, tiny):
     fit(
         build(tiny.ref),
         distillation_loss(Spy(tiny.module), 0.0, 4.0),
-        Training(digits.train, TrainConfig(epochs=1, examples=64), 0),
+        Training(digits.train, TrainConfig(epochs=1, samples=64), 0),
     )
     assert Spy.modes == ()
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from compress.configs import DistilConfig
-from compress.distillation.distil import Network, Teacher, lesson
+from compress.distillation.distil import Network, Teacher, distillation_objective
 from compress.distillation.folding import fold_norms
 from zoo.models import build
 
@@ -82,12 +82,12 @@ def test_what_cannot_be_folded_is_left(module):
     torch.testing.assert_close(module(x), before)
 
 
-def test_a_lesson_folds_its_teachers_but_for_the_layers_that_it_compares(tiny, digits):
+def test_a_distillation_objective_folds_its_teachers_but_for_the_layers_that_it_compares(tiny, digits):
     config = DistilConfig(method="features", layers={"conv1": "conv1", "layer2": "layer2"}, feature_weight=0.1)
     first, second = Network(tiny.module), Network(tiny.module)
     example = {"image": torch.randn(2, 1, 8, 8)}
     student = build(tiny.ref)
-    with lesson(student, [Teacher(first), Teacher(second)], config, example, 0) as (loss, _):
+    with distillation_objective(student, [Teacher(first), Teacher(second)], config, example, 0) as (loss, _):
         assert norms(first.module) == 1
         assert norms(second.module) == 1
         assert loss(student, example, torch.tensor([0, 1])).isfinite()

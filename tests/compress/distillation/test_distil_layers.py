@@ -8,9 +8,9 @@ from torch import nn
 
 from artifacts.errors import ModelError
 from compress.configs import DistilConfig
-from compress.distillation.activation_hooks import Taps
+from compress.distillation.activation_hooks import ActivationHooks
 from compress.distillation.attention import AttentionLoss, energy
-from compress.distillation.distil import lesson
+from compress.distillation.distil import distillation_objective
 from compress.distillation.features import FeatureLoss
 from compress.training.loop import Training, fit, tensors
 from zoo.models import build
@@ -50,9 +50,9 @@ def config(method, **options):
 def term(student, teacher, example, wanted):
     """The value that the layers alone add to the loss."""
     targets = torch.zeros(4).long()
-    with lesson(student, teacher, wanted, example, 0) as (loss, _):
+    with distillation_objective(student, teacher, wanted, example, 0) as (loss, _):
         full = loss(student, example, targets)
-    with lesson(student, teacher, DistilConfig(kd_weight=wanted.kd_weight), example, 0) as (loss, _):
+    with distillation_objective(student, teacher, DistilConfig(kd_weight=wanted.kd_weight), example, 0) as (loss, _):
         return (full - loss(student, example, targets)).item()
 
 
@@ -85,12 +85,12 @@ def test_the_attention_term_is_the_one_of_the_paper(example):
 
 def test_adapters_stand_where_channels_differ_and_the_larger_map_is_pooled(example):
     student, teacher = net(width=4, stride=2), net(width=6)
-    with lesson(student, teacher, config("features"), example, 0) as (loss, extra):
+    with distillation_objective(student, teacher, config("features"), example, 0) as (loss, extra):
         assert isinstance(extra, FeatureLoss)
         assert [tuple(a.weight.shape) for a in extra.adapters] == [(6, 4, 1, 1)] * 2
         loss(student, example, torch.zeros(4).long()).backward()
         assert all(p.grad is not None for p in extra.parameters())
-    with lesson(student, net(width=4), config("features"), example, 0) as (_, extra):
+    with distillation_objective(student, net(width=4), config("features"), example, 0) as (_, extra):
         assert extra is None, "equal channels need no adapter"
 
 
@@ -107,7 +107,7 @@ def test_adapters_do_not_depend_on_the_draws_made_before_and_make_none(example):
     for seed in (3, 4):
         torch.manual_seed(seed)
         student, teacher, before = Net(), Net(width=6), torch.get_rng_state()
-        with lesson(student, teacher, config("features"), example, 11) as (_, extra):
+        with distillation_objective(student, teacher, config("features"), example, 11) as (_, extra):
             weights.append([p.clone() for p in extra.parameters()])
         assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
@@ -118,8 +118,8 @@ def test_after_training_no_hook_and_no_adapter_is_left(digits, tiny, example):
     student = build(tiny.ref)
     names = list(student.state_dict())
     wide = build(type(tiny.ref)("resnet", options={**tiny.ref.options, "width": 16}))
-    wanted = DistilConfig(method="features", layers=LAYERS, epochs=1, examples=128)
-    with lesson(student, wide, wanted, example, 0) as (loss, extra):
+    wanted = DistilConfig(method="features", layers=LAYERS, epochs=1, samples=128)
+    with distillation_objective(student, wide, wanted, example, 0) as (loss, extra):
         start = [p.clone() for p in extra.parameters()]
         assert any(m._forward_hooks for m in student.modules())
         fit(student, loss, Training(digits.train, wanted, 0, extra=extra))
@@ -131,7 +131,7 @@ def test_after_training_no_hook_and_no_adapter_is_left(digits, tiny, example):
 
 def test_hooks_go_even_if_training_fails(digits, example):
     student = net()
-    with pytest.raises(RuntimeError, match="stop"), lesson(student, net(), config("features"), example, 0):
+    with pytest.raises(RuntimeError, match="stop"), distillation_objective(student, net(), config("features"), example, 0):
         raise RuntimeError("stop")
     assert not any(m._forward_hooks for m in student.modules())
 
@@ -139,15 +139,15 @@ def test_hooks_go_even_if_training_fails(digits, example):
 @pytest.mark.parametrize("method", ["features", "attention"])
 def test_training_brings_the_layers_together(digits, example, method):
     student, teacher = net(seed=1), net(seed=2)
-    wanted = config(method, epochs=6, learning_rate=0.05, kd_weight=0.0, examples=300)
+    wanted = config(method, epochs=6, learning_rate=0.05, kd_weight=0.0, samples=300)
     before = term(student, teacher, example, wanted)
-    with lesson(student, teacher, wanted, example, 0) as (loss, extra):
+    with distillation_objective(student, teacher, wanted, example, 0) as (loss, extra):
         fit(student, loss, Training(digits.train, wanted, 0, extra=extra))
     assert term(student, teacher, example, wanted) < 0.5 * before
 
 
 def test_an_interrupted_run_with_adapters_ends_with_the_very_same_weights(digits, example, tmp_path):
-    wanted = config("features", epochs=2, examples=128, batch_size=32, ema=0.9)
+    wanted = config("features", epochs=2, samples=128, batch_size=32, ema=0.9)
 
     class Killed(Exception):
         pass
@@ -159,7 +159,7 @@ def test_an_interrupted_run_with_adapters_ends_with_the_very_same_weights(digits
             if share == stop:
                 raise Killed
 
-        with lesson(student, net(width=6, seed=2), wanted, example, 0) as (loss, extra):
+        with distillation_objective(student, net(width=6, seed=2), wanted, example, 0) as (loss, extra):
             training = Training(digits.train, wanted, 0, state, progress, every_seconds=0, extra=extra)
             try:
                 fit(student, loss, training)
@@ -181,7 +181,7 @@ def test_the_teacher_is_run_once_a_step(digits, example):
 
     for kd_weight in (0.0, 0.7):
         student = net()
-        with lesson(student, Counted(), config("features", kd_weight=kd_weight), example, 0) as (loss, _):
+        with distillation_objective(student, Counted(), config("features", kd_weight=kd_weight), example, 0) as (loss, _):
             runs.clear()
             loss(student, example, torch.zeros(4).long())
             assert len(runs) == 1
@@ -199,14 +199,17 @@ REFUSED = [
 @pytest.mark.parametrize(("layers", "method", "sentence"), REFUSED)
 def test_layers_that_cannot_be_compared_are_refused_by_name(example, layers, method, sentence):
     student = net()
-    with pytest.raises(ModelError, match=sentence), lesson(student, net(), config(method, layers=layers), example, 0):
+    with (
+        pytest.raises(ModelError, match=sentence),
+        distillation_objective(student, net(), config(method, layers=layers), example, 0),
+    ):
         pass
     assert not any(m._forward_hooks for m in student.modules())
 
 
 def test_a_tap_reads_the_first_tensor_of_a_layer_with_several_outputs():
     module = nn.Sequential(nn.LSTM(3, 5, batch_first=True))
-    with Taps(module, ["0"], "teacher") as taps:
+    with ActivationHooks(module, ["0"], "teacher") as taps:
         module(torch.zeros(2, 7, 3))
         assert taps["0"].shape == (2, 7, 5)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from artifacts.errors import ModelError
 from compress.configs import DistilConfig, TeacherConfig, TrainConfig
-from compress.distillation.distil import Network, Teacher, distillation_loss, lesson, open_file
+from compress.distillation.distil import Network, Teacher, distillation_loss, distillation_objective, open_file
 from compress.training.loop import Training, fit, tensors
 from zoo.models import build
 
@@ -27,9 +27,9 @@ def value(fixed):
     """The loss of a student that gives these outputs, taught by (outputs, weight) of each teacher."""
 
     def of(student, teachers, targets=None, **options):
-        lineup = [Teacher(Network(fixed(z)), w) for z, w in teachers]
+        all_teachers = [Teacher(Network(fixed(z)), w) for z, w in teachers]
         targets = torch.zeros(len(student)).long() if targets is None else targets
-        return distillation_loss(lineup, 1.0, 4.0, **options)(
+        return distillation_loss(all_teachers, 1.0, 4.0, **options)(
             fixed(student), {"x": torch.zeros(len(student), 1)}, targets
         ).item()
 
@@ -109,11 +109,11 @@ def test_a_student_learns_from_a_file(files, digits, tiny):
     folder, _ = files
     torch.manual_seed(0)
     student = build(tiny.ref)
-    lineup = [Teacher(open_file(folder / "any.onnx")), Teacher(Network(tiny.module))]
-    config = DistilConfig(epochs=1, examples=128, precision="bf16", kd_weight=1.0)
+    all_teachers = [Teacher(open_file(folder / "any.onnx")), Teacher(Network(tiny.module))]
+    config = DistilConfig(epochs=1, samples=128, precision="bf16", kd_weight=1.0)
     example, _ = tensors(digits.train, np.arange(2))
     losses = []
-    with lesson(student, lineup, config, example, 0) as (loss, extra):
+    with distillation_objective(student, all_teachers, config, example, 0) as (loss, extra):
         training = Training(digits.train, config, 0, progress=lambda _, text: losses.append(text), extra=extra)
         fit(student, loss, training)
     assert len(losses) == 2
@@ -148,21 +148,24 @@ def test_a_teacher_of_other_classes_is_refused_before_training(digits, tiny):
     hundred = nn.Sequential(nn.Flatten(), nn.Linear(64, 100))
     with (
         pytest.raises(ModelError, match=r"the teacher gives outputs of shape \(100,\) per example and the student \(10,\)"),
-        lesson(build(tiny.ref), hundred, DistilConfig(), example, 0),
+        distillation_objective(build(tiny.ref), hundred, DistilConfig(), example, 0),
     ):
         pass
-    lineup = [Teacher(Network(tiny.module)), Teacher(Network(hundred))]
-    with pytest.raises(ModelError, match="teacher 2 gives"), lesson(build(tiny.ref), lineup, DistilConfig(), example, 0):
+    all_teachers = [Teacher(Network(tiny.module)), Teacher(Network(hundred))]
+    with (
+        pytest.raises(ModelError, match="teacher 2 gives"),
+        distillation_objective(build(tiny.ref), all_teachers, DistilConfig(), example, 0),
+    ):
         pass
 
 
 def test_the_layers_of_a_file_cannot_be_read(files, digits, tiny):
     example, _ = tensors(digits.train, np.arange(2))
     config = DistilConfig(method="features", layers={"layer1": "layer1"})
-    lineup = [Teacher(open_file(files[0] / "any.onnx")), Teacher(Network(tiny.module))]
+    all_teachers = [Teacher(open_file(files[0] / "any.onnx")), Teacher(Network(tiny.module))]
     with (
         pytest.raises(ModelError, match="the first teacher, which is no network"),
-        lesson(tiny.module, lineup, config, example, 0),
+        distillation_objective(tiny.module, all_teachers, config, example, 0),
     ):
         pass
 
@@ -176,9 +179,9 @@ def test_the_first_of_several_teachers_shows_its_layers_and_all_give_their_outpu
             parameter.add_(0.1)
     alone = [Teacher(Network(first))]
     values = []
-    for lineup in (alone, [*alone, Teacher(Network(second))]):
+    for all_teachers in (alone, [*alone, Teacher(Network(second))]):
         student = copy.deepcopy(first).eval()
-        with lesson(student, lineup, config, example, 0) as (loss, _):
+        with distillation_objective(student, all_teachers, config, example, 0) as (loss, _):
             values.append(loss(student, example, targets).item())
     # the student's layers are those of the first, so what is added is the second's outputs
     outputs = distillation_loss([*alone, Teacher(Network(second))], 0.5, config.temperature)
@@ -189,7 +192,7 @@ def test_the_first_of_several_teachers_shows_its_layers_and_all_give_their_outpu
 def test_checking_the_teachers_does_not_touch_the_students_statistics(digits, tiny):
     student = build(tiny.ref).train()
     before = {k: v.clone() for k, v in student.state_dict().items()}
-    with lesson(student, tiny.module, DistilConfig(), tensors(digits.train, np.arange(2))[0], 0):
+    with distillation_objective(student, tiny.module, DistilConfig(), tensors(digits.train, np.arange(2))[0], 0):
         pass
     assert student.training
     assert all(torch.equal(v, before[k]) for k, v in student.state_dict().items())
@@ -224,13 +227,13 @@ def test_a_config_that_contradicts_itself_is_refused(options, sentence):
 def test_what_is_said_of_a_teacher_is_no_option_of_its_builder():
     teacher = TeacherConfig.model_validate({"zoo": "resnet", "depth": 8, "weight": 2})
     assert teacher.network().options == {"depth": 8}
-    assert DistilConfig(teacher=teacher).lineup == (teacher,)
+    assert DistilConfig(teacher=teacher).all_teachers == (teacher,)
 
 
 def test_the_loop_does_not_take_a_teacher_for_a_part_of_the_network(digits):
     student = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     kept = teacher[1].weight.clone()
-    fit(student, distillation_loss(teacher, 0.5, 4.0), Training(digits.train, TrainConfig(epochs=1, examples=64), 0))
+    fit(student, distillation_loss(teacher, 0.5, 4.0), Training(digits.train, TrainConfig(epochs=1, samples=64), 0))
     assert torch.equal(teacher[1].weight, kept)
     assert list(student.state_dict()) == ["1.weight", "1.bias"]

@@ -1,4 +1,4 @@
-"""Equalisation evens out channel ranges and leaves the function alone; bias correction takes the mean shift off."""
+"""Equalization evens out channel ranges and leaves the function alone; bias correction takes the mean shift off."""
 
 import copy
 
@@ -10,7 +10,7 @@ from artifacts.errors import ModelError
 from compress.fakequant import weight_fake_quantize
 from compress.fold import fold
 from compress.guarding.bias_correction import correct
-from compress.guarding.equalization import equalise, layer_name, layers, pairs, parameter
+from compress.guarding.equalization import equalize, layer_name, layers, pairs, parameter
 from compress.guarding.refold import refold
 from zoo.mobilenet import mobilenet
 
@@ -77,7 +77,7 @@ def test_the_function_stays_and_only_what_may_be_paired_is(wrap, name):
     graph = fold(model.module, model.signature)
     x = torch.randn(9, 3, 8, 8)
     before = {k: v.clone() for k, v in graph.state_dict().items()}
-    made = equalise(graph, [x])
+    made = equalize(graph, [x])
     assert list(made.pairs) == expected
     for batch in (x, torch.randn(2, 3, 8, 8)):
         with torch.no_grad():
@@ -89,7 +89,7 @@ def test_the_function_stays_and_only_what_may_be_paired_is(wrap, name):
 def test_ranges_are_equal_afterwards(wrap):
     torch.manual_seed(2)
     model = wrap(spread(depthwise()))
-    made = equalise(fold(model.module, model.signature), [torch.randn(4, 3, 8, 8)])
+    made = equalize(fold(model.module, model.signature), [torch.randn(4, 3, 8, 8)])
     for pair in pairs(made.graph):
         first, second = parameter(made.graph, pair.first.args[1]), parameter(made.graph, pair.second.args[1])
         own = first.detach().abs().flatten(1).amax(1)
@@ -106,7 +106,7 @@ def test_a_relu6_that_nothing_reaches_is_opened_and_one_that_clips_stays(wrap):
         module[2].bias[0] = 7.0
     model = wrap(module)
     graph, x = fold(model.module, model.signature), torch.randn(50, 3, 8, 8)
-    made = equalise(graph, [x])
+    made = equalize(graph, [x])
     assert len(made.opened) == 1
     kinds = [str(n.target).split(".")[1] for n in made.graph.graph.nodes if n.op == "call_function"]
     assert kinds == ["conv2d", "relu", "conv2d", "hardtanh", "conv2d"]
@@ -117,16 +117,16 @@ def test_a_relu6_that_nothing_reaches_is_opened_and_one_that_clips_stays(wrap):
 def test_a_mixture_between_two_layers_is_refused_in_one_sentence(wrap):
     torch.manual_seed(2)
     model = wrap(spread(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), OverChannels(), nn.Linear(8, 4))))
-    with pytest.raises(ModelError, match="equalisation changed output 'output' by") as caught:
-        equalise(fold(model.module, model.signature), [torch.randn(4, 3, 8, 8)])
+    with pytest.raises(ModelError, match="equalization changed output 'output' by") as caught:
+        equalize(fold(model.module, model.signature), [torch.randn(4, 3, 8, 8)])
     assert "\n" not in str(caught.value)
 
 
-def test_an_equalised_mobilenet_goes_back_into_its_modules(wrap):
+def test_an_equalized_mobilenet_goes_back_into_its_modules(wrap):
     torch.manual_seed(1)
     model = wrap(mobilenet(width=4, activation="relu", channel_spread=100.0), (3, 16, 16))
     x = torch.randn(8, 3, 16, 16)
-    made = equalise(fold(model.module, model.signature), [x])
+    made = equalize(fold(model.module, model.signature), [x])
     assert len(made.pairs) >= 13
     module = refold(model.module, made.graph, [x])
     assert not any(isinstance(m, nn.BatchNorm2d) for m in module.modules())

@@ -1,4 +1,4 @@
-"""Whole blocks leave, the network computes what it would with them bypassed, and what was chosen is what was measured."""
+"""EndToEnd blocks leave, the network computes what it would with them bypassed, and what was chosen is what was measured."""
 
 import copy
 import json
@@ -14,10 +14,10 @@ from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import macs
 from compress.pruning.latency.blocks import removable, without
-from compress.pruning.latency.output_divergence import Damage
+from compress.pruning.latency.output_divergence import OutputDivergence
 from compress.pruning.latency.prune import prune_blocks
 from compress.pruning.latency.selection import State
-from compress.pruning.latency.table import alike, measure_table
+from compress.pruning.latency.table import group_equal, measure_table
 from compress.pruning.structured import rank
 from compress.training.loop import predict
 from zoo.models import build, complete, trace_signature
@@ -102,24 +102,24 @@ class TestRemovable:
 class TestDamage:
     def test_what_is_applied_computes_what_was_judged(self, deep, digits, example):
         groups = rank(deep, ["layer1.0.conv1", "layer3.1.conv1"], PruneConfig(macs=0.5), digits.train, np.arange(64), 0)
-        damage = Damage(deep, digits.train, groups, 0)
+        divergence = OutputDivergence(deep, digits.train, groups, 0)
         state = State(frozenset({"layer2.1"}), frozenset({("layer3.1.conv1", 16)}))
-        made = damage.apply(state, example)
+        made = divergence.apply(state, example)
         assert made.edits[-1] == Drop("layer2.1")
         assert made.module.get_submodule("layer3.1.conv1").out_channels == 16
-        assert damage.of(made.module) == pytest.approx(damage(state), rel=1e-3)
-        assert damage(State()) == pytest.approx(0, abs=1e-7)
-        assert damage(state) > 0.01
+        assert divergence.of(made.module) == pytest.approx(divergence(state), rel=1e-3)
+        assert divergence(State()) == pytest.approx(0, abs=1e-7)
+        assert divergence(state) > 0.01
 
     def test_the_channels_that_leave_are_those_that_score_least(self, deep, digits):
         groups = rank(deep, ["layer3.1.conv1"], PruneConfig(macs=0.5), digits.train, np.arange(64), 0)
-        cut = Damage(deep, digits.train, groups, 0).cuts(State(widths=frozenset({("layer3.1.conv1", 24)})))[0]
+        cut = OutputDivergence(deep, digits.train, groups, 0).cuts(State(widths=frozenset({("layer3.1.conv1", 24)})))[0]
         assert set(cut.channels) == set(np.argsort(groups[0].scores)[:8].tolist())
 
 
 class TestStored:
     def test_blocks_and_cuts_are_replayed(self, deep, digits, example, tmp_path):
-        made = Damage(deep, digits.train, [], 0).apply(State(frozenset({"layer1.2", "layer3.2"})), example)
+        made = OutputDivergence(deep, digits.train, [], 0).apply(State(frozenset({"layer1.2", "layer3.2"})), example)
         checkpoint.save(made, tmp_path)
         again = checkpoint.load(tmp_path)
         assert again.edits == made.edits
@@ -128,7 +128,7 @@ class TestStored:
     def test_a_cut_after_a_drop(self, deep, digits, example, tmp_path):
         from compress.pruning.structured import with_cuts
 
-        dropped = Damage(deep, digits.train, [], 0).apply(State(frozenset({"layer1.2"})), example)
+        dropped = OutputDivergence(deep, digits.train, [], 0).apply(State(frozenset({"layer1.2"})), example)
         made = with_cuts(dropped, [Cut("layer1.1.conv1", True, (0, 3))], example)
         checkpoint.save(made, tmp_path)
         again = checkpoint.load(tmp_path)
@@ -139,7 +139,7 @@ class TestStored:
 class TestTable:
     def test_what_is_alike_is_measured_once(self, deep, example):
         blocks, _ = removable(deep.module, example)
-        kinds = alike(deep, blocks, example)
+        kinds = group_equal(deep, blocks, example)
         assert [len(kind) for kind in kinds] == [3, 2, 2]
 
     def test_widths_that_are_no_faster_are_no_option(self, deep, digits, example):
@@ -165,14 +165,14 @@ class TestPruneBlocks:
         with pytest.raises(ModelError, match="blocks 7 is not fewer than the 7"):
             prune_blocks(deep, PruneConfig(blocks=7), digits.train, seed=0)
 
-    @pytest.mark.parametrize("finalists", [1, 4])
-    def test_the_limit_holds_as_measured(self, deep, digits, finalists):
+    @pytest.mark.parametrize("starting_candidates", [1, 4])
+    def test_the_limit_holds_as_measured(self, deep, digits, starting_candidates):
         config = PruneConfig(
             latency=0.6,
             target="onnxruntime-cpu",
             finetune_epochs=0,
-            finalists=finalists,
-            race_examples=64,
+            candidates=starting_candidates,
+            candidate_samples=64,
             criterion="magnitude",
         )
         made = prune_blocks(deep, config, digits.train, seed=0, relative=fake_latency)
@@ -202,7 +202,7 @@ class TestPruneBlocks:
         assert made.details["tries"][-1]["measured"] <= 0.65 < made.details["tries"][0]["measured"]
 
     def test_a_run_that_was_killed_goes_on(self, deep, digits, tmp_path):
-        config = PruneConfig(blocks=4, finetune_epochs=1, examples=256, batch_size=32)
+        config = PruneConfig(blocks=4, finetune_epochs=1, samples=256, batch_size=32)
         whole = prune_blocks(deep, config, digits.train, seed=0)
 
         class Killed(Exception):
@@ -221,5 +221,5 @@ class TestPruneBlocks:
 
     def test_the_callers_model_is_left(self, deep, digits):
         before = copy.deepcopy(deep.module.state_dict())
-        prune_blocks(deep, PruneConfig(blocks=4, finetune_epochs=1, examples=128), digits.train, seed=0)
+        prune_blocks(deep, PruneConfig(blocks=4, finetune_epochs=1, samples=128), digits.train, seed=0)
         assert all(torch.equal(v, before[k]) for k, v in deep.module.state_dict().items())

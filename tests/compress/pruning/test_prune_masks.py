@@ -20,7 +20,7 @@ from compress.pruning.unstructured import mask_to, masks_for
 from compress.qat import simulate, train_quantized
 from compress.training.loop import Training, fit
 
-QAT = QuantizeConfig(calibration_samples=64, qat_epochs=1, examples=128)
+QAT = QuantizeConfig(calibration_samples=64, qat_epochs=1, samples=128)
 
 
 def assert_held(model):
@@ -34,7 +34,7 @@ def assert_held(model):
 def test_masks_hold_through_a_distillation(digits, tiny, options):
     model = copy.deepcopy(mask_to(tiny, 0.7, "magnitude", 0))
     loss = distillation_loss(tiny.module, 0.5, 4.0)
-    fit(model.module, loss, Training(digits.train, DistilConfig(epochs=1, examples=128, **options), 0, masks=model.masks))
+    fit(model.module, loss, Training(digits.train, DistilConfig(epochs=1, samples=128, **options), 0, masks=model.masks))
     assert_held(model)
 
 
@@ -65,7 +65,7 @@ def test_a_mask_over_weights_that_are_large_again_is_still_cut_as_a_mask(digits,
 
 def test_channels_are_pruned_after_weights_and_the_masks_hold_in_store_and_fine_tuning(digits, tiny, tmp_path):
     sparse = mask_to(tiny, 0.6, "magnitude", 0)
-    made = prune(sparse, PruneConfig(macs=0.6, align=2, steps=2, examples=128), digits.train, seed=0, work=tmp_path / "work")
+    made = prune(sparse, PruneConfig(macs=0.6, align=2, steps=2, samples=128), digits.train, seed=0, work=tmp_path / "work")
     assert_held(made.model)
     assert set(made.model.masks) == set(sparse.masks)
     checkpoint.save(made.model, tmp_path)
@@ -76,8 +76,8 @@ def test_channels_are_pruned_after_weights_and_the_masks_hold_in_store_and_fine_
 
 
 def test_masks_hold_through_pruning_in_both_ways_and_training_for_int8(digits, tiny):
-    weights = prune(tiny, PruneConfig(sparsity=0.5, examples=128), digits.train, seed=0).model
-    narrow = prune(weights, PruneConfig(parameters=0.7, align=2, examples=128), digits.train, seed=0).model
+    weights = prune(tiny, PruneConfig(sparsity=0.5, samples=128), digits.train, seed=0).model
+    narrow = prune(weights, PruneConfig(parameters=0.7, align=2, samples=128), digits.train, seed=0).model
     trained = train_quantized(narrow, QAT, digits.train, seed=0)
     assert set(trained.masks) == set(narrow.masks)
     assert_held(trained)

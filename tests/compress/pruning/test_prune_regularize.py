@@ -9,7 +9,7 @@ from torch import nn
 
 from artifacts.errors import ModelError
 from compress.configs import PruneConfig, TrainConfig
-from compress.pruning.regularize import penalty, regularised
+from compress.pruning.regularize import penalty, regularized
 from compress.pruning.steps import prune
 from compress.pruning.structured import cut_to, cuttable, rank
 from compress.training.loop import Training, fit, task_loss
@@ -56,7 +56,7 @@ def test_it_gathers_strength_in_few_channels_so_that_a_cut_leaves_what_was_learn
     for weight in (0.0, strength):
         model = copy.deepcopy(tiny)
         training = Training(digits.train, TrainConfig(epochs=8, learning_rate=0.1, weight_decay=0), 0)
-        fit(model.module, regularised(task_loss(), weight, term), training)
+        fit(model.module, regularized(task_loss(), weight, term), training)
         groups = rank(model, layers, PruneConfig(parameters=0.5, criterion=criterion), digits.train, np.arange(8), 0)
         weak.append(np.mean(np.concatenate([g.scores / g.scores.max() for g in groups]) < 0.1))
         after = []
@@ -84,7 +84,7 @@ def test_the_stage_trains_with_the_penalty_before_the_first_cut(digits, tiny, mo
 
     monkeypatch.setattr(steps, "fit", watched)
     config = PruneConfig(
-        macs=0.5, align=1, steps=2, regularise="bn-scale", regularise_weight=0.01, regularise_epochs=3, examples=64
+        macs=0.5, align=1, steps=2, regularize="bn-scale", regularize_weight=0.01, regularize_epochs=3, samples=64
     )
     prune(tiny, config, digits.train, seed=0)
     assert [epochs for epochs, _ in seen] == [3, 1, 1]

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from compress.pruning.latency.selection import State, Table, choose, descent
+from compress.pruning.latency.selection import LatencyTable, State, choose, descent
 
 COSTS = {"a": 0.30, "b": 0.10, "c": 0.10, "d": 0.25, "e": 0.05}
 WORTH = {"a": 3.0, "b": 0.1, "c": 2.5, "d": 1.0, "e": 0.4}
-TABLE = Table(COSTS)
+TABLE = LatencyTable(COSTS)
 
 
 def loss(state):
@@ -46,7 +46,7 @@ def test_blocks_that_only_matter_together_are_exchanged():
 
 
 def test_a_layer_gets_narrower_step_by_step_and_leaves_with_its_block():
-    table = Table({"x": 0.4}, {"x.conv": {24: 0.1, 16: 0.2, 8: 0.3}, "y.conv": {16: 0.05}})
+    table = LatencyTable({"x": 0.4}, {"x.conv": {24: 0.1, 16: 0.2, 8: 0.3}, "y.conv": {16: 0.05}})
     costs = {24: 0.1, 16: 0.3, 8: 2.0}
 
     def narrow(state):
@@ -60,7 +60,7 @@ def test_a_layer_gets_narrower_step_by_step_and_leaves_with_its_block():
 
 
 def test_a_change_that_saves_nothing_is_no_move():
-    table = Table({"a": 0.0, "b": 0.5})
+    table = LatencyTable({"a": 0.0, "b": 0.5})
     assert choose(table, lambda s: 1.0 * ("b" in s.dropped), 0.6).dropped == {"b"}
 
 

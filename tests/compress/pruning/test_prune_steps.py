@@ -15,8 +15,8 @@ from compress.pruning.steps import prune
 from compress.pruning.unstructured import mask_to
 from compress.training.loop import Training, fit, task_loss
 
-CHANNELS = PruneConfig(macs=0.5, steps=2, align=2, finetune_epochs=1, examples=192, criterion="taylor", augment=("crop",))
-WEIGHTS = PruneConfig(sparsity=0.8, steps=3, finetune_epochs=1, examples=192)
+CHANNELS = PruneConfig(macs=0.5, steps=2, align=2, finetune_epochs=1, samples=192, criterion="taylor", augment=("crop",))
+WEIGHTS = PruneConfig(sparsity=0.8, steps=3, finetune_epochs=1, samples=192)
 
 
 class Killed(Exception):
@@ -99,7 +99,7 @@ def test_the_smallest_weights_of_the_whole_network_go_first(tiny):
 @pytest.mark.parametrize("criterion", ["magnitude", "random"])
 def test_masks_are_nested_as_they_grow(digits, tiny, criterion):
     first = mask_to(tiny, 0.3, criterion, 0)
-    fit(first.module, task_loss(), Training(digits.train, TrainConfig(epochs=1, examples=64), 0, masks=first.masks))
+    fit(first.module, task_loss(), Training(digits.train, TrainConfig(epochs=1, samples=64), 0, masks=first.masks))
     second = mask_to(first, 0.6, criterion, 1)
     assert all(not second.masks[name][~mask].any() for name, mask in first.masks.items())
 
@@ -115,7 +115,7 @@ def test_masks_are_stored_and_hold_in_the_stages_that_follow(digits, tiny, tmp_p
     made = prune(tiny, WEIGHTS, digits.train, seed=0).model
     checkpoint.save(made, tmp_path)
     again = checkpoint.load(tmp_path)
-    fit(again.module, task_loss(), Training(digits.train, TrainConfig(epochs=1, examples=128), 0, masks=again.masks))
+    fit(again.module, task_loss(), Training(digits.train, TrainConfig(epochs=1, samples=128), 0, masks=again.masks))
     assert all(not again.module.get_parameter(name)[~mask].any() for name, mask in again.masks.items())
     assert count(again.module, digits.train.batch(np.arange(2))[0])["sparsity"] == pytest.approx(0.8, abs=1e-4)
 

@@ -115,7 +115,7 @@ def test_an_unreachable_goal_is_one_sentence(digits, tiny):
 
 def test_cuts_are_stored_without_pickle_and_replayed_to_the_same_network(digits, tiny_a, tiny, examples, tmp_path):
     for number, model in enumerate((tiny, tiny_a)):
-        config = PruneConfig(macs=0.5, steps=2, align=1, finetune_epochs=1, examples=64)
+        config = PruneConfig(macs=0.5, steps=2, align=1, finetune_epochs=1, samples=64)
         made = prune(model, config, digits.train, seed=0).model
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -134,7 +134,7 @@ def test_every_round_of_a_lottery_trains_from_the_start_weights(digits, tiny, mo
 
 
 def test_the_trained_weights_choose_the_ticket_not_the_start_weights(digits, tiny):
-    config = PruneConfig(sparsity=0.5, rewind=True, finetune_epochs=2, learning_rate=0.2, examples=256)
+    config = PruneConfig(sparsity=0.5, rewind=True, finetune_epochs=2, learning_rate=0.2, samples=256)
     made = prune(tiny, config, digits.train, seed=0).model
     at_start = mask_to(tiny, 0.5, "magnitude", 0)
     assert any(not torch.equal(made.masks[name], mask) for name, mask in at_start.masks.items())
@@ -148,10 +148,10 @@ class Killed(Exception):
     "config",
     [
         PruneConfig(sparsity=0.6, steps=2, rewind=True, **QUICK),
-        PruneConfig(macs=0.6, align=1, regularise="group-lasso", **QUICK),
+        PruneConfig(macs=0.6, align=1, regularize="group-lasso", **QUICK),
         PruneConfig(sparsity=0.6, criterion="snip", schedule="one-shot", **QUICK),
     ],
-    ids=["lottery", "regularised", "snip"],
+    ids=["lottery", "regularized", "snip"],
 )
 def test_a_killed_run_of_each_kind_ends_with_the_same_weights(digits, tiny, tmp_path, monkeypatch, config):
     monkeypatch.setattr(compress.pruning.steps, "Training", partial(Training, every_seconds=0))
@@ -185,7 +185,7 @@ def test_a_killed_run_of_each_kind_ends_with_the_same_weights(digits, tiny, tmp_
         ({"n_of_m": "2:4", "sparsity": 0.5}, "give exactly one of"),
         ({"macs": 0.5, "rewind": True}, "'rewind' .* needs 'sparsity' or 'n_of_m'"),
         ({"sparsity": 0.5, "rewind": True, "finetune_epochs": 0}, "finetune_epochs"),
-        ({"sparsity": 0.5, "regularise": "bn-scale"}, "'regularise' prepares channels"),
+        ({"sparsity": 0.5, "regularize": "bn-scale"}, "'regularize' prepares channels"),
         ({"sparsity": 0.5, "schedule": "one-shot", "steps": 3}, "one-shot takes one step, not 3"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 
 from artifacts.errors import RequestError
 from artifacts.types import Engine
-from benchmarks.parity.parity import QUANTIZED, SIMULATED, Case, judge
+from benchmarks.parity.parity import QUANTIZED, SIMULATED, Case, evaluate
 from compress.configs import QuantizeConfig
 from compress.fakequant import affine
 from compress.fold import fold
@@ -24,7 +24,7 @@ ov = pytest.importorskip("openvino")
 pytest.importorskip("nncf")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 PTQ = QuantizeConfig(calibration_samples=64)
-QAT = QuantizeConfig(calibration_samples=64, qat_epochs=1, examples=256)
+QAT = QuantizeConfig(calibration_samples=64, qat_epochs=1, samples=256)
 HEAVY = ("Convolution", "FullyConnected")
 
 
@@ -84,7 +84,7 @@ def parity(file, module, digits, tolerance):
     with torch.no_grad():
         wanted = named_outputs(module(torch.from_numpy(inputs["image"])))
     case = Case("real", True, {n: t.numpy() for n, t in wanted.items()}, opened(file).run(inputs))
-    return judge([case], tolerance, "float", True)
+    return evaluate([case], tolerance, "float", True)
 
 
 @pytest.mark.parametrize("kind", ["ptq", "qat"])

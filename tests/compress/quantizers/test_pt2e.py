@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from artifacts.errors import ModelError
-from benchmarks.parity.parity import SIMULATED, Case, judge
+from benchmarks.parity.parity import SIMULATED, Case, evaluate
 from compress.configs import QuantizeConfig
 from compress.fakequant import affine
 from compress.fold import fold, is_layer
@@ -24,7 +24,7 @@ from compress.quantizers import QUANTIZERS, Calibration
 pytest.importorskip("torchao")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 
-CONFIG = QuantizeConfig(calibration_samples=32, qat_epochs=1, examples=256)
+CONFIG = QuantizeConfig(calibration_samples=32, qat_epochs=1, samples=256)
 BOTH = ("pt2e-xnnpack", "pt2e-x86")
 
 
@@ -84,7 +84,7 @@ def test_executorch_runs_the_trained_graph_in_integers_inside_the_delegate(progr
     with torch.no_grad():
         wanted = simulate(trained, CONFIG)(torch.from_numpy(inputs["image"])).numpy()
     case = Case("real", True, {"output": wanted}, program.run(inputs))
-    assert judge([case], SIMULATED, "simulated", True).passed
+    assert evaluate([case], SIMULATED, "simulated", True).passed
     assert program.placement().fallback_share == 0
     kinds = delegate_kernels(program.path)
     assert len(kinds) > 12

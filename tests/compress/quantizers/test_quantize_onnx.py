@@ -23,7 +23,7 @@ from runtimes.onnxruntime.runtime import OrtSession
 from zoo.splits import ArraySplit
 
 PTQ = QuantizeConfig(calibration_samples=128)
-QAT = QuantizeConfig(calibration_samples=128, qat_epochs=2, examples=384)
+QAT = QuantizeConfig(calibration_samples=128, qat_epochs=2, samples=384)
 
 
 def folder(tmp_path, name):
@@ -168,11 +168,11 @@ def test_a_model_without_layers_to_quantize_is_refused(tmp_path):
     signature = Signature((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("output", "float32", ("batch", 4)),))
     split = ArraySplit({"x": np.ones((8, 4), np.float32)}, np.zeros(8))
 
-    class Sign(nn.Module):
+    class Disturbance(nn.Module):
         def forward(self, x):
             return torch.erf(x)
 
-    model = TorchModel(Sign().eval(), ModelRef(), signature)
+    model = TorchModel(Disturbance().eval(), ModelRef(), signature)
     plain = export(model, folder(tmp_path, "float"))
     with pytest.raises(ModelError, match="nothing in the ONNX file could be quantized"):
         qdq.quantize_asymmetric(plain, folder(tmp_path, "int8"), Calibration(split, PTQ, 0, model))

@@ -10,7 +10,7 @@ from torch import nn
 
 from artifacts.errors import ModelError, RequestError, TargetUnavailable
 from artifacts.types import ModelRef, TorchModel
-from benchmarks.parity.parity import QUANTIZED, SCHEMES, Case, judge
+from benchmarks.parity.parity import QUANTIZED, SCHEMES, Case, evaluate
 from compress.configs import QuantizeConfig, TrainConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from compress.quantizers.rounding import blockwise, rounded, rounds_weights
@@ -96,7 +96,7 @@ def deployed(model, target, scheme, digits, tmp_path, **options):
     for library in row.libraries:
         if importlib.util.find_spec(library.replace("-", "_")) is None:
             pytest.skip(f"needs {library}")
-    quantizer, write = QUANTIZERS[row.lowering(scheme)], FORMATS[row.formats[0]].load()
+    quantizer, write = QUANTIZERS[row.quantizer_for(scheme)], FORMATS[row.formats[0]].load()
     config = QuantizeConfig(scheme=scheme, calibration_samples=128, **options)
     calibration = Calibration(digits.train, config, 0, model)
     (tmp_path / "plain").mkdir()
@@ -137,7 +137,7 @@ def test_the_deployed_file_computes_the_network_and_is_as_accurate(networks, dig
     yardstick = rounded(model, config) if rounds_weights(config) else model.module
     with torch.no_grad():
         expected = {"output": yardstick(torch.from_numpy(inputs["image"])).numpy()}
-    record = judge([Case("real", True, expected, found)], SCHEMES.get(scheme, QUANTIZED), "", True)
+    record = evaluate([Case("real", True, expected, found)], SCHEMES.get(scheme, QUANTIZED), "", True)
     assert record.passed, record.first_bad
     plain = (predict(model.module, digits.test)[:360].argmax(1) == targets).mean()
     assert (found["output"].argmax(1) == targets).mean() >= plain - 0.02
@@ -216,4 +216,4 @@ def test_every_scheme_runs_somewhere():
     assert all(running(s) for s in ("int8", "int8-dynamic", "int8-weights", "int4-weights", "fp16", "bf16"))
     assert "torchscript-cpu" in running("bf16")
     assert "onnxruntime-cpu" not in running("bf16")
-    assert find("torch-cpu").lowering("int8") is None
+    assert find("torch-cpu").quantizer_for("int8") is None

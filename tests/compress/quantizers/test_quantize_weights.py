@@ -9,7 +9,7 @@ import torch
 from onnx import numpy_helper
 
 from artifacts.errors import RequestError
-from benchmarks.parity.parity import QUANTIZED, SIMULATED, Case, judge
+from benchmarks.parity.parity import QUANTIZED, SIMULATED, Case, evaluate
 from compress.configs import QuantizeConfig
 from compress.fakequant import FakeQuantize, weight_fake_quantize
 from compress.fold import fold
@@ -60,7 +60,7 @@ def test_4_bit_weights_are_stored_as_integers_and_run_as_integers(digits, tiny, 
         assert not placement.fallback
     with torch.no_grad():
         expected = {"output": rounded(tiny, config)(images(digits)).numpy()}
-    record = judge([Case("real", True, expected, outputs)], QUANTIZED, "", True)
+    record = evaluate([Case("real", True, expected, outputs)], QUANTIZED, "", True)
     assert record.passed, record.first_bad
 
 
@@ -77,12 +77,12 @@ def test_what_was_trained_is_what_is_deployed(digits, tiny, tmp_path, options):
     if "keep_float" in options:
         options = {"keep_float": (first_layer(tiny), last_layer(tiny))}
         assert set(options["keep_float"]) <= set(owners)
-    config = QuantizeConfig(calibration_samples=64, qat_epochs=1, examples=256, learning_rate=1e-3, **options)
+    config = QuantizeConfig(calibration_samples=64, qat_epochs=1, samples=256, learning_rate=1e-3, **options)
     trained = train_quantized(tiny, config, digits.train, seed=0)
     outputs, _ = run(file_of(trained, digits, tmp_path, config), digits)
     with torch.no_grad():
         expected = {"output": simulate(trained, config)(images(digits)).numpy()}
-    record = judge([Case("real", True, expected, outputs)], SIMULATED, "", True)
+    record = evaluate([Case("real", True, expected, outputs)], SIMULATED, "", True)
     assert record.passed, record.first_bad
 
 
@@ -99,7 +99,7 @@ def last_layer(model):
 
 
 def test_training_at_4_bits_moves_weights_on_the_4_bit_grid(digits, tiny):
-    config = QuantizeConfig(calibration_samples=64, qat_epochs=1, examples=128, weight_bits=4)
+    config = QuantizeConfig(calibration_samples=64, qat_epochs=1, samples=128, weight_bits=4)
     made = simulate(train_quantized(tiny, config, digits.train, seed=0), config)
     nodes = [n for n in made.graph.nodes if n.target is weight_fake_quantize]
     assert len(nodes) == 10

@@ -14,7 +14,7 @@ from compress.training.mixing import mix
 
 @pytest.fixture
 def batch():
-    """Twelve images, each of one grey value that no other has, and their classes."""
+    """Twelve images, each of one gray value that no other has, and their classes."""
     images = torch.arange(12.0)[:, None, None, None].expand(12, 2, 8, 8).clone()
     return {"image": images}, torch.arange(12) % 5
 
@@ -100,7 +100,7 @@ def test_teacher_and_student_see_the_same_mixed_batch(digits):
             return self.layer(image.flatten(1))
 
     loss = distillation_loss(Spy("teacher"), 0.5, 4.0)
-    fit(Spy("student"), loss, Training(digits.train, TrainConfig(epochs=1, examples=64, batch_size=32, mixup=1.0), 0))
+    fit(Spy("student"), loss, Training(digits.train, TrainConfig(epochs=1, samples=64, batch_size=32, mixup=1.0), 0))
     assert len(seen["teacher"]) == len(seen["student"]) == 2
     assert all(torch.equal(a, b) for a, b in zip(seen["teacher"], seen["student"], strict=True))
 

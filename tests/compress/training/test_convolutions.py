@@ -100,5 +100,5 @@ def test_every_criterion_that_takes_gradients_takes_sound_ones(name, digits, tin
 def test_every_training_takes_sound_gradients(digits, tiny, monkeypatch):
     asked = []
     monkeypatch.setattr("compress.training.run.sound_gradients", lambda: asked.append("fit"))
-    fit(copy.deepcopy(tiny.module), task_loss(), Training(digits.train, TrainConfig(epochs=1, examples=64), 0))
+    fit(copy.deepcopy(tiny.module), task_loss(), Training(digits.train, TrainConfig(epochs=1, samples=64), 0))
     assert asked

@@ -12,7 +12,7 @@ from compress.training.loop import Training, fit, make_optimizer, predict, rate,
 from zoo.models import build
 from zoo.splits import ArraySplit
 
-CONFIG = TrainConfig(epochs=2, batch_size=32, augment=("flip", "crop"), examples=200, learning_rate=0.05)
+CONFIG = TrainConfig(epochs=2, batch_size=32, augment=("flip", "crop"), samples=200, learning_rate=0.05)
 
 
 class Killed(Exception):
@@ -87,7 +87,7 @@ def test_masked_weights_are_exactly_zero_after_training(digits, tiny):
     names = ["conv1.weight", "layer2.0.conv2.weight", "linear.weight"]
     generator = torch.Generator().manual_seed(0)
     masks = {n: torch.rand(module.get_parameter(n).shape, generator=generator) > 0.6 for n in names}
-    config = TrainConfig(epochs=1, examples=300, weight_decay=0.01)
+    config = TrainConfig(epochs=1, samples=300, weight_decay=0.01)
     fit(module, task_loss(), Training(digits.train, config, 0, masks=masks))
     for name, mask in masks.items():
         weight = module.get_parameter(name)
@@ -103,7 +103,7 @@ def test_training_ends_in_eval_mode_and_no_epochs_change_nothing(digits):
 
 
 def test_a_last_batch_of_one_is_no_batch(digits):
-    fit(fresh(), task_loss(), Training(digits.train, TrainConfig(epochs=1, batch_size=32, examples=33), 0))
+    fit(fresh(), task_loss(), Training(digits.train, TrainConfig(epochs=1, batch_size=32, samples=33), 0))
 
 
 def test_augmenting_leaves_the_callers_batch_alone():
@@ -134,7 +134,7 @@ def test_flips_and_crops_only_move_pixels():
 def test_learning_rates_start_and_end_where_they_should():
     ends = {}
     for schedule in ("one-cycle", "cosine", "constant"):
-        config = TrainConfig(schedule=schedule, learning_rate=0.1)
+        config = TrainConfig(lr_schedule=schedule, learning_rate=0.1)
         ends[schedule] = [round(rate(config, share), 6) for share in (0.0, 0.25, 1.0)]
     assert ends["one-cycle"] == [0.004, 0.1, 0.0]
     assert ends["cosine"] == [0.1, round(0.05 * (1 + 2**-0.5), 6), 0.0]

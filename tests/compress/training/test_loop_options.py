@@ -80,7 +80,7 @@ def test_masked_weights_are_zero_in_the_average_too(digits):
     module = small()
     mask = torch.rand(module[1].weight.shape) > 0.5
     assert module[1].weight[~mask].abs().sum() > 0, "the average starts from weights that are not masked yet"
-    config = TrainConfig(epochs=1, examples=128, ema=0.999)
+    config = TrainConfig(epochs=1, samples=128, ema=0.999)
     fit(module, task_loss(), Training(digits.train, config, 0, masks={"1.weight": mask}))
     assert not module[1].weight[~mask].any()
     assert module[1].weight[mask].all()
@@ -186,7 +186,7 @@ def test_teacher_and_student_run_in_low_precision_and_the_loss_in_float32(digits
         values.append((value.item(), exact.item()))
         return value
 
-    fit(Spy(), loss, Training(digits.train, TrainConfig(epochs=1, examples=32, batch_size=32, precision="bf16"), 0))
+    fit(Spy(), loss, Training(digits.train, TrainConfig(epochs=1, samples=32, batch_size=32, precision="bf16"), 0))
     assert [x.dtype for x in seen] == [torch.bfloat16, torch.bfloat16]
     assert values[0][0] == values[0][1]
 
@@ -221,13 +221,13 @@ def test_a_precision_that_the_device_lacks_is_refused(digits):
 
 
 def test_schedules_warm_up_and_step_where_they_say():
-    step = TrainConfig(schedule="step", learning_rate=1.0, milestones=(0.75, 0.5), gamma=0.1)
+    step = TrainConfig(lr_schedule="step", learning_rate=1.0, milestones=(0.75, 0.5), gamma=0.1)
     assert [round(rate(step, share), 6) for share in (0, 0.49, 0.5, 0.74, 0.75, 1)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
-    warm = TrainConfig(schedule="cosine", learning_rate=1.0, warmup=0.2)
+    warm = TrainConfig(lr_schedule="cosine", learning_rate=1.0, warmup=0.2)
     assert [round(rate(warm, share), 6) for share in (0, 0.1, 0.2, 0.6, 1)] == [0.04, 0.52, 1.0, 0.5, 0.0]
-    cold = TrainConfig(schedule="one-cycle", learning_rate=1.0, warmup=0.0)
+    cold = TrainConfig(lr_schedule="one-cycle", learning_rate=1.0, warmup=0.0)
     assert rate(cold, 0.0) == 1.0
-    assert rate(TrainConfig(schedule="constant", learning_rate=1.0, warmup=0.5), 0.75) == 1.0
+    assert rate(TrainConfig(lr_schedule="constant", learning_rate=1.0, warmup=0.5), 0.75) == 1.0
 
 
 def test_held_out_examples_are_never_trained_on_nor_come_from_the_test_set(digits):
@@ -244,7 +244,7 @@ def test_held_out_examples_are_never_trained_on_nor_come_from_the_test_set(digit
         def fingerprint(self):
             return ""
 
-    config = TrainConfig(epochs=2, examples=100, batch_size=10, holdout=0.2)
+    config = TrainConfig(epochs=2, samples=100, batch_size=10, holdout=0.2)
     fit(small(), task_loss(), Training(Watched(), config, 4))
     held = next(s for s in seen if len(s) == 20)
     trained = set().union(*(s for s in seen if len(s) == 10))
@@ -276,7 +276,7 @@ def test_training_stops_when_patience_ends_and_keeps_the_best_state(digits):
     loss, calls = diverging(digits)
     module, messages = small(), []
     config = TrainConfig(
-        epochs=30, examples=200, batch_size=16, holdout=0.2, patience=3, schedule="constant", learning_rate=0.05
+        epochs=30, samples=200, batch_size=16, holdout=0.2, patience=3, schedule="constant", learning_rate=0.05
     )
     fit(module, loss, Training(digits.train, config, 0, progress=lambda share, message: messages.append((share, message))))
     assert len(calls) < 30 * 10
@@ -291,7 +291,7 @@ def test_training_stops_when_patience_ends_and_keeps_the_best_state(digits):
 
 
 def test_a_run_killed_while_its_patience_wears_out_stops_where_it_would_have(digits, tmp_path):
-    config = TrainConfig(epochs=30, examples=64, batch_size=16, holdout=0.5, patience=3, learning_rate=1e-9, clip_norm=1e-3)
+    config = TrainConfig(epochs=30, samples=64, batch_size=16, holdout=0.5, patience=3, learning_rate=1e-9, clip_norm=1e-3)
     told = []
     fit(small(), task_loss(), Training(digits.train, config, 0, progress=lambda share, message: told.append(share)))
     assert len(told) == 4 * 2 + 1, "one epoch that scores, three that do not, and the news that it is over"
@@ -329,7 +329,7 @@ def test_without_classes_the_held_out_loss_is_the_score():
 
 def test_progress_tells_loss_score_and_time_left(digits):
     messages = []
-    config = TrainConfig(epochs=2, examples=64, batch_size=16, holdout=0.25)
+    config = TrainConfig(epochs=2, samples=64, batch_size=16, holdout=0.25)
     fit(small(), task_loss(), Training(digits.train, config, 0, progress=lambda share, message: messages.append(message)))
     assert messages[0].startswith("epoch 1/2 loss 2.")
     assert messages[0].endswith(" left")
@@ -344,7 +344,7 @@ def test_fine_tuning_hands_its_options_to_the_loop():
         "accumulate": 2, "mixup": 0.2, "cutmix": 0.5, "clip_norm": 1.0, "label_smoothing": 0.1, "holdout": 0.1,
         "patience": 2, "warmup": 0.05,
     }  # fmt: skip
-    made = FinetuneConfig(**given, rate_schedule="cosine").training(4)
+    made = FinetuneConfig(**given, lr_schedule="cosine").training(4)
     assert (made.epochs, made.schedule) == (4, "cosine")
     assert {name: getattr(made, name) for name in given} == given
 
@@ -358,7 +358,7 @@ def test_a_whole_network_trains_with_all_options_at_once(digits, tiny):
     torch.manual_seed(0)
     module = build(tiny.ref)
     config = TrainConfig(
-        epochs=2, examples=400, batch_size=32, accumulate=2, ema=0.9, mixup=0.1, clip_norm=5, holdout=0.1, precision="bf16"
+        epochs=2, samples=400, batch_size=32, accumulate=2, ema=0.9, mixup=0.1, clip_norm=5, holdout=0.1, precision="bf16"
     )
     fit(module, task_loss(0.1), Training(digits.train, config, 0))
     assert not module.training
@@ -366,7 +366,7 @@ def test_a_whole_network_trains_with_all_options_at_once(digits, tiny):
 
 
 def test_quantization_aware_training_runs_in_low_precision_with_an_average(digits, tiny):
-    config = QuantizeConfig(qat_epochs=1, examples=128, calibration_samples=64, precision="bf16", ema=0.9)
+    config = QuantizeConfig(qat_epochs=1, samples=128, calibration_samples=64, precision="bf16", ema=0.9)
     trained = train_quantized(tiny, config, digits.train, seed=0)
     accuracy = (predict(simulate(trained), digits.test).argmax(1) == digits.test.targets).mean()
     before = (predict(tiny.module, digits.test).argmax(1) == digits.test.targets).mean()

@@ -9,7 +9,7 @@ from onnxscript import opset18 as op
 from torch import nn
 
 from artifacts.errors import ModelError
-from benchmarks.parity.bisect import first_departure
+from benchmarks.parity.bisect import first_divergence
 from compress.fold import fold, is_layer, operator
 from export.onnx.export import export as export_onnx
 from export.onnx.export import export_stock
@@ -65,7 +65,7 @@ def failing(x, top=1.0):
     raise KeyError("no such thing")
 
 
-def elsewhere(x, top=1.0):
+def runs_elsewhere(x, top=1.0):
     return OTHER.Cap(x)
 
 
@@ -118,13 +118,13 @@ def test_the_stock_file_is_translated_too(model, tmp_path):
 def test_a_translation_that_computes_something_else_is_named(model, tmp_path):
     made = model("wrong")
     x = np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
-    departure = first_departure(made, export_onnx(made, tmp_path).path, {"x": x})
-    assert departure is not None
-    assert "first departure at 'cap'" in str(departure)
+    divergence = first_divergence(made, export_onnx(made, tmp_path).path, {"x": x})
+    assert divergence is not None
+    assert "first divergence at 'cap'" in str(divergence)
     right_one = tmp_path / "right"
     right_one.mkdir()
     made = model("right")
-    assert first_departure(made, export_onnx(made, right_one).path, {"x": x}) is None
+    assert first_divergence(made, export_onnx(made, right_one).path, {"x": x}) is None
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,6 @@ def test_options_that_contradict_each_other_are_refused(given, words):
 
 @pytest.mark.parametrize("target", ["onnxruntime-cuda", "onnxruntime-tensorrt"])
 def test_a_gpu_provider_takes_no_graph_that_was_optimized_for_a_cpu(target):
-    assert find(target).read_options({"graph_level": "basic"}).said() == {"graph_level": "basic"}
+    assert find(target).read_options({"graph_level": "basic"}).non_default() == {"graph_level": "basic"}
     with pytest.raises(RequestError, match="no option 'optimized_file'"):
         find(target).read_options({"optimized_file": True})

@@ -1,4 +1,4 @@
-"""OpenVINO files from the outside: a foreign one measured by the command line, the trained ResNet-20 on its whole test set."""
+"""OpenVINO files from the outside: a external one measured by the command line, the trained ResNet-20 on its whole test set."""
 
 import json
 import os
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 WEIGHTS = "cifar10_resnet_weights/resnet20-12fca82f.th"
 
 
-def foreign(folder: Path) -> Path:
+def external(folder: Path) -> Path:
     """A file that no export of ours made: y = relu(x · w), any number of rows."""
     x = ov.opset13.parameter([-1, 16], ov.Type.f32, name="x")
     weight = ov.opset13.constant(np.random.default_rng(0).normal(size=(16, 400)).astype(np.float32))
@@ -25,7 +25,7 @@ def foreign(folder: Path) -> Path:
 
 
 def test_bench_runs_a_foreign_file_and_counts_its_weights(cli, tmp_path):
-    path = foreign(tmp_path)
+    path = external(tmp_path)
     done = cli("bench", path, "--processes", 1, "--seconds", 0.02, "--json")
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
@@ -35,7 +35,7 @@ def test_bench_runs_a_foreign_file_and_counts_its_weights(cli, tmp_path):
 
 
 def test_bench_of_a_file_without_its_weights_is_one_sentence(cli, tmp_path):
-    path = foreign(tmp_path)
+    path = external(tmp_path)
     path.with_suffix(".bin").unlink()
     done = cli("bench", path, "--processes", 1, "--seconds", 0.02)
     assert done.returncode == 2

@@ -170,9 +170,9 @@ def test_opening_a_foreign_engine_is_refused_before_it_is_loaded(library, onnx_f
     with pytest.raises(IntegrityError, match=r"this is TensorRT 11.4.0 .*`python -m runtimes.tensorrt.runtime .*model.onnx"):
         TensorRt().open(engine, 1)
     library().Runtime = None
-    foreign = Engine("tensorrt", engine.path, engine.signature, {**engine.options, "hashes": {"model.onnx": "0" * 64}})
+    external = Engine("tensorrt", engine.path, engine.signature, {**engine.options, "hashes": {"model.onnx": "0" * 64}})
     with pytest.raises(IntegrityError, match="and this one has 000000000000"):
-        TensorRt().open(foreign, 1)
+        TensorRt().open(external, 1)
 
 
 def test_an_old_library_is_named_with_the_upgrade_command(library):

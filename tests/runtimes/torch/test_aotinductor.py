@@ -133,10 +133,10 @@ def test_a_package_for_another_machine_is_refused_with_the_command(package, tmp_
 
 
 def test_a_package_that_is_not_ours_is_held_against_its_vector_instructions(package, tmp_path):
-    def foreign(said):
+    def external(said):
         return {k: v for k, v in said.items() if k.startswith("AOTI")}
 
-    made = rewritten(package[1].path, tmp_path / "foreign.pt2", foreign)
+    made = rewritten(package[1].path, tmp_path / "external.pt2", external)
     check_machine(made)
     assert signature_of(made) is None
     assert needed_flags({"AOTI_CPU_ISA": "AVX512 AVX512_VNNI AMX_TILE"}) == ["avx512f", "avx512_vnni", "amx_tile"]

@@ -45,7 +45,7 @@ def test_the_option_ships_another_file_and_the_lite_interpreter_opens_it(small_r
 def test_what_was_quantized_loads_and_gives_what_the_plain_file_gives(small_resnet, digits, tmp_path, scheme, kernel, calls):
     target = find("torchscript-cpu")
     config = QuantizeConfig(scheme=scheme, calibration_samples=64)
-    made = QUANTIZERS[target.lowering(scheme)].load()(Calibration(digits.train, config, 0, small_resnet))
+    made = QUANTIZERS[target.quantizer_for(scheme)].load()(Calibration(digits.train, config, 0, small_resnet))
     plain, file = lite(replace(small_resnet, module=made), tmp_path)
     session, images = opened(file, **LITE), digits.test.batch(np.arange(30))[0]
     expected = opened(plain).run(images)["output"]

@@ -15,7 +15,7 @@ from tightship.benching.bench import bench_files
 from tightship.benching.compare import BLOCKS, compare_runs
 from tightship.cli.compare import compare as verb
 from tightship.gating.baseline import figures_of
-from tightship.gating.relative import RELATIVE
+from tightship.gating.relative import BASELINE_LIMITS
 from tightship.pipeline.evidence import _timed_what_was_checked
 from tightship.planning.steps import MEASURE
 from tightship.reporting.run_pairs import Run, latencies
@@ -74,7 +74,7 @@ def test_one_place_says_how_two_runs_compare(run):
     base = figures_of(old.artifact(ID))
     assert shown.verdict == row["verdict"]
     assert (1 / shown.ratio.ratio, 1 / shown.ratio.high, 1 / shown.ratio.low) == pytest.approx((row["ratio"], *row["ci"]))
-    assert RELATIVE["baseline_latency_ratio"].value(new.artifact(ID), base) == shown.ratio.high
+    assert BASELINE_LIMITS["baseline_latency_ratio"].value(new.artifact(ID), base) == shown.ratio.high
 
 
 def test_without_an_artifact_every_shared_one_is_compared(run):

@@ -41,7 +41,7 @@ def test_run_tells_a_person_what_it_did(tiny_run):
     for text in ("evidence.json", "report.html", "bundles", "onnxruntime-cpu/fp32"):
         assert text in tiny_run.stdout
     assert "prune" in tiny_run.stderr
-    assert "\x1b" not in tiny_run.stdout + tiny_run.stderr, "no colours where there is no terminal"
+    assert "\x1b" not in tiny_run.stdout + tiny_run.stderr, "no colors where there is no terminal"
 
 
 def test_bench_measures_files_together(ask, files):

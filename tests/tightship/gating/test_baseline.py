@@ -10,10 +10,10 @@ from artifacts.errors import IntegrityError, RequestError
 from artifacts.files import sha256_json
 from tightship.gating.baseline import baseline_of, read_baseline, write_baseline
 from tightship.gating.evaluate_run import judge_run
-from tightship.gating.relative import RELATIVE, latency_ratio
+from tightship.gating.relative import BASELINE_LIMITS, latency_ratio
 
 AT_LEAST = {"baseline_throughput_ratio"}
-TIMED = {name for name, how in RELATIVE.items() if how.timed}
+TIMED = {name for name, how in BASELINE_LIMITS.items() if how.timed}
 
 
 def scaled(record, name, share):
@@ -34,7 +34,7 @@ def scaled(record, name, share):
 
 
 # the interval of a ratio of two medians, each known to about 0.1 %
-LIMIT = {name: 0.02 if name == "baseline_accuracy_drop" else 0.98 if name in AT_LEAST else 1.02 for name in RELATIVE}
+LIMIT = {name: 0.02 if name == "baseline_accuracy_drop" else 0.98 if name in AT_LEAST else 1.02 for name in BASELINE_LIMITS}
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def other_machine(evidence):
 
 
 def test_the_scaling_above_covers_every_relative_limit(good):
-    assert all(scaled(good, name, 1.5) != good for name in RELATIVE)
+    assert all(scaled(good, name, 1.5) != good for name in BASELINE_LIMITS)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same machine", "other machine"])
 @pytest.mark.parametrize("how", ["better", "equal", "worse"])
-@pytest.mark.parametrize("name", RELATIVE)
+@pytest.mark.parametrize("name", BASELINE_LIMITS)
 def test_truth_table(held, good, name, how, elsewhere):
     share = {"better": 0.9, "equal": 1.0, "worse": 1.1}[how]
     share = 1 / share if name in AT_LEAST else share
@@ -84,7 +84,7 @@ def test_truth_table(held, good, name, how, elsewhere):
         assert f"{LIMIT[name]:g}" in record.reason
 
 
-@pytest.mark.parametrize("name", sorted(set(RELATIVE) - {"baseline_size_ratio"}))
+@pytest.mark.parametrize("name", sorted(set(BASELINE_LIMITS) - {"baseline_size_ratio"}))
 def test_a_figure_that_is_no_number_fails(evidence_of, good, name):
     # such a figure cannot come through a file, which holds no NaN
     from tightship.gating.relative import judge_relative
@@ -96,7 +96,7 @@ def test_a_figure_that_is_no_number_fails(evidence_of, good, name):
         assert (record.passed, record.value) == (False, None)
 
 
-@pytest.mark.parametrize("name", sorted(set(RELATIVE) - {"baseline_accuracy_drop"}))
+@pytest.mark.parametrize("name", sorted(set(BASELINE_LIMITS) - {"baseline_accuracy_drop"}))
 def test_a_baseline_figure_of_zero_fails(evidence_of, good, name):
     from tightship.gating.relative import judge_relative
 

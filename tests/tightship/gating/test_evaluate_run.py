@@ -6,7 +6,7 @@ import pytest
 
 from artifacts.errors import RequestError
 from tightship.gating.evaluate_run import regate
-from tightship.gating.gates import judge
+from tightship.gating.gates import evaluate
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def judged(artifact, evidence_of, tmp_path):
 
 
 def failed(record, reference):
-    return replace(record, verdict="fail", gates=judge(record, reference, {"latency_p50_ms": 0.1}))
+    return replace(record, verdict="fail", gates=evaluate(record, reference, {"latency_p50_ms": 0.1}))
 
 
 def test_the_shipped_artifacts_are_judged_by_their_own_limits_and_their_parity(artifact, judged):
     reference = artifact("torch-cpu/reference")
     good = artifact(verdict="ship")
-    good = replace(good, gates=judge(good, reference, {"size_mb": 2}))
+    good = replace(good, gates=evaluate(good, reference, {"size_mb": 2}))
     assert judged(reference, good) == [(good.id, "size_mb", True), (good.id, "parity", True)]
 
 
@@ -39,14 +39,14 @@ def test_other_limits_are_held_against_the_measured_values(artifact, judged):
 
 def test_a_target_with_nothing_to_ship_fails_though_another_ships(artifact, judged):
     reference, good = artifact("torch-cpu/reference"), artifact(verdict="ship")
-    good = replace(good, gates=judge(good, reference, {"size_mb": 2}))
+    good = replace(good, gates=evaluate(good, reference, {"size_mb": 2}))
     bad = failed(artifact("torchscript-cpu/fp32"), reference)
     assert (bad.id, "latency_p50_ms", False) in judged(reference, good, bad)
 
 
 def test_a_failed_parity_fails_though_another_artifact_of_its_target_ships(artifact, judged):
     reference, good = artifact("torch-cpu/reference"), artifact(verdict="ship")
-    good = replace(good, gates=judge(good, reference, {"size_mb": 2}))
+    good = replace(good, gates=evaluate(good, reference, {"size_mb": 2}))
     bad = artifact("onnxruntime-cpu/int8-ptq", verdict="fail", gates=good.gates)
     bad = replace(bad, parity=replace(bad.parity, passed=False))
     assert (bad.id, "parity", False) in judged(reference, good, bad)
@@ -54,7 +54,7 @@ def test_a_failed_parity_fails_though_another_artifact_of_its_target_ships(artif
 
 def test_an_artifact_that_failed_beside_one_that_ships_does_not_count(artifact, judged):
     reference, good = artifact("torch-cpu/reference"), artifact(verdict="ship")
-    good = replace(good, gates=judge(good, reference, {"size_mb": 2}))
+    good = replace(good, gates=evaluate(good, reference, {"size_mb": 2}))
     beside = failed(artifact("onnxruntime-cpu/int8-ptq"), reference)
     assert {name for name, _, _ in judged(reference, good, beside)} == {good.id}
 

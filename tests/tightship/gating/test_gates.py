@@ -8,7 +8,7 @@ import pytest
 
 from artifacts.errors import RequestError
 from artifacts.records.evidence import SpeedupRecord
-from tightship.gating.gates import GATES, decide, judge
+from tightship.gating.gates import GATES, decide, evaluate
 from tightship.gating.limits import parse_limit, read_limits
 from tightship.recipe.recipe import parse_recipe
 
@@ -49,7 +49,7 @@ def test_a_limit_is_met_on_the_right_side_and_at_equality(pair, name):
     value = VALUES[name]
     better, worse = (0.9 * value, 1.1 * value) if name in AT_LEAST else (1.1 * value, 0.9 * value)
     for limit, passed in ((better, True), (value, True), (worse, False)):
-        (record,) = judge(*pair, {name: limit})
+        (record,) = evaluate(*pair, {name: limit})
         assert record.passed is passed, (limit, record)
         assert record.value == pytest.approx(value)
         assert (record.name, record.limit) == (name, limit)
@@ -61,13 +61,13 @@ def test_equality_holds_through_binary_arithmetic(pair):
     made, reference = pair
     made = replace(made, accuracy=replace(made.accuracy, deployed=0.89))
     assert 0.9 - 0.89 > 0.01
-    assert judge(made, reference, {"accuracy_drop": 0.01})[0].passed
-    assert not judge(made, reference, {"accuracy_drop": 0.0099})[0].passed
+    assert evaluate(made, reference, {"accuracy_drop": 0.01})[0].passed
+    assert not evaluate(made, reference, {"accuracy_drop": 0.0099})[0].passed
 
 
 def test_an_artifact_that_gained_accuracy_meets_any_drop(pair):
     made, reference = pair
-    assert judge(replace(made, accuracy=replace(made.accuracy, deployed=0.95)), reference, {"accuracy_drop": 0})[0].passed
+    assert evaluate(replace(made, accuracy=replace(made.accuracy, deployed=0.95)), reference, {"accuracy_drop": 0})[0].passed
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -81,7 +81,7 @@ def test_a_value_that_is_no_number_fails(pair, name, value):
         speedup=replace(made.speedup, ci95=(value, value)),
     )
     for limit in (-1e12, 0.0, 1e12):
-        (record,) = judge(broken, reference, {name: limit})
+        (record,) = evaluate(broken, reference, {name: limit})
         assert not record.passed
         assert record.value is None
         assert "was not measured" in record.reason
@@ -90,26 +90,26 @@ def test_a_value_that_is_no_number_fails(pair, name, value):
 @pytest.mark.parametrize("limit", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", VALUES)
 def test_a_limit_that_is_no_number_fails(pair, name, limit):
-    assert not judge(*pair, {name: limit})[0].passed
+    assert not evaluate(*pair, {name: limit})[0].passed
 
 
 def test_a_99th_percentile_from_too_few_samples_fails(pair):
     made, reference = pair
     few = replace(made, latency_ms=replace(made.latency_ms, p99=None))
-    assert not judge(few, reference, {"latency_p99_ms": 1e9})[0].passed
+    assert not evaluate(few, reference, {"latency_p99_ms": 1e9})[0].passed
 
 
 def test_the_lower_end_of_the_interval_decides_the_speed_up(pair):
     made, reference = pair
     seen_fast = replace(made, speedup=replace(made.speedup, ratio=10.0, ci95=(0.8, 40.0)))
-    assert not judge(seen_fast, reference, {"speedup": 1.0})[0].passed
-    assert not judge(replace(made, speedup=None), reference, {"speedup": 0.001})[0].passed
+    assert not evaluate(seen_fast, reference, {"speedup": 1.0})[0].passed
+    assert not evaluate(replace(made, speedup=None), reference, {"speedup": 0.001})[0].passed
 
 
 @pytest.mark.parametrize("ci95", [(0.0, 1e12), (0.0, 2.0), (math.nan, math.nan), (0.5, math.inf)])
 def test_a_median_without_an_interval_fails_and_says_what_gives_one(pair, ci95):
     made, reference = pair
-    (record,) = judge(replace(made, latency_ms=replace(made.latency_ms, ci95=ci95)), reference, {"latency_p50_ms": 1e9})
+    (record,) = evaluate(replace(made, latency_ms=replace(made.latency_ms, ci95=ci95)), reference, {"latency_p50_ms": 1e9})
     assert (record.passed, record.value) == (False, None)
     assert "two or more processes" in record.reason
 
@@ -117,19 +117,19 @@ def test_a_median_without_an_interval_fails_and_says_what_gives_one(pair, ci95):
 def test_the_upper_end_of_the_interval_decides_the_median(pair):
     made, reference = pair
     wide = replace(made, latency_ms=replace(made.latency_ms, p50=1.0, ci95=(0.5, 2.0)))
-    assert not judge(wide, reference, {"latency_p50_ms": 1.5})[0].passed
-    assert judge(wide, reference, {"latency_p50_ms": 2.0})[0].passed
+    assert not evaluate(wide, reference, {"latency_p50_ms": 1.5})[0].passed
+    assert evaluate(wide, reference, {"latency_p50_ms": 2.0})[0].passed
     above = replace(made, latency_ms=replace(made.latency_ms, p50=2.5, ci95=(0.5, 2.0)))
-    assert not judge(above, reference, {"latency_p50_ms": 2.4})[0].passed, "the median itself may lie above the interval"
+    assert not evaluate(above, reference, {"latency_p50_ms": 2.4})[0].passed, "the median itself may lie above the interval"
 
 
 def test_quantiles_without_an_interval_say_that_they_are_points(pair):
     for name in ("latency_p90_ms", "latency_p99_ms"):
-        assert "a point" in judge(*pair, {name: 5})[0].reason
+        assert "a point" in evaluate(*pair, {name: 5})[0].reason
 
 
 def test_no_limits_at_all_is_a_failure(pair):
-    (record,) = judge(*pair, {})
+    (record,) = evaluate(*pair, {})
     assert not record.passed
 
 
@@ -157,7 +157,7 @@ def test_the_fastest_that_passed_ships_on_each_target(artifact, recipe):
 
 
 def test_a_target_with_nothing_that_passed_fails_the_run(artifact, recipe):
-    gates = judge(artifact(), artifact("torch-cpu/reference"), {"latency_p50_ms": 0.5})
+    gates = evaluate(artifact(), artifact("torch-cpu/reference"), {"latency_p50_ms": 0.5})
     given = (artifact("onnxruntime-cpu/fp32"), artifact("torchscript-cpu/fp32", verdict="fail", gates=gates))
     _, verdict = decide(given, (), recipe)
     assert not verdict.passed

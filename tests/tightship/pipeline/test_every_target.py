@@ -17,7 +17,7 @@ model: {{zoo: resnet, depth: 8, width: 8}}
 data: {{zoo: digits}}
 train: {{epochs: 6, learning_rate: 0.1}}
 compress:
-  - quantize: {{scheme: int8, calibration_samples: 128, qat_epochs: 1, examples: 512}}
+  - quantize: {{scheme: int8, calibration_samples: 128, qat_epochs: 1, samples: 512}}
 targets: [{{name: {target}, optional: true{more}}}]
 gates: {{accuracy_drop: 0.05}}
 measure: {{processes: 1, blocks: 1, block_seconds: 0.02}}

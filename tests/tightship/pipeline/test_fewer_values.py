@@ -6,8 +6,8 @@ import pytest
 
 HEAD = "name: small\nmodel: {zoo: resnet, depth: 8, width: 16}\ndata: {zoo: digits}\ntrain: {epochs: 3}\n"
 TAIL = "targets: [onnxruntime-cpu]\ngates: {accuracy_drop: 0.3}\nmeasure: {processes: 2, blocks: 1, block_seconds: 0.02}\n"
-LOW_RANK = "factorize: {macs: 0.8, align: 4, conv: spatial, finetune_epochs: 1, examples: 256}"
-PALETTES = "palettize: {bits: 4, finetune_epochs: 1, examples: 256}"
+LOW_RANK = "factorize: {macs: 0.8, align: 4, conv: spatial, finetune_epochs: 1, samples: 256}"
+PALETTES = "palettize: {bits: 4, finetune_epochs: 1, samples: 256}"
 
 
 @pytest.fixture(scope="module")

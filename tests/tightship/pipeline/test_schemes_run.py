@@ -10,7 +10,7 @@ model: {zoo: resnet, depth: 8, width: 8}
 data: {zoo: digits}
 train: {epochs: 2, learning_rate: 0.1}
 compress:
-  - quantize: {scheme: int8, weight_bits: 4, calibration_samples: 64, calibrator: mse, qat_epochs: 1, examples: 256}
+  - quantize: {scheme: int8, weight_bits: 4, calibration_samples: 64, calibrator: mse, qat_epochs: 1, samples: 256}
 targets:
   - {name: onnxruntime-cpu, precisions: [int8, fp16]}
   - {name: torchscript-cpu, precisions: [bf16]}

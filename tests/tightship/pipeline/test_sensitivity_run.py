@@ -52,7 +52,7 @@ RECIPE = {
     "compress": [{"quantize": {"per_channel": False, "calibration_samples": 64}}],
     "targets": ["onnxruntime-cpu", "ncnn-cpu", {"name": "torchscript-cpu", "precisions": ["fp32"], "optional": True}],
     "gates": {"accuracy_drop": 1.0},
-    "measure": {"processes": 1, "blocks": 1, "block_seconds": 0.02, "sensitivity_examples": 300},
+    "measure": {"processes": 1, "blocks": 1, "block_seconds": 0.02, "sensitivity_samples": 300},
 }
 PLAIN = "model: {zoo: resnet, depth: 8, width: 4}\ndata: {zoo: digits}\ngates: {accuracy_drop: 1.0}\nname: x\n"
 
@@ -155,7 +155,7 @@ def test_trained_and_guarded_files_are_measured_as_they_were_made(place):
         found = record.sensitivity
         assert len(found.layers) + len(found.in_float) == 5
         assert found.whole.bytes == record.bytes
-        if name == "int8-guard":  # the rung that was chosen, and not what the recipe asks for
+        if name == "int8-guard":  # the candidate that was chosen, and not what the recipe asks for
             assert record.guard.chosen != "minmax"
             assert all(layer.sqnr_db > 10 for layer in found.layers)
 

@@ -13,7 +13,7 @@ RECIPE = """
 name: beside-stock
 model: {zoo: resnet, depth: 8, width: 16, shortcut: A}
 data: {zoo: digits}
-train: {epochs: 3, learning_rate: 0.1, examples: 512}
+train: {epochs: 3, learning_rate: 0.1, samples: 512}
 compress:
   - quantize: {calibration_samples: 32}
 targets:
@@ -64,8 +64,8 @@ def test_a_target_or_a_recipe_without_one_says_so(target, compress, tmp_path):
 
 
 def test_a_gate_without_a_yardstick_fails(artifact):
-    from tightship.gating.gates import judge
+    from tightship.gating.gates import evaluate
 
-    (record,) = judge(artifact(), artifact(), {"stock_latency": 1.0})
+    (record,) = evaluate(artifact(), artifact(), {"stock_latency": 1.0})
     assert not record.passed
     assert "was not measured" in record.reason

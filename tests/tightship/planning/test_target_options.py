@@ -12,7 +12,7 @@ from tightship.planning.plan import make_plan
 
 BASE = "name: a\nmodel: {zoo: resnet, depth: 8, width: 8}\ndata: {zoo: digits}\ngates: {accuracy_drop: 1}\n"
 INT8 = "compress: [{quantize: {calibration_samples: 32}}]\n"
-GUARDED = "compress: [{quantize: {accuracy_drop: 0.1}}]\n"
+GUARDED = "compress: [{quantize: {max_drop: 0.1}}]\n"
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_lite_file_is_another_step_and_a_layout_is_not(plan):
     assert next(s.config for s in lite.steps if s.name in exports)["rewritten"] == {"target": "torchscript-cpu", "file": "lite"}
 
 
-def test_a_labelled_row_is_held_against_the_first_row_of_its_target(plan):
+def test_a_labeled_row_is_held_against_the_first_row_of_its_target(plan):
     rows = "onnxruntime-cpu, torchscript-cpu, {name: torchscript-cpu, label: a, options: {channels_last: true}}"
     made = {a.id: a for a in plan(f"[{rows}, {{name: openvino-cpu, label: b}}]").artifacts}
     found = {name: first_of(a, made.values()) for name, a in made.items()}

@@ -14,7 +14,7 @@ from runtimes.registry import find
 from tightship.pipeline.progress import Quiet
 from tightship.pipeline.run import execute, unavailable
 from tightship.planning.plan import make_plan
-from tightship.planning.target_selection import NOT_ASKED, ask, row_name
+from tightship.planning.target_selection import NOT_SELECTED, row_name, select_targets
 from tightship.reporting.formatting import headline
 from tightship.reporting.views import html, markdown
 from tightship.store import Store
@@ -49,24 +49,24 @@ def recipe(recipe_from):
     ],
 )
 def test_a_target_a_label_or_both_name_rows_in_the_order_of_the_recipe(recipe, names, rows):
-    asked = ask(recipe, names)
-    assert [row_name(row) for row in asked.rows] == list(asked.names) == rows
-    assert {row_name(row) for row in (*asked.rows, *asked.left_out)} == {row_name(row) for row in recipe.targets}
+    selection = select_targets(recipe, names)
+    assert [row_name(row) for row in selection.rows] == list(selection.names) == rows
+    assert {row_name(row) for row in (*selection.rows, *selection.left_out)} == {row_name(row) for row in recipe.targets}
 
 
 def test_all_rows_are_the_whole_recipe_however_they_are_named(recipe):
     for names in ([], [row_name(row) for row in recipe.targets], ["torchscript-cpu", "onnxruntime-cpu", "openvino-cpu"]):
-        assert (ask(recipe, names).rows, ask(recipe, names).names) == (recipe.targets, ())
+        assert (select_targets(recipe, names).rows, select_targets(recipe, names).names) == (recipe.targets, ())
 
 
 def test_an_unknown_name_is_refused_with_those_of_the_recipe(recipe):
     with pytest.raises(RequestError, match=r"has no target 'ncnn-cpu'; it has torchscript-cpu, .*openvino-cpu@fast") as caught:
-        ask(recipe, ["torchscript-cpu", "ncnn-cpu"])
+        select_targets(recipe, ["torchscript-cpu", "ncnn-cpu"])
     assert "\n" not in str(caught.value)
 
 
 def test_the_plan_holds_their_files_and_shares_every_key_but_that_of_the_measurement(recipe):
-    whole, part = make_plan(recipe, "m"), make_plan(recipe, "m", asked=ask(recipe, ["basic"]))
+    whole, part = make_plan(recipe, "m"), make_plan(recipe, "m", asked=select_targets(recipe, ["basic"]))
     assert [a.id for a in part.artifacts] == [
         "torch-cpu/reference", "onnxruntime-cpu/fp32@basic", "onnxruntime-cpu/int8-ptq@basic",
     ]  # fmt: skip
@@ -76,11 +76,11 @@ def test_the_plan_holds_their_files_and_shares_every_key_but_that_of_the_measure
 
 def test_evidence_that_was_cut_down_says_so_in_every_view(recipe, evidence_of, artifact):
     made = evidence_of(artifact("torch-cpu/reference"), artifact("onnxruntime-cpu/fp32@basic", verdict="ship"))
-    assert ask(recipe).mark(made) == made
-    marked = ask(recipe, ["basic"]).mark(made)
+    assert select_targets(recipe).mark(made) == made
+    marked = select_targets(recipe, ["basic"]).mark(made)
     assert marked.asked_for == ("onnxruntime-cpu@basic",)
     assert [n.target for n in marked.not_run] == ["torchscript-cpu", "onnxruntime-cpu", "openvino-cpu@fast"]
-    assert {n.reason for n in marked.not_run} == {NOT_ASKED}
+    assert {n.reason for n in marked.not_run} == {NOT_SELECTED}
     assert headline(marked) == "Ship onnxruntime-cpu/fp32@basic (only 1 target of the recipe asked for)"
     for text in (html.render(marked), markdown.summary(marked).replace("\\", "")):
         assert "does not speak for the whole recipe" in text
@@ -103,26 +103,30 @@ def test_a_target_with_several_rows_is_missing_once(recipe_from, gpu_only, tmp_p
     )
     recipe = recipe_from(text.replace("label: a", "label: a, optional: true"))
     machine, store = describe(), Store(tmp_path)
-    assert [n.target for n in unavailable(recipe, ask(recipe, ["onnxruntime-cpu", gpu_only]), store, machine)] == [gpu_only]
-    assert unavailable(recipe, ask(recipe, ["onnxruntime-cpu"]), store, machine) == (), "what is not asked for is not probed"
+    assert [n.target for n in unavailable(recipe, select_targets(recipe, ["onnxruntime-cpu", gpu_only]), store, machine)] == [
+        gpu_only
+    ]
+    assert unavailable(recipe, select_targets(recipe, ["onnxruntime-cpu"]), store, machine) == (), (
+        "what is not asked for is not probed"
+    )
     with pytest.raises(TargetUnavailable, match=f"none of the targets asked for can run here: {gpu_only}: "):
-        unavailable(recipe, ask(recipe, ["b"]), store, machine)
+        unavailable(recipe, select_targets(recipe, ["b"]), store, machine)
     strict = recipe_from(text)
     with pytest.raises(TargetUnavailable, match="optional: true"):
-        unavailable(strict, ask(strict, ["a", "b"]), store, machine)
+        unavailable(strict, select_targets(strict, ["a", "b"]), store, machine)
 
 
 def test_a_chain_that_measures_on_a_target_needs_it_whoever_is_asked_for(recipe_from, gpu_only, tmp_path):
     text = RECIPE.replace("name: openvino-cpu, label: fast", f"name: {gpu_only}")
     recipe = recipe_from(text.format(stage=f"prune: {{latency: 0.5, target: {gpu_only}}}"))
     with pytest.raises(TargetUnavailable, match=f"the chain measures on {gpu_only!r}"):
-        unavailable(recipe, ask(recipe, ["onnxruntime-cpu"]), Store(tmp_path), describe())
+        unavailable(recipe, select_targets(recipe, ["onnxruntime-cpu"]), Store(tmp_path), describe())
 
 
 def test_two_steps_that_do_the_same_work_share_what_the_store_holds(recipe_from, tmp_path):
     text = RECIPE.replace("torchscript-cpu", "torch-cpu").format(stage="quantize: {scheme: int8}")
-    recipe = recipe_from(text + "train: {epochs: 1, examples: 64}\n")
-    plan = make_plan(recipe, "m", asked=ask(recipe, ["torch-cpu"]))
+    recipe = recipe_from(text + "train: {epochs: 1, samples: 64}\n")
+    plan = make_plan(recipe, "m", asked=select_targets(recipe, ["torch-cpu"]))
     assert plan.keys["check torch-cpu/reference"] == plan.keys["check torch-cpu/fp32"]
     part = replace(plan, steps=tuple(step for step in plan.steps if step.kind != "measure"))
     entries = execute(part, Store(tmp_path / "store"), Quiet())

@@ -18,9 +18,9 @@ TEXT = """\
 name: taught
 model: {zoo: resnet, depth: 8, width: 8}
 data: {zoo: digits}
-train: {epochs: 1, examples: 200}
+train: {epochs: 1, samples: 200}
 compress:
-  - distil: {epochs: 1, examples: 200, %s}
+  - distil: {epochs: 1, samples: 200, %s}
 targets: [torch-cpu]
 gates: {accuracy_drop: 1}
 """
@@ -94,10 +94,12 @@ def test_the_original_teaches_beside_another_and_stays_the_reference(trained):
     assert checkpoint.load(entry.folder).ref.options["width"] == 8
 
 
-def test_a_second_lesson_goes_on_from_the_first(recipe_from):
+def test_a_second_distillation_objective_goes_on_from_the_first(recipe_from):
     text = TEXT % f"teachers: [{{original: true}}, {SMALL}]"
-    lesson = next(line for line in text.splitlines() if line.startswith("  - distil"))
-    recipe = recipe_from(text.replace(lesson, f"{lesson}\n  - distil: {{epochs: 1, learning_rate: 0.01}}"))
+    distillation_objective = next(line for line in text.splitlines() if line.startswith("  - distil"))
+    recipe = recipe_from(
+        text.replace(distillation_objective, f"{distillation_objective}\n  - distil: {{epochs: 1, learning_rate: 0.01}}")
+    )
     check_chain(recipe)
     steps = {step.name: step for step in make_plan(recipe, "m").steps}
     assert steps["distil-2"].needs[:2] == ("data", "distil")

@@ -53,7 +53,7 @@ def start(job: Job) -> Result:
 
 def distil(job: Job) -> Result:
     """Train the model from its teachers; a model without weights starts fresh."""
-    from compress.distillation.distil import lesson
+    from compress.distillation.distil import distillation_objective
     from compress.training.devices import resolved
     from compress.training.loop import Training, fit, subset, tensors
 
@@ -64,7 +64,7 @@ def distil(job: Job) -> Result:
     teachers = [_teacher(job, teacher) for teacher in taught_by]
     seed, state = job.recipe.seed + 1, job.work / "state"
     example, _ = tensors(job.data.train, subset(job.data.train, 2, seed))
-    with lesson(model.module, teachers, config, example, seed) as (loss, extra):
+    with distillation_objective(model.module, teachers, config, example, seed) as (loss, extra):
         training = Training(job.data.train, config, seed, state, job.progress, model.masks, extra=extra)
         fit(model.module, loss, training)
     how = f"temperature {config.temperature:g}, kd_weight {config.kd_weight:g}"

@@ -13,7 +13,7 @@ from artifacts.records.calls import EndToEndRecord, EnergyRecord, Interval, Part
 from artifacts.types import Arrays
 from benchmarks.timing.energy import Meter, counts
 from benchmarks.timing.measure import Measured
-from benchmarks.timing.rounds import Whole, device_of
+from benchmarks.timing.rounds import EndToEnd, device_of
 from benchmarks.timing.statistics import interval
 from zoo.splits import Preprocessing, TaskData
 
@@ -22,22 +22,22 @@ UNBOUNDED = 1e12
 EARLIER = "not recorded by the version that measured this run"
 
 
-def raw_example(data: TaskData) -> tuple[Whole | None, str | None]:
+def raw_example(data: TaskData) -> tuple[EndToEnd | None, str | None]:
     """The first test example as it is before preprocessing, or why calls from there to a label cannot be timed."""
     how, inputs = getattr(data.test, "preprocessing", None), getattr(data.test, "inputs", {})
     if how is None:
         return None, "the data set has no preprocessing that is known here: its examples are model inputs as they are"
     if data.metric != "top1":
         return None, f"the metric is {data.metric}: there are no labels to find in the outputs"
-    return whole_of({name: value[:1] for name, value in inputs.items()}, how, same=True), None
+    return end_to_end_of({name: value[:1] for name, value in inputs.items()}, how, same=True), None
 
 
-def whole_of(raw: Arrays, how: Preprocessing, same: bool) -> Whole:
+def end_to_end_of(raw: Arrays, how: Preprocessing, same: bool) -> EndToEnd:
     """A raw example with its preprocessing, to be timed."""
-    return Whole(raw, {"scale": how.scale, "mean": list(how.mean), "std": list(how.std)}, same)
+    return EndToEnd(raw, {"scale": how.scale, "mean": list(how.mean), "std": list(how.std)}, same)
 
 
-def record(found: Mapping[str, Measured], meter: Meter, whole: Whole | None, reason: str | None, out: Path) -> None:
+def record(found: Mapping[str, Measured], meter: Meter, whole: EndToEnd | None, reason: str | None, out: Path) -> None:
     """Write down what was measured of every artifact, beside the step's result."""
     power = meter.record()
     energy = {name: energy_of(one, power, name.partition("/")[0]) for name, one in found.items()}
@@ -59,7 +59,7 @@ def energy_of(one: Measured, power: PowerRecord, target: str) -> EnergyRecord | 
     return EnergyRecord(mj, _ci(one.energy_mj), mj - idle_w * ms, mj / ms, tuple(source.name for source in mine))
 
 
-def end_to_end(one: Measured, whole: Whole | None) -> EndToEndRecord | None:
+def end_to_end(one: Measured, whole: EndToEnd | None) -> EndToEndRecord | None:
     """Calls from the raw example to the labels; none where they were not timed."""
     if whole is None or not one.whole_ms:
         return None

@@ -16,7 +16,7 @@ from artifacts.files import walk
 from artifacts.types import Arrays, ExportedFile, Split, TorchModel
 from benchmarks.timing.child import Child
 from compress.fold import fold, operator
-from compress.guarding.search import Rung, remedied
+from compress.guarding.search import Candidate, remedied
 from compress.guarding.sensitivity import LayerSensitivity, Loss, layer_names, rank, sqnr
 from compress.quantizers import QUANTIZERS, Calibration
 from compress.training.loop import predict, subset
@@ -62,7 +62,7 @@ def held_out(split: Split, calibration_samples: int, seed: int, most: int = HELD
 
 
 @dataclass
-class Workshop:
+class Int8Trials:
     """One network, one target. Holds one child process, into which every file is opened in turn; close it."""
 
     model: TorchModel
@@ -84,7 +84,7 @@ class Workshop:
         self._child: Child | None = None
         self._sources: dict[tuple[str, ...], Source] = {}
 
-    def __enter__(self) -> "Workshop":
+    def __enter__(self) -> "Int8Trials":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,10 +108,10 @@ class Workshop:
         """The float network's metric on them."""
         return score(self.data.metric, self.examples.outputs, self.examples.targets)
 
-    def make(self, rung: Rung, folder: Path) -> ExportedFile:
-        """The int8 file of a rung, in an empty folder."""
-        model, plain = self.source(rung)
-        calibration = Calibration(self.data.train, rung.config, self.seed, model)
+    def make(self, candidate: Candidate, folder: Path) -> ExportedFile:
+        """The int8 file of a candidate, in an empty folder."""
+        model, plain = self.source(candidate)
+        calibration = Calibration(self.data.train, candidate.config, self.seed, model)
         quantize = QUANTIZERS[self.quantizer].load()
         if plain is None:
             write = FORMATS[self.format].load()
@@ -119,13 +119,13 @@ class Workshop:
         file: ExportedFile = quantize(plain, folder, calibration)
         return file
 
-    def source(self, rung: Rung) -> Source:
-        """The float network with a rung's remedies, and its file; made once."""
-        key = (*rung.remedies, *(("trained",) if rung.trained else ()))
+    def source(self, candidate: Candidate) -> Source:
+        """The float network with a candidate's remedies, and its file; made once."""
+        key = (*candidate.remedies, *(("trained",) if candidate.trained else ()))
         if key not in self._sources:
-            model = remedied(self.model, rung, self.data.train, self.seed, as_modules=not self.works_on_files)
-            if rung.trained:
-                model = self._train(rung, model)
+            model = remedied(self.model, candidate, self.data.train, self.seed, as_modules=not self.works_on_files)
+            if candidate.trained:
+                model = self._train(candidate, model)
             plain = None
             if self.works_on_files:
                 # traced once here, so that every file made from it need not trace the network again
@@ -137,13 +137,13 @@ class Workshop:
             self._sources[key] = model, plain
         return self._sources[key]
 
-    def _train(self, rung: Rung, model: TorchModel) -> TorchModel:
+    def _train(self, candidate: Candidate, model: TorchModel) -> TorchModel:
         from compress.qat import train_quantized
 
         if structure(model) != structure(self.model):
-            raise ModelError("equalisation made a ReLU of a ReLU6, so the trained network could not be built again.")
+            raise ModelError("equalization made a ReLU of a ReLU6, so the trained network could not be built again.")
         split, seed = self.data.train, self.seed + 3
-        return train_quantized(model, rung.config, split, seed=seed, work=self.work, progress=self.progress)
+        return train_quantized(model, candidate.config, split, seed=seed, work=self.work, progress=self.progress)
 
     def run(self, file: ExportedFile, count: int | None = None) -> NDArray[Any]:
         """The first output (N, ...) of a file on the first `count` held-out examples, by the target's runtime in the child."""
@@ -175,13 +175,13 @@ class Workshop:
             drops.append(score(name, known.outputs[some], targets) - score(name, outputs[some], targets))
         return metric, self.reference - metric, float(np.std(drops))
 
-    def lost(self, rung: Rung, kept: tuple[str, ...]) -> Loss:
-        """What the rung's file loses on all held-out examples with these layers kept float beside those it keeps.
+    def lost(self, candidate: Candidate, kept: tuple[str, ...]) -> Loss:
+        """What the candidate's file loses on all held-out examples with these layers kept float beside those it keeps.
 
         Raises:
             RequestError: the file cannot be made.
         """
-        return self.loss_of(self._with_float(rung, kept))
+        return self.loss_of(self._with_float(candidate, kept))
 
     def loss_of(self, file: ExportedFile) -> Loss:
         """What a file loses on all held-out examples."""
@@ -193,23 +193,23 @@ class Workshop:
             return Loss(found, bytes=size)
         return Loss(found, drop, error, size)
 
-    def rank(self, rung: Rung) -> list[LayerSensitivity]:
-        """The layers from the most sensitive, each quantized alone, the rest as this rung says; quick, and not scored."""
-        few = min(RANKING_CALIBRATION, rung.config.calibration_samples)
-        quick = replace(rung, config=rung.config.model_copy(update={"calibration_samples": few}))
+    def rank(self, candidate: Candidate) -> list[LayerSensitivity]:
+        """The layers from the most sensitive, each quantized alone, the rest as this candidate says; quick, and not scored."""
+        few = min(RANKING_CALIBRATION, candidate.config.calibration_samples)
+        quick = replace(candidate, config=candidate.config.model_copy(update={"calibration_samples": few}))
 
         def lost(kept: tuple[str, ...]) -> Loss:
             return Loss(sqnr(self.examples.outputs[:RANKING], self.run(self._with_float(quick, kept), RANKING)))
 
-        return rank(layer_names(self.model, rung.config.keep_float), lost, self.progress)
+        return rank(layer_names(self.model, candidate.config.keep_float), lost, self.progress)
 
-    def _with_float(self, rung: Rung, kept: tuple[str, ...]) -> ExportedFile:
-        """The rung's file with more layers in float; the next one takes its place."""
-        config = rung.config.model_copy(update={"keep_float": (*rung.config.keep_float, *kept)})
+    def _with_float(self, candidate: Candidate, kept: tuple[str, ...]) -> ExportedFile:
+        """The candidate's file with more layers in float; the next one takes its place."""
+        config = candidate.config.model_copy(update={"keep_float": (*candidate.config.keep_float, *kept)})
         folder = self.work / "ranking" / "files"
         shutil.rmtree(folder.parent, ignore_errors=True)
         folder.mkdir(parents=True)
-        return self.make(replace(rung, config=config), folder)
+        return self.make(replace(candidate, config=config), folder)
 
 
 def structure(model: TorchModel) -> list[str]:

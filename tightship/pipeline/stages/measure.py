@@ -9,7 +9,7 @@ import numpy as np
 from artifacts.arrays import save_arrays
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.measure import MeasurePlan, measure
-from benchmarks.timing.noise import Watch
+from benchmarks.timing.noise import NoiseMonitor
 from tightship.pipeline.stages import energy, roofline
 from tightship.pipeline.stages.export import engine_of
 from tightship.pipeline.stages.job import Job
@@ -36,7 +36,7 @@ def measure_all(job: Job) -> Result:
     built = job.out / "engines"
     engines = {n: engine_of(n.partition("/")[0], entry, built, opened[n]) for n, entry in entries.items()}
     inputs = job.data.test.batch(np.arange(min(plan.throughput_batch, len(job.data.test))))[0]
-    watch = Watch()
+    watch = NoiseMonitor()
     watch.look_first()
     meter = Meter.find()
     meter.look_first()

@@ -10,7 +10,7 @@ from artifacts.arrays import load_arrays, save_arrays
 from artifacts.records.evidence import ParityRecord
 from artifacts.specs import Signature
 from artifacts.types import Arrays
-from benchmarks.parity.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, at_ends, judge
+from benchmarks.parity.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, at_ends, evaluate
 from benchmarks.roofline.work import work_of
 from benchmarks.timing.child import Child
 from compress.configs import QuantizeConfig
@@ -44,7 +44,7 @@ def check(job: Job) -> Result:
         outputs = run(test_inputs, batch)
         cases, tolerance, against = _cases(job, test_inputs, outputs, run, signature)
         placement = child.ask("placement")
-    parity = judge(cases, tolerance, against, job.data.metric == "top1")
+    parity = evaluate(cases, tolerance, against, job.data.metric == "top1")
     if not parity.passed:
         parity = _locate(job, parity, test_inputs, cases, tolerance)
     from zoo.metrics import score
@@ -130,7 +130,7 @@ def _yardstick(job: Job, artifact: ArtifactPlan) -> tuple[Any, Tolerance, str]:
     if artifact.quantizer in OTHER_GRIDS:
         return model.module.eval(), QUANTIZED, "float"
     tolerance = SCHEMES.get(artifact.scheme, QUANTIZED)
-    # equalised or corrected weights are not those of the model before they are rounded
+    # equalized or corrected weights are not those of the model before they are rounded
     remedied = job.inputs[f"export {artifact.id}"].result.details.get("remedied", False)
     if rounds_weights(config) and not remedied:
         return rounded(model, config), tolerance, "rounded weights"
@@ -159,7 +159,7 @@ def _blends(real: Arrays) -> Arrays:
 
 
 def _locate(job: Job, parity: ParityRecord, inputs: Arrays, cases: list[Case], tolerance: Tolerance) -> ParityRecord:
-    """The failed parity with where the file departs, and with a folder that shows it."""
+    """The failed parity with where the file diverges, and with a folder that shows it."""
     artifact = job.step.artifact
     assert artifact is not None
     real = {k: v[:PARITY_EXAMPLES] for k, v in inputs.items()}

@@ -1,4 +1,4 @@
-"""When parity fails: where the file departs from its network, and a folder that shows it with one command."""
+"""When parity fails: where the file diverges from its network, and a folder that shows it with one command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import numpy as np
 
 from artifacts.records.evidence import ParityRecord
 from artifacts.types import Arrays, ExportedFile, TorchModel
-from benchmarks.parity.parity import Case, Tolerance, judge, same_largest
+from benchmarks.parity.parity import Case, Tolerance, evaluate, same_largest
 from benchmarks.parity.reproducer import REPRODUCER, Shown, worst, write_reproducer
 from runtimes.registry import find
 from tightship.bundling.runner import loaders
@@ -18,7 +18,7 @@ from tightship.pipeline.stages.job import Job
 from tightship.planning.steps import ArtifactPlan
 
 if TYPE_CHECKING:
-    from benchmarks.parity.bisect import Departure
+    from benchmarks.parity.bisect import Divergence
 
 EXAMPLES = 4
 """How many examples a reproducer holds: those that differ most."""
@@ -48,14 +48,14 @@ class _Example:
 
 
 def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
-    """The parity with where the file departs, and with a reproducer in the step's folder if its runtime opens it alone."""
+    """The parity with where the file diverges, and with a reproducer in the step's folder if its runtime opens it alone."""
     artifact = job.step.artifact
     assert artifact is not None
     file = exported_file(job.inputs[f"export {artifact.id}"])
     classes = job.data.metric == "top1"
     example = _example(failed, classes, bool(file.signature.dynamic))
-    departure, why_not = _departure(job, artifact, file, example)
-    says = str(departure) if departure else f"{parity.first_bad}; {why_not}"
+    divergence, why_not = _divergence(job, artifact, file, example)
+    says = str(divergence) if divergence else f"{parity.first_bad}; {why_not}"
     if not _opens_alone(artifact, file):
         return replace(parity, first_bad=says)
     place = f"reproducers/{artifact.id}"
@@ -65,13 +65,13 @@ def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
         replace(file, precision=artifact.precision.partition("@")[0]), artifact.target, artifact.options, example.inputs,
         example.case.reference, example.spreads, failed.tolerance, elsewhere, example.batch,
     )  # fmt: skip
-    write_reproducer(job.out / REPRODUCER, shown, departure, says, Path(loaders.__file__))
+    write_reproducer(job.out / REPRODUCER, shown, divergence, says, Path(loaders.__file__))
     return replace(parity, first_bad=says, reproducer=place)
 
 
 def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
     """The worst examples of the first case that fails by itself, or of the real ones; all of them where a batch is at fault."""
-    bad = [c for c in failed.cases if not judge([c], failed.tolerance, "", classes and c.real).passed]
+    bad = [c for c in failed.cases if not evaluate([c], failed.tolerance, "", classes and c.real).passed]
     case = bad[0] if bad else failed.cases[0]
     inputs = failed.real if case.real else failed.made_up
     spreads = {name: float(np.std(value.astype(np.float64))) or 1.0 for name, value in case.reference.items()}
@@ -90,8 +90,8 @@ def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
     return _Example({n: a[rows] for n, a in inputs.items()}, chosen, spreads, EXAMPLES if dynamic else 1)
 
 
-def _departure(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _Example) -> "tuple[Departure | None, str]":
-    """The tensor at which a file departs; or none, and why."""
+def _divergence(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _Example) -> "tuple[Divergence | None, str]":
+    """The tensor at which a file diverges; or none, and why."""
     if job.inputs[f"export {artifact.id}"].result.details.get("remedied", False):
         return None, "a remedy changed the tensors inside, so they cannot be held against the network's"
     if find(artifact.target).read_options(artifact.options).of_the_file:
@@ -100,7 +100,7 @@ def _departure(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _E
 
     model = made_from(job, artifact)
     if file.path.suffix == ".onnx":
-        find_it = bisect.largest_growth if artifact.quantizer else bisect.first_departure
+        find_it = bisect.largest_growth if artifact.quantizer else bisect.first_divergence
         return find_it(model, file.path, example.inputs), "every tensor inside it agrees in ONNX Runtime on the CPU"
     one = _single(example)
     engine = engine_of(artifact.target, job.inputs[f"export {artifact.id}"], job.work, artifact.options)

@@ -7,11 +7,11 @@ from artifacts.errors import ModelError, RequestError
 from artifacts.records.sensitivity import LossRecord, SensitiveLayer, SensitivityRecord
 from artifacts.types import ExportedFile, TorchModel
 from compress.configs import QuantizeConfig
-from compress.guarding.search import Rung
+from compress.guarding.search import Candidate
 from compress.guarding.sensitivity import LayerSensitivity, Loss, Size, layer_names, noise_shares, rank, sizes, standing_out
 from runtimes.registry import find
 from tightship.pipeline.stages.export import exported_file, made_from
-from tightship.pipeline.stages.int8_trials import Workshop
+from tightship.pipeline.stages.int8_trials import Int8Trials
 from tightship.pipeline.stages.job import Job
 from tightship.store import Result
 
@@ -27,37 +27,37 @@ def sensitivity(job: Job) -> Result:
     artifact = job.step.artifact
     assert artifact is not None
     assert artifact.quantizer is not None
-    rung, model = _made_by(job)
-    names = layer_names(model, rung.config.keep_float)
+    candidate, model = _made_by(job)
+    names = layer_names(model, candidate.config.keep_float)
     if not names:
         raise ModelError(
             "sensitivity: the network has no convolution or linear layer in int8 with a weight of its own, "
             "so there is none to keep in float; leave it out."
         )
-    with Workshop(
+    with Int8Trials(
         model, job.data, find(artifact.target), artifact.quantizer, artifact.format, job.recipe.seed,
-        rung.config.calibration_samples, job.recipe.measure.threads, job.work, job.progress, artifact.options,
+        candidate.config.calibration_samples, job.recipe.measure.threads, job.work, job.progress, artifact.options,
         job.step.config["examples"],
-    ) as workshop:  # fmt: skip
-        record = _measure(workshop, rung, names, _copy(job))
+    ) as trials:  # fmt: skip
+        record = _measure(trials, candidate, names, _copy(job))
     worst = record.layers[0]
     how = f"{len(names)} layers quantized alone on {record.examples} held-out examples"
     return Result(f"{how}; most sensitive: {worst.layer}, {worst.sqnr_db or 0.0:.1f} dB", {}, asdict(record))
 
 
-def _made_by(job: Job) -> tuple[Rung, TorchModel]:
-    """How the deployed file was made, and of which network: the accuracy guard chose a rung, and may have trained."""
+def _made_by(job: Job) -> tuple[Candidate, TorchModel]:
+    """How the deployed file was made, and of which network: the accuracy guard chose a candidate, and may have trained."""
     artifact = job.step.artifact
     assert artifact is not None
     model = made_from(job, artifact)
-    said = job.inputs[f"export {artifact.id}"].result.details.get("rung")
+    said = job.inputs[f"export {artifact.id}"].result.details.get("candidate")
     if said is None:
         config = job.recipe.stage("quantize")
         assert isinstance(config, QuantizeConfig)
-        return Rung(config.model_copy(update={"scheme": artifact.scheme})), model
+        return Candidate(config.model_copy(update={"scheme": artifact.scheme})), model
     # what was trained has its remedies in its weights
     remedies = () if said["trained"] else tuple(said["remedies"])
-    return Rung(QuantizeConfig.model_validate(said["config"]), remedies), model
+    return Candidate(QuantizeConfig.model_validate(said["config"]), remedies), model
 
 
 def _copy(job: Job) -> ExportedFile:
@@ -71,27 +71,27 @@ def _copy(job: Job) -> ExportedFile:
     return replace(file, folder=folder)
 
 
-def _measure(workshop: Workshop, rung: Rung, names: list[str], deployed: ExportedFile) -> SensitivityRecord:
-    whole = workshop.loss_of(deployed)
-    ranked = rank(names, lambda kept: workshop.lost(rung, kept), workshop.progress)
-    between = _try(workshop, rung, tuple(names))
+def _measure(trials: Int8Trials, candidate: Candidate, names: list[str], deployed: ExportedFile) -> SensitivityRecord:
+    whole = trials.loss_of(deployed)
+    ranked = rank(names, lambda kept: trials.lost(candidate, kept), trials.progress)
+    between = _try(trials, candidate, tuple(names))
     shares = noise_shares(ranked, between)
     keep = standing_out(shares)
-    kept = _try(workshop, rung, keep) if keep else None
-    examples = workshop.examples
-    known = sizes(workshop.model, examples.inputs)
+    kept = _try(trials, candidate, keep) if keep else None
+    examples = trials.examples
+    known = sizes(trials.model, examples.inputs)
     return SensitivityRecord(
-        examples=len(examples.targets), metric=workshop.data.metric, reference=workshop.reference, whole=_record(whole),
+        examples=len(examples.targets), metric=trials.data.metric, reference=trials.reference, whole=_record(whole),
         between_db=between.sqnr_db if between else None,
         layers=tuple(_layer(s, known[s.layer], shares.get(s.layer)) for s in ranked),
-        in_float=rung.config.keep_float, keep=keep, kept=_record(kept) if kept else None,
+        in_float=candidate.config.keep_float, keep=keep, kept=_record(kept) if kept else None,
     )  # fmt: skip
 
 
-def _try(workshop: Workshop, rung: Rung, kept: tuple[str, ...]) -> Loss | None:
+def _try(trials: Int8Trials, candidate: Candidate, kept: tuple[str, ...]) -> Loss | None:
     """What is lost with these in float; none where that leaves nothing to quantize."""
     try:
-        return workshop.lost(rung, kept)
+        return trials.lost(candidate, kept)
     except RequestError:
         return None
 

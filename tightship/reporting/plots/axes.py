@@ -1,4 +1,4 @@
-"""What the plots share: colours and symbols, axes, and texts that plotly.js shows literally."""
+"""What the plots share: colors and symbols, axes, and texts that plotly.js shows literally."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from artifacts.records.evidence import ArtifactRecord, LatencyRecord
 from tightship.reporting.formatting import UNBOUNDED, clean
 
-COLOURS = ("#3b7dd8", "#e08a1e", "#1f9e77", "#c65fa5", "#8a6fd1", "#d1495b", "#3fa7b8", "#8c8c3a")
+COLORS = ("#3b7dd8", "#e08a1e", "#1f9e77", "#c65fa5", "#8a6fd1", "#d1495b", "#3fa7b8", "#8c8c3a")
 GREY = "#8a8f98"
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
@@ -21,9 +21,9 @@ def label(text: str, longest: int = 44) -> str:
 
 
 def style_of(artifacts: Sequence[ArtifactRecord]) -> dict[str, tuple[str, str]]:
-    """One colour and one symbol per target, the same in every plot, for readers who cannot tell the colours."""
+    """One color and one symbol per target, the same in every plot, for readers who cannot tell the colors."""
     targets = sorted({a.target for a in artifacts})
-    return {t: (COLOURS[n % len(COLOURS)], SYMBOLS[(n + n // len(COLOURS)) % len(SYMBOLS)]) for n, t in enumerate(targets)}
+    return {t: (COLORS[n % len(COLORS)], SYMBOLS[(n + n // len(COLORS)) % len(SYMBOLS)]) for n, t in enumerate(targets)}
 
 
 def line_trace(name: str, points: Sequence[tuple[float, float]], line: dict[str, Any]) -> dict[str, Any]:
@@ -32,14 +32,14 @@ def line_trace(name: str, points: Sequence[tuple[float, float]], line: dict[str,
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line}
 
 
-def interval_bars(latencies: Sequence[LatencyRecord | None], colour: str) -> dict[str, Any]:
+def interval_bars(latencies: Sequence[LatencyRecord | None], color: str) -> dict[str, Any]:
     """The 95 % intervals of medians as plotly.js's error bars; none where there is no interval."""
     above = [x.ci95[1] - x.p50 if x is not None and x.ci95[1] < UNBOUNDED else None for x in latencies]
     below = [x.p50 - x.ci95[0] if x is not None and x.ci95[1] < UNBOUNDED else None for x in latencies]
     return {
         "array": [None if d is None else finite(max(0.0, d)) for d in above],
         "arrayminus": [None if d is None else finite(max(0.0, d)) for d in below],
-    } | {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, "color": colour}
+    } | {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, "color": color}
 
 
 def latency_axis(values: Iterable[float | None], title: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The report's plots as plain plotly.js figures: data and layout, without the colours that the page's theme decides."""
+"""The report's plots as plain plotly.js figures: data and layout, without the colors that the page's theme decides."""
 
 from collections.abc import Iterable, Sequence
 from math import isfinite, log10, sqrt
@@ -7,7 +7,7 @@ from typing import Any
 from artifacts.records.evidence import ArtifactRecord, Evidence
 from tightship.reporting.formatting import best_of, clean, failed, interval, is_share, number, ordered, p99, score, size
 from tightship.reporting.plots.axes import (
-    COLOURS,
+    COLORS,
     GREY,
     finite,
     interval_bars,
@@ -86,7 +86,7 @@ def sizes(evidence: Evidence) -> dict[str, Any]:
         "x": [finite(b) for _, b, _ in bars],
         "y": list(range(len(bars))),
         "hovertext": [name for name, _, _ in bars],
-        "marker": {"color": [colour for _, _, colour in bars]},
+        "marker": {"color": [color for _, _, color in bars]},
         "text": [size(b) for _, b, _ in bars],
         "textposition": "outside",
         "cliponaxis": False,
@@ -124,7 +124,7 @@ def _named(artifacts: Sequence[ArtifactRecord], layout: dict[str, Any], note: No
 
 
 def _points(
-    artifacts: Sequence[ArtifactRecord], target: str, colour: str, symbol: str, named: Sequence[str | None]
+    artifacts: Sequence[ArtifactRecord], target: str, color: str, symbol: str, named: Sequence[str | None]
 ) -> dict[str, Any]:
     rank = [n for n, a in enumerate(artifacts) if a.target == target]
     mine = [artifacts[n] for n in rank]
@@ -142,13 +142,13 @@ def _points(
         "customdata": rank,
         "hovertext": [_hover(a) for a in mine],
         "hovertemplate": _HOVER,
-        "error_x": interval_bars([a.latency_ms for a in mine], colour),
+        "error_x": interval_bars([a.latency_ms for a in mine], color),
         "marker": {
-            "color": colour,
+            "color": color,
             "opacity": 0.8 if few else 0.6,
             "size": [7 + (19 if few else 9) * sqrt(a.bytes / most) for a in mine],
             "symbol": [symbol + ("-open" if failed(a) else "") for a in mine],
-            "line": {"width": 1.6, "color": colour},
+            "line": {"width": 1.6, "color": color},
         },
     }
 
@@ -183,12 +183,12 @@ def _hover(a: ArtifactRecord) -> str:
     return "<br>".join(lines)
 
 
-def _curve(record: ArtifactRecord, colour: str, dash: str) -> dict[str, Any]:
+def _curve(record: ArtifactRecord, color: str, dash: str) -> dict[str, Any]:
     # without the tail: the outermost call says nothing, and a p99 needs 1000 samples
     last = 99 if record.latency_ms.samples >= 1000 else 98
     points = [(x, float(q)) for q, x in enumerate(record.latency_ms.curve[: last + 1])]
     hover = "%{y} of calls: %{x:.3~g} ms<extra>%{fullData.name}</extra>"
-    return line_trace(label(record.id), points, {"color": colour, "dash": dash, "width": 2}) | {"hovertemplate": hover}
+    return line_trace(label(record.id), points, {"color": color, "dash": dash, "width": 2}) | {"hovertemplate": hover}
 
 
 def _boxes(artifacts: Sequence[ArtifactRecord]) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def _boxes(artifacts: Sequence[ArtifactRecord]) -> dict[str, Any]:
     trace: dict[str, Any] = {"type": "box", "orientation": "h", "y": list(range(len(complete)))}
     for key, at in (("lowerfence", 5), ("q1", 25), ("median", 50), ("q3", 75), ("upperfence", 95)):
         trace[key] = [finite(curve[at]) for curve in curves]
-    trace |= {"marker": {"color": COLOURS[0]}, "line": {"width": 1.2}, "hoverinfo": "x"}
+    trace |= {"marker": {"color": COLORS[0]}, "line": {"width": 1.2}, "hoverinfo": "x"}
     layout = layout_of(height=140 + 22 * len(complete)) | {"showlegend": False}
     layout["xaxis"] |= latency_axis([c[q] for c in curves for q in (5, 95)], "latency of one call, ms")
     layout["yaxis"] |= rows([label(a.id) for a in complete])

@@ -5,7 +5,7 @@ from typing import Any
 
 from artifacts.records.evidence import ArtifactRecord
 from tightship.reporting.formatting import is_share, number, score, size
-from tightship.reporting.plots.axes import COLOURS, GREY, SYMBOLS, finite, interval_bars, label, latency_axis, layout_of
+from tightship.reporting.plots.axes import COLORS, GREY, SYMBOLS, finite, interval_bars, label, latency_axis, layout_of
 
 PANELS = (("y", (0.7, 1.0)), ("y2", (0.36, 0.62)), ("y3", (0.0, 0.28)))
 """Each panel's axis and its share of the height, from the bottom."""
@@ -30,7 +30,7 @@ def trends(lines: Mapping[str, Line], dates: Sequence[str], machine_changed: Seq
 
 
 def _lines(n: int, target: str, line: Line, machine_changed: Sequence[bool]) -> list[dict[str, Any]]:
-    colour = COLOURS[n % len(COLOURS)]
+    color = COLORS[n % len(COLORS)]
     tests = [a.accuracy.test_sha256 if a else None for a in line]
     other_test = [k > 0 and None not in tests[k - 1 : k + 1] and tests[k - 1] != tests[k] for k in range(len(line))]
     made = []
@@ -47,10 +47,10 @@ def _lines(n: int, target: str, line: Line, machine_changed: Sequence[bool]) -> 
             "y": [finite(value(a)) if a else None for a in records],
             "hovertext": [_hover(a) if a else "" for a in records],
             "hovertemplate": "%{hovertext}<extra></extra>",
-            "line": {"color": colour, "width": 2}, "marker": {"color": colour, "size": 8, "symbol": SYMBOLS[n % len(SYMBOLS)]},
+            "line": {"color": color, "width": 2}, "marker": {"color": color, "size": 8, "symbol": SYMBOLS[n % len(SYMBOLS)]},
         }  # fmt: skip
         if axis == "y":
-            trace["error_y"] = interval_bars([a.latency_ms if a else None for a in records], colour)
+            trace["error_y"] = interval_bars([a.latency_ms if a else None for a in records], color)
         made.append(trace)
     return made
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from artifacts.records.evidence import ArtifactRecord, Evidence
 from tightship.reporting.formatting import number
-from tightship.reporting.plots.axes import COLOURS, finite, label, layout_of, rows
+from tightship.reporting.plots.axes import COLORS, finite, label, layout_of, rows
 from tightship.reporting.plots.figures import drawn
 from tightship.reporting.sections.conditions import PARTS, cold_parts
 
@@ -33,7 +33,7 @@ def cold_start(evidence: Evidence) -> dict[str, Any]:
                 f"{label(a.id)}: {label(name)} {number(p.get(name))} ms" for a, p in zip(artifacts, parts, strict=True)
             ],
             "hovertemplate": "%{hovertext}<extra></extra>",
-            "marker": {"color": COLOURS[n % len(COLOURS)]},
+            "marker": {"color": COLORS[n % len(COLORS)]},
         }
         for n, name in enumerate(names)
     ]

@@ -108,10 +108,10 @@ def roofline_figure(evidence: Evidence) -> dict[str, Any]:
     xs = [_intensity(r.found) for r in points]
     low, high = min(xs) / 3, max(xs) * 3
     data = _roofs(evidence.peaks, low, high)
-    for target, (colour, symbol) in style.items():
+    for target, (color, symbol) in style.items():
         mine = [r for r in points if r.artifact.target == target]
         if mine:
-            data.append(_points(target, mine, colour, symbol))
+            data.append(_points(target, mine, color, symbol))
     rates = [r.found.gmac_per_s or 1.0 for r in points] + [p.gmac_per_s for p in evidence.peaks.compute]
     layout = layout_of(height=440)
     layout["xaxis"] |= _log_axis([low, high], "MACs per byte moved")
@@ -141,7 +141,7 @@ def _roofs(peaks: PeaksRecord, low: float, high: float) -> list[dict[str, Any]]:
     return [{**trace, "hovertemplate": "%{fullData.name}<extra></extra>"} for trace in traces]
 
 
-def _points(target: str, mine: Sequence[Row], colour: str, symbol: str) -> dict[str, Any]:
+def _points(target: str, mine: Sequence[Row], color: str, symbol: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -150,7 +150,7 @@ def _points(target: str, mine: Sequence[Row], colour: str, symbol: str) -> dict[
         "y": [finite(r.found.gmac_per_s or 0.0) for r in mine],
         "hovertext": [f"<b>{label(r.artifact.id)}</b><br>{label(r.means, 90)}" for r in mine],
         "hovertemplate": "%{hovertext}<extra></extra>",
-        "marker": {"color": colour, "symbol": symbol, "size": 11, "opacity": 0.8},
+        "marker": {"color": color, "symbol": symbol, "size": 11, "opacity": 0.8},
     }
 
 

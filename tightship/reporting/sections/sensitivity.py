@@ -55,7 +55,7 @@ def advice(found: SensitivityRecord) -> str:
     if not found.keep:
         return (
             "No few layers make most of the noise, so keeping some in float would win little; try another `calibrator` where "
-            "the target heeds one, `qat_epochs`, or `accuracy_drop` for the guard's ladder."
+            "the target heeds one, `qat_epochs`, or `max_drop` for the accuracy guard."
         )
     names = ", ".join(map(clean, (*found.in_float, *found.keep)))
     what = f"`quantize: {{keep_float: [{names}]}}`"
@@ -70,7 +70,7 @@ def advice(found: SensitivityRecord) -> str:
         )
     if whole.drop is not None and (kept.drop is None or whole.drop - kept.drop <= (whole.error or 0.0)):
         tried = f"{what} was tried and wins back nothing that these examples show"
-        return f"{tried} ({_change(found, whole, kept)}, SQNR from {effect}); try `accuracy_drop`, the guard's ladder."
+        return f"{tried} ({_change(found, whole, kept)}, SQNR from {effect}); try `max_drop`, the accuracy guard."
     return (
         f"{what}: measured, it brings {_change(found, whole, kept)}, the SQNR from {effect} and the file from {cost}; "
         "run it to see what it costs in latency."

@@ -11,7 +11,7 @@ from artifacts.records.evidence import ArtifactRecord, Evidence
 from benchmarks.machine import same_machine
 from tightship.reporting import formatting
 from tightship.reporting.pages import render_page
-from tightship.reporting.plots.axes import COLOURS, finite, interval_bars, label, latency_axis, layout_of, score_range
+from tightship.reporting.plots.axes import COLORS, finite, interval_bars, label, latency_axis, layout_of, score_range
 from tightship.reporting.run_pairs import Latencies, Run, accuracy_change, latencies, recipe_changes, versions_that_differ
 from tightship.reporting.sections.conditions import disturbance
 
@@ -110,7 +110,7 @@ def _sentence(run: Run, changes: Sequence[Change | None]) -> str:
 
 
 def _tradeoff(runs: Sequence[Run]) -> dict[str, Any]:
-    """Accuracy against p50 of all runs, one colour each; only where one machine measured them all."""
+    """Accuracy against p50 of all runs, one color each; only where one machine measured them all."""
     every = [a for run in runs for a in run.evidence.artifacts]
     share = all(formatting.is_share(a.accuracy) for a in every)
     layout = layout_of(height=460)
@@ -125,7 +125,7 @@ def _tradeoff(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _points(n: int, run: Run) -> dict[str, Any]:
     mine = [a for a in run.evidence.artifacts if isfinite(a.latency_ms.p50)]
-    colour = COLOURS[n % len(COLOURS)]
+    color = COLORS[n % len(COLORS)]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -136,6 +136,6 @@ def _points(n: int, run: Run) -> dict[str, Any]:
             f"{run.mark}: {label(a.id)}, p50 {formatting.number(a.latency_ms.p50)} ms, {formatting.size(a.bytes)}" for a in mine
         ],
         "hovertemplate": "%{hovertext}<extra></extra>",
-        "error_x": interval_bars([a.latency_ms for a in mine], colour),
-        "marker": {"color": colour, "size": 11, "symbol": ["x" if formatting.failed(a) else "circle" for a in mine]},
+        "error_x": interval_bars([a.latency_ms for a in mine], color),
+        "marker": {"color": color, "size": 11, "symbol": ["x" if formatting.failed(a) else "circle" for a in mine]},
     }

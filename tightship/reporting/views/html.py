@@ -9,7 +9,7 @@ from tightship.reporting import formatting
 from tightship.reporting.pages import count, environment, render_page, yaml_text
 from tightship.reporting.plots import figures
 from tightship.reporting.sections import conditions, sensitivity
-from tightship.reporting.sections.accuracy_guard import ladders
+from tightship.reporting.sections.accuracy_guard import guard_tables
 from tightship.reporting.sections.cold_start import cold_start, part_names
 from tightship.reporting.sections.labeled_rows import row_ratio
 from tightship.reporting.sections.roofline import absent, roofline_figure, roofline_rows
@@ -23,7 +23,7 @@ MOST_OPEN_ROWS = 60
 
 def render(evidence: Evidence) -> str:
     """The whole report as one HTML page."""
-    _teach()
+    register_filters()
     return render_page(
         "report.html.j2",
         run=evidence,
@@ -37,7 +37,7 @@ def render(evidence: Evidence) -> str:
         disturbance=conditions.disturbance(evidence.noise),
         noise=conditions.noise_facts(evidence.noise),
         gates=_gates(evidence),
-        ladders=ladders(evidence),
+        guards=guard_tables(evidence),
         roofline_rows=roofline_rows(evidence),
         no_roofline=absent(evidence),
         sensitivity_rows=sensitivity.sensitivity_rows(evidence),
@@ -54,7 +54,7 @@ def render(evidence: Evidence) -> str:
 
 
 @cache
-def _teach() -> None:
+def register_filters() -> None:
     """Give the templates what only this page says."""
     made = environment()
     made.filters |= {

@@ -20,7 +20,7 @@ from tightship.reporting.formatting import (
     size,
     stock_lines,
 )
-from tightship.reporting.sections.accuracy_guard import HEADS, Ladder, ladders
+from tightship.reporting.sections.accuracy_guard import HEADS, GuardTable, guard_tables
 from tightship.reporting.sections.conditions import part
 from tightship.reporting.sections.labeled_rows import row_lines
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 120
 """How wide the table may be where no terminal tells its width."""
 
-_COLOURS = {"ship": "bold green", "fail": "bold red", "reference": "dim", "pass": ""}
+_COLORS = {"ship": "bold green", "fail": "bold red", "reference": "dim", "pass": ""}
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ def print_table(evidence: Evidence, console: "Console | None" = None) -> None:
         out.print(_table(evidence, out))
     for line in (*stock_lines(evidence), *row_lines(evidence)):
         _print_line(_markup(line), out)
-    for ladder in ladders(evidence):
-        _print_ladder(ladder, out)
+    for table in guard_tables(evidence):
+        _print_guard(table, out)
     for line in _lines(evidence):
         _print_line(line, out)
 
 
-def _print_ladder(ladder: Ladder, out: "Console") -> None:
-    """The accuracy guard's rungs, in the order in which they were tried."""
-    _print_line(f"\n[bold]accuracy guard[/bold] {_markup(ladder.title)}", out)
-    styles = ["bold" if "chosen" in row[-1] else "" for row in ladder.rows]
-    out.print(grid(HEADS, ladder.rows, ("rung", "result"), out, styles))
-    _print_line(f"[dim]{_markup(ladder.sensitivity)}[/dim]\n" if ladder.sensitivity else "", out)
+def _print_guard(table: GuardTable, out: "Console") -> None:
+    """The accuracy guard's candidates, in the order in which they were tried."""
+    _print_line(f"\n[bold]accuracy guard[/bold] {_markup(table.title)}", out)
+    styles = ["bold" if "chosen" in row[-1] else "" for row in table.rows]
+    out.print(grid(HEADS, table.rows, ("candidate", "result"), out, styles))
+    _print_line(f"[dim]{_markup(table.sensitivity)}[/dim]\n" if table.sensitivity else "", out)
 
 
 def grid(
@@ -114,7 +114,7 @@ def _table(evidence: Evidence, out: "Console") -> "Table":
         )
     for record in ordered(evidence.artifacts):
         cells = (Text(_encodable(clean(column.cell(record)), out)) for column in columns)
-        table.add_row(*cells, style=_COLOURS[record.verdict])
+        table.add_row(*cells, style=_COLORS[record.verdict])
     return table
 
 
@@ -174,8 +174,8 @@ def _lines(evidence: Evidence) -> Iterator[str]:
         yield f"[yellow]{state}[/yellow] {_markup(missing.target)}: {_markup(missing.reason)}"
         for file in missing.converted:
             yield f"[yellow]converted, not run[/yellow] {_markup(file.id)}: {size(file.bytes)} at {_markup(file.main)}"
-    colour = "green" if evidence.verdict.passed else "red"
-    yield f"[bold {colour}]{_markup(headline(evidence))}[/]" + _why(evidence)
+    color = "green" if evidence.verdict.passed else "red"
+    yield f"[bold {color}]{_markup(headline(evidence))}[/]" + _why(evidence)
 
 
 def _why(evidence: Evidence) -> str:

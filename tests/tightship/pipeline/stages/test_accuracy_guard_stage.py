@@ -9,7 +9,7 @@ import yaml
 
 from artifacts.errors import ModelError
 from artifacts.files import write_json
-from artifacts.records.accuracy_guard import GuardRecord, LayerRecord, RungRecord
+from artifacts.records.accuracy_guard import CandidateRecord, GuardRecord, LayerRecord
 from artifacts.records.evidence import AccuracyRecord, read_evidence
 from compress.training.loop import subset
 from tightship.gating.gates import decide, guard_gate
@@ -25,18 +25,18 @@ name: guarded
 model: {zoo: mobilenet, width: 4, activation: relu, channel_spread: 1000}
 data: {zoo: digits}
 train: {epochs: 8, learning_rate: 0.05}
-compress: [{quantize: {per_channel: false, accuracy_drop: 0.01, qat_epochs: 1}}]
+compress: [{quantize: {per_channel: false, max_drop: 0.01, qat_epochs: 1}}]
 targets: [{name: onnxruntime-cpu, precisions: [int8]}]
 gates: {accuracy_drop: 0.02}
 measure: {processes: 1, blocks: 1, block_seconds: 0.05}
 """
 
 GUARD = GuardRecord(
-    budget=0.01, held_out=1001, reference=0.99, float_test=0.9, met=True, chosen="minmax, equalised",
-    rungs=(
-        RungRecord("minmax", 0.11, 0.88, 0.01, 3.0, 74_000, False, False),
-        RungRecord("minmax, equalised", 0.989, 0.001, 0.0005, 4.0, 74_000, True, True),
-        RungRecord("QAT", None, None, None, None, None, False, False, "the recipe gives no qat_epochs"),
+    budget=0.01, held_out=1001, reference=0.99, float_test=0.9, met=True, chosen="minmax, equalized",
+    candidates=(
+        CandidateRecord("minmax", 0.11, 0.88, 0.01, 3.0, 74_000, False, False),
+        CandidateRecord("minmax, equalized", 0.989, 0.001, 0.0005, 4.0, 74_000, True, True),
+        CandidateRecord("QAT", None, None, None, None, None, False, False, "the recipe gives no qat_epochs"),
     ),
     sensitivity=(LayerRecord("blocks.1.layers.3", 3.25),),
 )  # fmt: skip
@@ -80,18 +80,18 @@ def test_its_gate_holds_the_deployed_file_against_the_float_network_it_came_from
     assert guard_gate(artifact()) == ()
 
 
-def test_where_no_rung_held_the_run_fails_even_if_a_float_file_ships(artifact, recipe_from):
+def test_where_no_candidate_held_the_run_fails_even_if_a_float_file_ships(artifact, recipe_from):
     guarded = artifact("onnxruntime-cpu/int8-guard", guard=replace(GUARD, met=False), verdict="fail")
     guarded = replace(guarded, gates=guard_gate(guarded))
     assert not guarded.gates[0].passed  # though it lost nothing on the test set
     _, verdict = decide((artifact("onnxruntime-cpu/fp32"), guarded), (), recipe_from(RECIPE))
     assert not verdict.passed
     (reason,) = verdict.reasons
-    assert "none of 2 rungs met 0.01 on 1,001 held-out examples; the best, 'minmax, equalised'," in reason
+    assert "none of 2 candidates met 0.01 on 1,001 held-out examples; the best, 'minmax, equalized'," in reason
     assert reason.endswith("it is kept at artifacts/onnxruntime-cpu/int8-guard/model.onnx")
 
 
-def test_the_ladder_is_in_every_view_and_survives_reading(artifact, evidence_of, tmp_path, capsys):
+def test_the_search_is_in_every_view_and_survives_reading(artifact, evidence_of, tmp_path, capsys):
     evidence = evidence_of(artifact("onnxruntime-cpu/int8-guard", guard=GUARD, verdict="ship"))
     evidence.write(tmp_path / "evidence.json")
     assert read_evidence(tmp_path / "evidence.json").artifacts[0].guard == GUARD
@@ -123,9 +123,9 @@ def test_one_scale_for_all_channels_collapses_and_the_guard_brings_it_back(cli, 
     done, evidence = run(cli, tmp_path, RECIPE)
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = (a for a in evidence["artifacts"] if a["guard"])
-    rungs = {r["name"]: r for r in found["guard"]["rungs"]}
-    assert rungs["minmax"]["drop"] > 0.3
-    assert "equalised" in found["guard"]["chosen"]
+    candidates = {r["name"]: r for r in found["guard"]["candidates"]}
+    assert candidates["minmax"]["drop"] > 0.3
+    assert "equalized" in found["guard"]["chosen"]
     assert found["accuracy"]["reference"] - found["accuracy"]["deployed"] <= 0.01
     assert found["guard"]["held_out"] == 1001
     again, _ = run(cli, tmp_path, RECIPE, "again")
@@ -147,7 +147,7 @@ def test_a_budget_that_nothing_meets_is_an_honest_no_with_the_best_file_kept(cli
     guard = found["guard"]
     assert not guard["met"]
     assert (tmp_path / "out" / found["main"]).is_file()
-    assert guard["rungs"][-1]["reason"] == "the recipe gives no qat_epochs"
+    assert guard["candidates"][-1]["reason"] == "the recipe gives no qat_epochs"
     assert len(guard["sensitivity"]) == 23
-    best = min((r for r in guard["rungs"] if r["metric"] is not None), key=lambda r: r["drop"] + r["error"])
+    best = min((r for r in guard["candidates"] if r["metric"] is not None), key=lambda r: r["drop"] + r["error"])
     assert guard["chosen"] == best["name"]

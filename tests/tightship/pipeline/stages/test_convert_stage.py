@@ -27,7 +27,7 @@ gates: {accuracy_drop: 1.0}
 measure: {processes: 1, blocks: 1, block_seconds: 0.02}
 """
 
-elsewhere = pytest.mark.skipif(not find("coreml").elsewhere, reason="on macOS the target runs")
+elsewhere = pytest.mark.skipif(not find("coreml").runs_elsewhere, reason="on macOS the target runs")
 
 
 def record(precision="int8-weights"):

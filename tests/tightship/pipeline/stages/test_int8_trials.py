@@ -9,13 +9,13 @@ import torch
 from artifacts.types import ModelRef, TorchModel
 from compress import checkpoint
 from compress.configs import QuantizeConfig, TrainConfig
-from compress.guarding.search import Rung
+from compress.guarding.search import Candidate
 from compress.qat import simulate
 from compress.quantizers.rounding import stored_limit
 from compress.training.loop import Training, fit, task_loss
 from runtimes.registry import find
-from tightship.pipeline.stages.accuracy_guard import Climber
-from tightship.pipeline.stages.int8_trials import Workshop
+from tightship.pipeline.stages.accuracy_guard import TargetTrials
+from tightship.pipeline.stages.int8_trials import Int8Trials
 from zoo.models import build, complete, trace_signature
 from zoo.readers import read_digits
 
@@ -32,35 +32,35 @@ def network():
 
 
 @pytest.fixture
-def workshop(network, tmp_path):
+def trials(network, tmp_path):
     model, data = network
     target = find("onnxruntime-cpu")
-    with Workshop(model, data, target, "onnx-qdq", "onnx", 0, 128, 1, tmp_path, lambda share, text: None) as made:
+    with Int8Trials(model, data, target, "onnx-qdq", "onnx", 0, 128, 1, tmp_path, lambda share, text: None) as made:
         yield made
 
 
 @pytest.mark.slow
-def test_a_trained_rung_is_stored_as_it_was_deployed(workshop):
-    climber = Climber(workshop)
-    rung = Rung(QuantizeConfig(calibration_samples=128, qat_epochs=1, examples=256), trained=True)
-    attempt = climber.attempt(rung)
-    folder = climber.folder(rung)
-    stored = simulate(checkpoint.load(folder / "model"), rung.config, stored_limit("onnx-qdq", rung.config))
+def test_a_trained_candidate_is_stored_as_it_was_deployed(trials):
+    target_trials = TargetTrials(trials)
+    candidate = Candidate(QuantizeConfig(calibration_samples=128, qat_epochs=1, samples=256), trained=True)
+    attempt = target_trials.attempt(candidate)
+    folder = target_trials.folder(candidate)
+    stored = simulate(checkpoint.load(folder / "model"), candidate.config, stored_limit("onnx-qdq", candidate.config))
     file = json.loads((folder / "attempt.json").read_text())["file"]
     assert (folder / "files" / file["main"]).stat().st_size == attempt.bytes
-    assert attempt.drop == pytest.approx(workshop.reference - attempt.metric)
+    assert attempt.drop == pytest.approx(trials.reference - attempt.metric)
     with torch.no_grad():
-        expected = stored(torch.from_numpy(workshop.examples.inputs["image"])).numpy()
-    outputs = workshop.run(workshop.make(rung, _empty(workshop)))
-    from_stored, from_untrained = (np.square(outputs - other).mean() for other in (expected, workshop.examples.outputs))
+        expected = stored(torch.from_numpy(trials.examples.inputs["image"])).numpy()
+    outputs = trials.run(trials.make(candidate, _empty(trials)))
+    from_stored, from_untrained = (np.square(outputs - other).mean() for other in (expected, trials.examples.outputs))
     assert from_stored < 0.5 * from_untrained
 
 
-def test_a_rung_that_was_made_before_a_kill_is_not_made_again(workshop, monkeypatch):
-    climber, rung = Climber(workshop), Rung(QuantizeConfig(calibration_samples=128))
-    first = climber.attempt(rung)
-    monkeypatch.setattr(workshop, "make", None)
-    assert climber.attempt(rung) == first
+def test_a_candidate_that_was_made_before_a_kill_is_not_made_again(trials, monkeypatch):
+    target_trials, candidate = TargetTrials(trials), Candidate(QuantizeConfig(calibration_samples=128))
+    first = target_trials.attempt(candidate)
+    monkeypatch.setattr(trials, "make", None)
+    assert target_trials.attempt(candidate) == first
 
 
 @pytest.mark.slow
@@ -78,29 +78,29 @@ def test_the_layer_whose_channels_differ_most_is_the_most_sensitive(network, tmp
     hostile.eval()
     changed = TorchModel(hostile, model.ref, model.signature)
     target = find("onnxruntime-cpu")
-    with Workshop(changed, data, target, "onnx-qdq", "onnx", 0, 128, 1, tmp_path, lambda share, text: None) as workshop:
-        ranked = workshop.rank(Rung(QuantizeConfig(calibration_samples=128, per_channel=False)))
+    with Int8Trials(changed, data, target, "onnx-qdq", "onnx", 0, 128, 1, tmp_path, lambda share, text: None) as trials:
+        ranked = trials.rank(Candidate(QuantizeConfig(calibration_samples=128, per_channel=False)))
     assert len(ranked) == 23
     assert {r.layer for r in ranked[:2]} == {"blocks.2.layers.3", "blocks.2.layers.6"}
     assert ranked[0].sqnr_db < ranked[-1].sqnr_db - 10
 
 
-def test_scores_and_errors_are_those_of_the_held_out_examples(workshop):
-    known = workshop.examples
+def test_scores_and_errors_are_those_of_the_held_out_examples(trials):
+    known = trials.examples
     assert len(known.targets) == 1024
     assert known.outputs.shape == (1024, 10)
-    metric, drop, error = workshop.score(known.outputs)
-    assert (metric, drop, error) == (workshop.reference, 0.0, 0.0)
+    metric, drop, error = trials.score(known.outputs)
+    assert (metric, drop, error) == (trials.reference, 0.0, 0.0)
     worse = known.outputs.copy()
     right = np.flatnonzero(known.outputs.argmax(1) == known.targets)[:100]
     worse[right] *= -1
-    _, drop, error = workshop.score(worse)
+    _, drop, error = trials.score(worse)
     assert drop == pytest.approx(100 / 1024)
     assert error == pytest.approx(np.sqrt(drop * (1 - drop) / 1024), rel=0.2)  # what the binomial law gives
-    assert workshop.score(worse)[2] == error
+    assert trials.score(worse)[2] == error
 
 
-def _empty(workshop):
-    folder = workshop.work / "again" / "files"
+def _empty(trials):
+    folder = trials.work / "again" / "files"
     folder.mkdir(parents=True)
     return folder

@@ -94,7 +94,7 @@ def shown(folder, into, python=None):
 def test_a_float_file_is_cut_down_to_the_layer_whose_weights_changed(checked, tmp_path):
     parity, folder = checked("onnxruntime-cpu", "fp32", lambda path: scaled(path, "layer2.0.conv1.weight", 1.5))
     assert not parity.passed
-    assert "first departure at 'conv2d_3' (layer2.0.conv1)" in parity.first_bad
+    assert "first divergence at 'conv2d_3' (layer2.0.conv1)" in parity.first_bad
     assert parity.reproducer == "reproducers/onnxruntime-cpu/fp32"
     assert f"python {parity.reproducer}/repro.py" in parity.first_bad
     assert [n.op_type for n in onnx.load(folder / "cut.onnx").graph.node] == ["Conv"]
@@ -173,7 +173,7 @@ def test_of_every_format_whose_runtime_shows_its_tensors_the_layer_is_named(chec
         pytest.importorskip(library)
     parity, folder = checked(target, "fp32", reexport(format_name, "layer2.0.conv1", 1.5))
     assert not parity.passed
-    assert "first departure at 'conv2d_3' (layer2.0.conv1)" in parity.first_bad
+    assert "first divergence at 'conv2d_3' (layer2.0.conv1)" in parity.first_bad
     assert "nor anything computed from it" in parity.first_bad
     assert not (folder / "cut.onnx").exists()
     done = shown(folder, tmp_path / "alone", None if library else LITERT.python())
@@ -232,7 +232,7 @@ def test_of_a_format_that_shows_nothing_inside_another_file_is_made_that_gives_i
     broken(format_name, "layer2.0.conv1", 1.5)
     parity, folder = checked(target, "fp32", lambda path: None)
     assert not parity.passed
-    assert "first departure at 'conv2d_3' (layer2.0.conv1)" in parity.first_bad
+    assert "first divergence at 'conv2d_3' (layer2.0.conv1)" in parity.first_bad
     assert "seen in a file made again with the tensors inside it as outputs" in parity.first_bad
     assert not (folder / "cut.onnx").exists()
 
