@@ -6,12 +6,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from filelock import FileLock
+from pydantic import JsonValue, TypeAdapter
 
 from artifacts.environments import installed_version
 from artifacts.files import sha256_file, sha256_json, staged, walk, write_json
@@ -19,25 +20,20 @@ from artifacts.files import sha256_file, sha256_json, staged, walk, write_json
 META = "entry.json"
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a stage says of its work; its files lie in the entry's folder."""
-
-    summary: str
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A finished stage on disk."""
+class Entry(Generic[R_co]):
+    """A finished stage on disk: what it says of its work, a dataclass of its kind, and its files in a folder."""
 
     key: str
     folder: Path
     digest: str
     """SHA-256 over the names and contents of its files."""
     seconds: float
-    result: Result
+    result: R_co
     cached: bool
 
 
@@ -55,8 +51,8 @@ class Store:
         """Where a stage keeps its state while it runs; continued from after a crash."""
         return self.root / "work" / key
 
-    def find(self, key: str, inputs: Mapping[str, str]) -> Entry | None:
-        """The entry of a key if it is whole, unchanged, and was made from these very inputs; a bad one is set aside."""
+    def find(self, key: str, inputs: Mapping[str, str], kind: type[R]) -> Entry[R] | None:
+        """The entry of a key if it is whole, unchanged, made from these very inputs, of this kind; a bad one is set aside."""
         folder = self.entry_folder(key)
         if not folder.is_dir():
             return None
@@ -65,12 +61,12 @@ class Store:
             files = {name: sha256_file(path) for name, path in walk(folder) if name != META}
             whole = files == meta["files"] and sha256_json(_signed(meta)) == meta["seal"]
             fits = meta["inputs"] == dict(inputs)
+            result = _adapter(kind).validate_python(meta["result"]) if whole and fits else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            whole = fits = False
-        if not (whole and fits):
+            result = None
+        if result is None:
             self._set_aside(folder)
             return None
-        result = Result(meta["summary"], meta["metrics"], meta["details"])
         return Entry(key, folder, sha256_json(files), meta["seconds"], result, True)
 
     def _set_aside(self, folder: Path) -> None:
@@ -78,12 +74,19 @@ class Store:
         aside.parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder, aside)
 
-    def get(self, key: str, inputs: Mapping[str, str], make: Callable[[Path, Path], Result]) -> Entry:
-        """The entry of a key; made by `make(folder, work folder)` if it is not there. Runs on one store wait for each other."""
+    def get(self, key: str, inputs: Mapping[str, str], kind: type[R], make: Callable[[Path, Path], R]) -> Entry[R]:
+        """The entry of a key; made by `make(folder, work folder)` if it is not there. Runs on one store wait for each other.
+
+        Args:
+            key: what decides the result, as a digest.
+            inputs: key -> digest of every entry that it is made from.
+            kind: the dataclass of the result.
+            make: makes the result, and its files in an empty folder; the second folder outlives a crash.
+        """
         folder, work = self.entry_folder(key), self.work_folder(key)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{key}.lock"):
-            found = self.find(key, inputs)
+            found = self.find(key, inputs, kind)
             if found:
                 return found
             work.mkdir(parents=True, exist_ok=True)
@@ -93,28 +96,25 @@ class Store:
             started = time.monotonic()
             with staged(folder) as temporary:
                 result = make(temporary, work)
-                self._seal(temporary, inputs, result, time.monotonic() - started)
+                self._seal(temporary, inputs, _adapter(kind).dump_python(result, mode="json"), time.monotonic() - started)
             shutil.rmtree(work, ignore_errors=True)
-            made = self.find(key, inputs)
-        assert made is not None
+            made = self.find(key, inputs, kind)
+        assert made is not None, f"a result of {kind.__name__} does not read back"
         return Entry(made.key, made.folder, made.digest, made.seconds, made.result, False)
 
-    def _seal(self, folder: Path, inputs: Mapping[str, str], result: Result, seconds: float) -> None:
+    def _seal(self, folder: Path, inputs: Mapping[str, str], result: JsonValue, seconds: float) -> None:
         files = {name: sha256_file(path) for name, path in walk(folder)}
-        meta = {
-            "files": files,
-            "inputs": dict(inputs),
-            "summary": result.summary,
-            "metrics": dict(result.metrics),
-            "details": dict(result.details),
-            "seconds": round(seconds, 3),
-        }
+        meta = {"files": files, "inputs": dict(inputs), "result": result, "seconds": round(seconds, 3)}
         meta = json.loads(json.dumps(meta, allow_nan=False))
         write_json(folder / META, {**meta, "seal": sha256_json(_signed(meta))})
 
 
-def _signed(meta: Mapping[str, Any]) -> dict[str, Any]:
+def _signed(meta: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     return {name: value for name, value in meta.items() if name != "seal"}
+
+
+def _adapter(kind: type[R]) -> TypeAdapter[R]:
+    return TypeAdapter(kind)
 
 
 @lru_cache(maxsize=1)

@@ -5,10 +5,21 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 
 import pytest
 
-from tightship.store import META, Result, Store, code_digest, versions
+from tightship.store import META, Store, code_digest, versions
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the stages of these tests say."""
+
+    summary: str
+    accuracy: float = 0.5
+    sizes: tuple[int, ...] = (1, 2)
+
 
 KEY = "ab" * 32
 INPUTS = {"data": "11" * 32}
@@ -32,7 +43,7 @@ class Maker:
         (folder / "deep").mkdir()
         (folder / "deep" / "a.txt").write_text(self.content)
         (folder / "b.bin").write_bytes(b"\0\1")
-        return Result("made", {"accuracy": 0.5}, {"list": [1, 2]})
+        return Made("made")
 
 
 def aside(store):
@@ -41,17 +52,17 @@ def aside(store):
 
 def test_work_is_done_once_and_its_result_is_the_same_when_read_back(store):
     make = Maker()
-    first, second = store.get(KEY, INPUTS, make), store.get(KEY, INPUTS, make)
+    first, second = store.get(KEY, INPUTS, Made, make), store.get(KEY, INPUTS, Made, make)
     assert make.calls == 1
     assert (first.cached, second.cached) == (False, True)
     assert first.digest == second.digest
-    assert second.result == Result("made", {"accuracy": 0.5}, {"list": [1, 2]})
+    assert second.result == first.result == Made("made")
     assert (second.folder / "deep" / "a.txt").read_text() == "hello"
     assert not store.work_folder(KEY).exists()
 
 
 def test_another_content_has_another_digest(store):
-    assert store.get(KEY, INPUTS, Maker("a")).digest != store.get("cd" * 32, INPUTS, Maker("b")).digest
+    assert store.get(KEY, INPUTS, Made, Maker("a")).digest != store.get("cd" * 32, INPUTS, Made, Maker("b")).digest
 
 
 def flip(folder):
@@ -74,7 +85,7 @@ def link(folder):
 
 def edit(folder):
     meta = json.loads((folder / META).read_text())
-    meta["metrics"]["accuracy"] = 0.99
+    meta["result"]["accuracy"] = 0.99
     (folder / META).write_text(json.dumps(meta))
 
 
@@ -109,19 +120,19 @@ SPOILED = {
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
 def test_a_spoiled_entry_is_set_aside_and_made_again(store, spoil):
     make = Maker()
-    spoil(store.get(KEY, INPUTS, make).folder)
-    again = store.get(KEY, INPUTS, make)
+    spoil(store.get(KEY, INPUTS, Made, make).folder)
+    again = store.get(KEY, INPUTS, Made, make)
     assert (make.calls, again.cached) == (2, False)
-    assert again.result.metrics["accuracy"] == 0.5
+    assert again.result.accuracy == 0.5
     assert (again.folder / "deep" / "a.txt").read_text() == "hello"
     assert len(aside(store)) == 1
-    assert store.get(KEY, INPUTS, make).cached
+    assert store.get(KEY, INPUTS, Made, make).cached
 
 
 def test_an_entry_made_from_other_inputs_is_made_again(store):
     make = Maker()
-    store.get(KEY, INPUTS, make)
-    assert not store.get(KEY, {"data": "22" * 32}, make).cached
+    store.get(KEY, INPUTS, Made, make)
+    assert not store.get(KEY, {"data": "22" * 32}, Made, make).cached
     assert make.calls == 2
 
 
@@ -132,8 +143,8 @@ def test_what_a_killed_run_left_half_written_is_ignored_and_swept_away(store):
     (half / "a.txt").write_text("half")
     other = parent / f".{'cd' * 32}.x1y2z3"
     other.mkdir()
-    assert store.find(KEY, INPUTS) is None
-    store.get(KEY, INPUTS, Maker())
+    assert store.find(KEY, INPUTS, Made) is None
+    store.get(KEY, INPUTS, Made, Maker())
     assert not half.exists()
     assert other.exists(), "another entry's work in flight is not ours to sweep"
 
@@ -144,13 +155,13 @@ def test_a_stage_finds_its_own_state_after_a_crash(store):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.get(KEY, INPUTS, dies)
+        store.get(KEY, INPUTS, Made, dies)
 
     def goes_on(folder, work):
         assert (work / "state").read_text() == "step 7"
-        return Result("went on")
+        return Made("went on")
 
-    assert store.get(KEY, INPUTS, goes_on).result.summary == "went on"
+    assert store.get(KEY, INPUTS, Made, goes_on).result.summary == "went on"
     assert not store.work_folder(KEY).exists()
 
 
@@ -161,10 +172,10 @@ def test_a_failed_write_leaves_no_entry_and_no_half_of_one(store, failure):
         raise failure
 
     with pytest.raises(type(failure)):
-        store.get(KEY, INPUTS, fails)
-    assert store.find(KEY, INPUTS) is None
+        store.get(KEY, INPUTS, Made, fails)
+    assert store.find(KEY, INPUTS, Made) is None
     assert [p.name for p in store.entry_folder(KEY).parent.iterdir() if p.is_dir()] == []
-    assert not store.get(KEY, INPUTS, Maker()).cached
+    assert not store.get(KEY, INPUTS, Made, Maker()).cached
 
 
 def test_a_disk_that_is_full_at_the_last_moment_leaves_no_entry(store, monkeypatch):
@@ -176,31 +187,36 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_no_entry(store, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_json", full)
         with pytest.raises(OSError, match="No space"):
-            store.get(KEY, INPUTS, Maker())
+            store.get(KEY, INPUTS, Made, Maker())
     assert not store.entry_folder(KEY).exists()
-    assert not store.get(KEY, INPUTS, Maker()).cached
+    assert not store.get(KEY, INPUTS, Made, Maker()).cached
 
 
 def test_a_result_that_json_cannot_hold_is_no_entry(store):
     with pytest.raises(ValueError, match="JSON"):
-        store.get(KEY, INPUTS, lambda folder, work: Result("x", {"accuracy": float("nan")}))
+        store.get(KEY, INPUTS, Made, lambda folder, work: Made("x", float("nan")))
     assert not store.entry_folder(KEY).exists()
 
 
 def test_two_processes_on_one_store_do_the_work_once(tmp_path, environment):
     program = textwrap.dedent("""
         import sys, time
+        from dataclasses import dataclass
         from pathlib import Path
-        from tightship.store import Result, Store
+        from tightship.store import Store
+
+        @dataclass(frozen=True)
+        class Made:
+            summary: str
 
         def make(folder, work):
             with open(sys.argv[2], "a") as log:
                 log.write("made\\n")
             (folder / "a").write_text("x")
             time.sleep(0.5)
-            return Result("made")
+            return Made("made")
 
-        entry = Store(Path(sys.argv[1])).get("ab" * 32, {}, make)
+        entry = Store(Path(sys.argv[1])).get("ab" * 32, {}, Made, make)
         print(entry.cached, entry.digest)
     """)
     command = [sys.executable, "-c", program, str(tmp_path / "store"), str(tmp_path / "log")]

@@ -2,27 +2,23 @@
 
 from collections.abc import Iterable
 
+from artifacts.ids import ArtifactId
 from tightship.planning.steps import ArtifactPlan
 
 
-def stock_of(artifact: ArtifactPlan) -> str:
+def stock_of(artifact: ArtifactPlan) -> ArtifactId:
     """The int8 file of the target's own tools, in the same row of the recipe."""
-    return f"{artifact.target}/int8-stock{_row(artifact)}"
+    return artifact.id.beside("int8-stock")
 
 
-def float_of(artifact: ArtifactPlan) -> str | None:
+def float_of(artifact: ArtifactPlan) -> ArtifactId | None:
     """The fp32 file of a quantized one; the stock file is made from another network, so it has none."""
-    return f"{artifact.target}/fp32{_row(artifact)}" if artifact.scheme and artifact.role == "compressed" else None
+    return artifact.id.beside("fp32") if artifact.scheme and artifact.role == "compressed" else None
 
 
-def first_of(artifact: ArtifactPlan, planned: Iterable[ArtifactPlan]) -> str | None:
+def first_of(artifact: ArtifactPlan, planned: Iterable[ArtifactPlan]) -> ArtifactId | None:
     """The file of the same precision in the first of the recipe's rows for the target; none of a row that has no label."""
-    if artifact.label is None:
+    if artifact.id.label is None:
         return None
-    precision = artifact.precision.partition("@")[0]
-    same = (a for a in planned if (a.target, a.role) == (artifact.target, artifact.role))
-    return next((a.id for a in same if a.precision.partition("@")[0] == precision), None)
-
-
-def _row(artifact: ArtifactPlan) -> str:
-    return f"@{artifact.label}" if artifact.label else ""
+    same = (a.id for a in planned if (a.target, a.role) == (artifact.target, artifact.role))
+    return next((other for other in same if other.precision == artifact.id.precision), None)

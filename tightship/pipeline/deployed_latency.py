@@ -16,7 +16,6 @@ from compress.edits.replay import edit_to_json
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
 from runtimes.registry import Target
-from tightship.planning.export_options import digests
 from tightship.store import code_digest, versions
 
 PACKAGES = ("artifacts", "zoo", "compress", "export", "runtimes", "benchmarks")
@@ -43,6 +42,8 @@ class DeployedLatency:
     threads: int
     options: Mapping[str, Any]
     """How the target's runtime opens the files, as the recipe says of the target."""
+    operators_sha256: Mapping[str, str]
+    """Of the functions that translate operators of the user's own, which the files are written with."""
     memory: Path
     work: Path
 
@@ -70,7 +71,7 @@ class DeployedLatency:
             "model": structure(model), "start": structure(self.start), "target": self.target.name,
             "precision": self.precision, "machine": self.machine, "threads": self.threads,
             "code": code_digest(PACKAGES), "versions": versions(self.target.libraries),
-            "options": dict(self.options), **({"operators": digests(model.operators)} if model.operators else {}),
+            "options": dict(self.options), "operators": dict(self.operators_sha256),
         })  # fmt: skip
 
     def _time(self, models: dict[str, TorchModel], processes: int) -> None:

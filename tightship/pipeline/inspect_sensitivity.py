@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from artifacts.errors import RequestError, TargetUnavailable
-from artifacts.records.sensitivity import SensitivityRecord, sensitivity_of
+from artifacts.records.sensitivity import SensitivityRecord
 from benchmarks.machine import describe
 from compress.configs import QuantizeConfig
 from runtimes.registry import find, running
 from tightship.pipeline.progress import Progress
 from tightship.pipeline.run import availability, execute, unavailable
+from tightship.pipeline.stages.results import SensitivityResult
 from tightship.planning.artifacts import int8_rows
 from tightship.planning.export_options import check_operators
 from tightship.planning.plan import make_plan
 from tightship.planning.stage_order import check_chain
-from tightship.planning.steps import SENSITIVITY
 from tightship.planning.target_selection import TargetSelection, row_name, select_targets
 from tightship.recipe.recipe import Recipe
 from tightship.recipe.sections import TargetConfig
@@ -61,10 +61,11 @@ def ranked(recipe: Recipe, store: Store, progress: Progress, target: str | None 
         raise TargetUnavailable(f"target {row.name!r} cannot run here: {missing[0].reason}; fix it, or ask for another.")
     plan = make_plan(recipe, machine.fingerprint(), selection=selection)
     artifact = next(a for a in plan.artifacts if a.scheme == "int8")
-    step = f"{SENSITIVITY} {artifact.id}"
-    entry = execute(plan.upto(step), store, progress)[step]
+    step = artifact.sensitivity_step
+    entries = execute(plan.upto(step), store, progress)
     others = tuple(row_name(other) for other in rows if other is not row)
-    return Ranked(artifact.id, sensitivity_of(entry.result.details), entry.cached, others)
+    found = entries.of(step, SensitivityResult).record
+    return Ranked(str(artifact.id), found, entries[step].cached, others)
 
 
 def _only_calibrated(recipe: Recipe, examples: int | None) -> Recipe:

@@ -4,6 +4,7 @@ import os
 import sys
 from typing import Protocol
 
+from tightship.pipeline.stages.results import StageResult
 from tightship.store import Entry
 
 
@@ -18,7 +19,7 @@ class Progress(Protocol):
         """The step in flight has done `share` (0..1)."""
         ...
 
-    def end(self, name: str, entry: Entry) -> None:
+    def end(self, name: str, entry: Entry[StageResult]) -> None:
         """A step is done, or was found in the store."""
         ...
 
@@ -32,7 +33,7 @@ class Quiet:
     def update(self, share: float, message: str) -> None:
         """See `Progress`."""
 
-    def end(self, name: str, entry: Entry) -> None:
+    def end(self, name: str, entry: Entry[StageResult]) -> None:
         """See `Progress`."""
 
 
@@ -67,7 +68,7 @@ class Shown:
         if self._task is not None:
             self._bars.update(self._task, completed=share, message=message)
 
-    def end(self, name: str, entry: Entry) -> None:
+    def end(self, name: str, entry: Entry[StageResult]) -> None:
         """See `Progress`."""
         took = "cached" if entry.cached else f"{entry.seconds:.1f} s"
         from rich.markup import escape

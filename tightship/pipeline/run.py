@@ -6,7 +6,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -17,34 +19,55 @@ from artifacts.types import Availability
 from benchmarks.machine import describe
 from runtimes.probe import missing_library, probe
 from runtimes.registry import Target, find
-from tightship.pipeline.evidence import assemble, lay_out
+from tightship.pipeline.entries import Entries
+from tightship.pipeline.evidence import assemble
 from tightship.pipeline.progress import Progress
+from tightship.pipeline.run_folder import lay_out
 from tightship.pipeline.stages import compression, convert, export, measure, parity
-from tightship.pipeline.stages.job import Job, Shared
+from tightship.pipeline.stages.job import Job
+from tightship.pipeline.stages.results import (
+    CheckResult,
+    DataResult,
+    ExportResult,
+    MeasureResult,
+    NetworkResult,
+    SensitivityResult,
+    StageResult,
+)
 from tightship.planning.export_options import check_operators, check_scripted
 from tightship.planning.plan import Plan, make_plan
 from tightship.planning.stage_order import check_chain
-from tightship.planning.steps import Step
+from tightship.planning.steps import Kind, Step
 from tightship.planning.target_selection import TargetSelection, measured_on, select_targets
 from tightship.recipe.recipe import Recipe
-from tightship.store import Entry, Result, Store, versions
+from tightship.store import Entry, Store, versions
+from zoo.data import load_data
+from zoo.splits import TaskData
 
-STAGES: dict[str, Callable[[Job], Result]] = {
-    "data": compression.describe_data,
-    "start": compression.start,
-    "distil": compression.distil,
-    "prune": compression.prune_model,
-    "factorize": compression.factorize_model,
-    "palettize": compression.palettize_model,
-    "quantize": compression.quantize,
-    "export": export.export,
-    "convert": convert.convert,
-    "guard": export.export_guarded,
-    "check": parity.check,
-    "sensitivity": measure.rank_layers,
-    "measure": measure.measure_all,
+
+@dataclass(frozen=True)
+class Stage:
+    """What a kind of step does, and what it makes."""
+
+    run: Callable[[Job[Any]], StageResult]
+    result: type[StageResult]
+
+
+STAGES: Mapping[Kind, Stage] = {
+    "data": Stage(compression.describe_data, DataResult),
+    "start": Stage(compression.start, NetworkResult),
+    "distil": Stage(compression.distil, NetworkResult),
+    "prune": Stage(compression.prune_model, NetworkResult),
+    "factorize": Stage(compression.factorize_model, NetworkResult),
+    "palettize": Stage(compression.palettize_model, NetworkResult),
+    "quantize": Stage(compression.quantize, NetworkResult),
+    "export": Stage(export.export, ExportResult),
+    "convert": Stage(convert.convert, ExportResult),
+    "guard": Stage(export.export_guarded, ExportResult),
+    "check": Stage(parity.check, CheckResult),
+    "sensitivity": Stage(measure.rank_layers, SensitivityResult),
+    "measure": Stage(measure.measure_all, MeasureResult),
 }
-
 
 WRITTEN = ("artifacts", "selftest", "reproducers", "evidence.json", "report.html", "junit.xml", "summary.md")
 """What a run writes into its folder, beside the bundles; each is written under a hidden name first."""
@@ -153,23 +176,30 @@ def availability(target: Target, store: Store, machine: Machine) -> Availability
     return answer
 
 
-def execute(plan: Plan, store: Store, progress: Progress) -> dict[str, Entry]:
+def execute(plan: Plan, store: Store, progress: Progress) -> Entries:
     """Run every step that is not in the store, in order."""
-    entries: dict[str, Entry] = {}
-    shared = Shared(plan.recipe, store.root)
+    entries = Entries()
+    source = plan.recipe.data.ref()
+
+    @cache
+    def task() -> TaskData:
+        return load_data(source)
+
     for index, step in enumerate(plan.steps):
         progress.begin(step.name, index, len(plan.steps))
-        needed = {name: entries[name] for name in step.needs}
+        needed = {name: entries[other] for name, other in step.needs.items()}
         # by key: two steps that do the same work share an entry, whatever the steps they need are called
         digests = {entry.key: entry.digest for entry in needed.values()}
+        log = store.root / "logs" / f"{plan.keys[step.name][:16]}.log"
 
-        def make(folder: Path, work: Path, step: Step = step, needed: Mapping[str, Entry] = needed) -> Result:
-            job = Job(plan.recipe, step, needed, folder, work, shared, progress.update)
-            log = store.root / "logs" / f"{plan.keys[step.name][:16]}.log"
+        def make(
+            folder: Path, work: Path, step: Step = step, needed: Mapping[str, Entry[StageResult]] = needed, log: Path = log
+        ) -> StageResult:
+            job = Job(step.config, needed, folder, work, store.root, task, progress.update)
             with captured(log, step.name):
-                return STAGES[step.kind](job)
+                return STAGES[step.kind].run(job)
 
-        entries[step.name] = store.get(plan.keys[step.name], digests, make)
+        entries.add(step.name, store.get(plan.keys[step.name], digests, STAGES[step.kind].result, make))
         progress.end(step.name, entries[step.name])
     return entries
 

@@ -1,24 +1,14 @@
 """The timings of a run as evidence says them: latency with its interval, and ratios paired by round."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from artifacts.ids import ArtifactId
 from artifacts.records.evidence import LatencyRecord, SpeedupRecord
-from artifacts.records.noise import NoiseRecord
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.statistics import curve, interval, quantile
 from runtimes.registry import find
 from tightship.planning.steps import ArtifactPlan
 from tightship.recipe.recipe import Recipe
-
-
-def measured_of(value: Mapping[str, Any]) -> Measured:
-    """The timings of one artifact from what the measure step stored."""
-    return Measured(
-        value["rounds_ms"], value["slice_calls"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"],
-        value["rss_load_mb"], value["rss_run_mb"], value["warmups"],
-        noise=NoiseRecord.of(value["noise"]) if value["noise"] else None,
-    )  # fmt: skip
 
 
 def threads_of(artifact: ArtifactPlan, recipe: Recipe) -> int:
@@ -40,9 +30,9 @@ def latency_of(raw: Measured, threads: int) -> LatencyRecord:
     )  # fmt: skip
 
 
-def ratio_over(artifact: ArtifactPlan, baseline: str | None, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
+def ratio_over(artifact: ArtifactId, baseline: ArtifactId | None, measured: Mapping[str, Measured]) -> SpeedupRecord | None:
     """The latency of a baseline of the same run in units of this artifact's, paired by round; none against itself."""
-    if baseline is None or baseline not in measured or baseline == artifact.id:
+    if baseline is None or str(baseline) not in measured or baseline == artifact:
         return None
-    ratio = measured[artifact.id].speedup_over(measured[baseline])
-    return SpeedupRecord(baseline, ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
+    ratio = measured[str(artifact)].speedup_over(measured[str(baseline)])
+    return SpeedupRecord(str(baseline), ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)

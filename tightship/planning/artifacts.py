@@ -1,13 +1,15 @@
 """Which files a target gets: fp32, and the schemes of quantization that it is asked for and can run."""
 
-from dataclasses import replace
-
 from artifacts.errors import RecipeError, RequestError
+from artifacts.ids import ArtifactId
 from compress.configs import QuantizeConfig
 from runtimes.registry import TARGETS, Target, find, running
 from tightship.planning.steps import REFERENCE, ArtifactPlan
 from tightship.recipe.recipe import Recipe
 from tightship.recipe.sections import TargetConfig
+
+REFERENCE_ID = ArtifactId("torch-cpu", "reference")
+"""The network before any compression, in PyTorch eager: what speed-ups are over."""
 
 
 def wanted_precisions(target: Target, wanted: TargetConfig, recipe: Recipe) -> tuple[str, ...]:
@@ -43,7 +45,7 @@ def plan_artifacts(
     recipe: Recipe, float_model: str, trained: str | None, skipped: frozenset[str] = frozenset()
 ) -> tuple[ArtifactPlan, ...]:
     """Every file that the recipe's targets call for, the reference in PyTorch eager first."""
-    made = [ArtifactPlan("torch-cpu/reference", "torch-cpu", "module", "fp32", "reference", REFERENCE, None)]
+    made = [ArtifactPlan(REFERENCE_ID, "module", "reference", REFERENCE)]
     for wanted in recipe.targets:
         if wanted.name not in skipped:
             made += _for_target(find(wanted.name), wanted, recipe, float_model, trained)
@@ -53,55 +55,46 @@ def plan_artifacts(
 def _for_target(
     target: Target, wanted: TargetConfig, recipe: Recipe, float_model: str, trained: str | None
 ) -> list[ArtifactPlan]:
+    options = target.read_options(wanted.options).non_default()
+
+    def plan(format_name: str, precision: str, source: str, scheme: str | None) -> ArtifactPlan:
+        name, quantizer = ArtifactId(target.name, precision, wanted.label), target.quantizer_for(scheme) if scheme else None
+        return ArtifactPlan(name, format_name, "compressed", source, quantizer, scheme, options)
+
     made = []
     precisions = wanted_precisions(target, wanted, recipe)
     if "fp32" in precisions:
         for at, name in enumerate(target.formats):
             precision = "fp32" if at == 0 else f"fp32-{name.rpartition('-')[2]}"
-            made.append(_artifact(target, _packed(name, target, recipe), precision, float_model, None))
+            made.append(plan(_packed(name, target, recipe), precision, float_model, None))
     for scheme in precisions:
         if scheme == "fp32":
             continue
         int8 = "int8-guard" if guarded(recipe) else "int8-ptq"
-        made.append(_artifact(target, target.formats[0], int8 if scheme == "int8" else scheme, float_model, scheme))
+        made.append(plan(target.formats[0], int8 if scheme == "int8" else scheme, float_model, scheme))
         if scheme == "int8" and trained and target.qat:
-            made.append(_artifact(target, target.formats[0], "int8-qat", trained, scheme))
+            made.append(plan(target.formats[0], "int8-qat", trained, scheme))
     if wanted.stock:
-        made.append(_stock(target, recipe))
-    return [_of_row(artifact, target, wanted) for artifact in made]
+        format_name, quantizer = _stock(target, recipe)
+        stock = ArtifactId(target.name, "int8-stock", wanted.label)
+        made.append(ArtifactPlan(stock, format_name, "stock", REFERENCE, quantizer, "int8", options))
+    return made
 
 
-def _of_row(artifact: ArtifactPlan, target: Target, wanted: TargetConfig) -> ArtifactPlan:
-    """The artifact under the label and with the options of the recipe's row; a stock file is opened as the rest are."""
-    said = target.read_options(wanted.options).non_default()
-    if wanted.label is None:
-        return replace(artifact, options=said)
-    precision = f"{artifact.precision}@{wanted.label}"
-    return replace(artifact, id=f"{target.name}/{precision}", precision=precision, options=said, label=wanted.label)
-
-
-def _stock(target: Target, recipe: Recipe) -> ArtifactPlan:
-    """The reference in int8 as the runtime's own tools make it."""
+def _stock(target: Target, recipe: Recipe) -> tuple[str, str]:
+    """Format and quantizer of the reference in int8 as the runtime's own tools make it; it is opened as the rest are."""
     if target.stock is None or recipe.stage("quantize") is None:
         known = ", ".join(t.name for t in TARGETS.values() if t.stock)
         raise RecipeError(
             f"target {target.name!r} asks for a stock int8 file, which needs a `quantize` stage and one of {known}; "
             "leave out `stock`."
         )
-    format_name, quantizer = target.stock
-    name = f"{target.name}/int8-stock"
-    return ArtifactPlan(name, target.name, format_name, "int8-stock", "stock", REFERENCE, quantizer, "int8")
+    return target.stock
 
 
 def _packed(name: str, target: Target, recipe: Recipe) -> str:
     """The format to write: ONNX Runtime unpacks palettes as it opens the file, which other readers of ONNX may not."""
     return "onnx-packed" if name == "onnx" and target.name.startswith("onnxruntime") and recipe.stage("palettize") else name
-
-
-def _artifact(target: Target, format_name: str, precision: str, source: str, scheme: str | None) -> ArtifactPlan:
-    quantizer = target.quantizer_for(scheme) if scheme else None
-    name = f"{target.name}/{precision}"
-    return ArtifactPlan(name, target.name, format_name, precision, "compressed", source, quantizer, scheme)
 
 
 def int8_rows(recipe: Recipe) -> list[TargetConfig]:

@@ -1,13 +1,13 @@
 """What a recipe's `export` asks for: held against the data and the model before any work, and part of the keys of its files."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from artifacts.errors import RecipeError, nearest
 from artifacts.files import sha256_file, sha256_json
 from artifacts.specs import Dimension, Signature
 from export.registry import FORMATS
 from tightship.recipe.recipe import Recipe
+from tightship.recipe.sections import ExportConfig
 from zoo.data import load_data
 from zoo.factories import resolve, source_files
 
@@ -124,30 +124,25 @@ def check_scripted(recipe: Recipe) -> None:
     find_modules(build(complete(recipe.model.ref(), load_data(recipe.data.ref()))), names)
 
 
-def said(recipe: Recipe, target: str, format_name: str) -> dict[str, Any]:
-    """What of `export` a target's file in this format depends on; nothing where the recipe says nothing.
+def followed_by(recipe: Recipe, target: str, format_name: str) -> ExportConfig:
+    """What of `export` a target's file in this format follows; the rest at its default, so that it changes no key.
 
     Raises:
         RecipeError: the format cannot hold an operator of the user's own.
     """
-    config: dict[str, Any] = {}
-    if recipe.export.dims:
-        config["dims"] = {name: dims.model_dump() for name, dims in recipe.export.dims.items()}
-    if recipe.export.torchscript.script and format_name == HYBRID:
-        config["script"] = list(recipe.export.torchscript.script)
-    operators = recipe.export.onnx.operators
+    section, default = recipe.export, ExportConfig()
     if "onnxscript" in FORMATS[format_name].libraries:
-        config |= recipe.export.onnx.model_dump(exclude={"operators"}, exclude_defaults=True)
-        return config | ({"operators": digests(operators)} if operators else {})
-    own = [name for name in operators if not name.startswith("aten::")]
+        return section.model_copy(update={"torchscript": default.torchscript})
+    own = [name for name in section.onnx.operators if not name.startswith("aten::")]
     if own and format_name != "module":
         raise RecipeError(
             f"target {target!r} opens {format_name} files, in which {own[0]!r} cannot be translated as in ONNX; "
             "take the target out, or write that layer with PyTorch's own operators."
         )
-    return config
+    scripted = section.torchscript if format_name == HYBRID else default.torchscript
+    return section.model_copy(update={"onnx": default.onnx, "torchscript": scripted})
 
 
-def digests(operators: Mapping[str, str]) -> dict[str, list[str]]:
-    """Each translated operator: by which function, and the digest of its source."""
-    return {n: [spec, sha256_json([sha256_file(p) for p in source_files(spec)])] for n, spec in operators.items()}
+def digests(operators: Mapping[str, str]) -> dict[str, str]:
+    """Each translated operator and the digest of the source of the function that translates it."""
+    return {name: sha256_json([sha256_file(path) for path in source_files(spec)]) for name, spec in operators.items()}

@@ -2,40 +2,60 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from artifacts.ids import ArtifactId
+from tightship.planning.step_configs import OptionValues, StepConfig
 
 TRAINING = ("torch", "torch-pruning", "numpy", "accelerate")
 COMPRESSING = ("artifacts", "zoo", "compress")
 EVERYTHING = (*COMPRESSING, "export", "runtimes", "benchmarks")
 TRAINED = ("start", "distil", "prune", "factorize", "palettize", "quantize", "guard")
 DATA, REFERENCE, MEASURE = "data", "reference", "measure"
-SENSITIVITY = "sensitivity"
+
+SOURCE, FILE = "source", "file"
+"""The inputs of a step that are a network and an exported file."""
+
+Kind = Literal[
+    "data", "start", "distil", "prune", "factorize", "palettize", "quantize", "export", "convert", "guard", "check",
+    "sensitivity", "measure",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ArtifactPlan:
     """One file that will be made for one target."""
 
-    id: str
-    target: str
+    id: ArtifactId
     format: str
-    precision: str
-    """fp32, int8-ptq, int8-qat or int8-guard; `-script` marks a second format of the same precision, `@label` a row."""
     role: Literal["reference", "stock", "compressed"]
     source: str
     """The step whose network it is made from."""
-    quantizer: str | None
+    quantizer: str | None = None
     scheme: str | None = None
     """The scheme of quantization, where there is one."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: OptionValues = field(default_factory=dict)
     """The target's options that are not at their default."""
-    label: str | None = None
-    """Which of the recipe's rows for the target it belongs to."""
 
     @property
-    def session_options(self) -> dict[str, Any]:
-        """How the file is opened, where that is not the default; so that a recipe that says nothing keeps its keys."""
-        return {"options": dict(self.options)} if self.options else {}
+    def target(self) -> str:
+        """The target's name."""
+        return self.id.target
+
+    @property
+    def export_step(self) -> str:
+        """The step that makes the file."""
+        return f"export {self.id}"
+
+    @property
+    def check_step(self) -> str:
+        """The step that holds the file against its network."""
+        return f"check {self.id}"
+
+    @property
+    def sensitivity_step(self) -> str:
+        """The step that ranks the file's layers, if the recipe asks for it."""
+        return f"sensitivity {self.id}"
 
 
 @dataclass(frozen=True)
@@ -43,9 +63,11 @@ class Step:
     """One stage of the run."""
 
     name: str
-    kind: str
-    config: Mapping[str, Any]
-    needs: tuple[str, ...]
+    kind: Kind
+    config: StepConfig
+    needs: Mapping[str, str]
+    """Input -> the step that it comes from."""
     libraries: tuple[str, ...]
+    """The distributions whose versions decide the result."""
     packages: tuple[str, ...]
-    artifact: ArtifactPlan | None = None
+    """The packages of ours whose code does."""

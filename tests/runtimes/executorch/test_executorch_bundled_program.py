@@ -1,7 +1,6 @@
 """Bundled programs: checked by ExecuTorch itself, refused where a test fails, and opened as the program they hold."""
 
 import json
-from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -109,20 +108,18 @@ def test_a_damaged_one_is_one_sentence(made, bundled, tmp_path):
 
 @pytest.mark.parametrize(("tolerance", "largest"), [(CONVERSION, 1e-6), (QUANTIZED, 0.03)], ids=["float", "int8"])
 def test_a_run_writes_one_beside_the_stored_inputs(made, tmp_path, tolerance, largest):
+    from tightship.pipeline.stages.job import Job
+    from tightship.pipeline.stages.results import ExportResult
     from tightship.pipeline.stages.selftest import write_selftest
-    from tightship.planning.steps import ArtifactPlan
-    from tightship.store import Entry, Result
+    from tightship.store import Entry
 
     file, tests = made
-    artifact = ArtifactPlan(
-        "executorch-xnnpack/fp32", "executorch-xnnpack", "executorch", "fp32", "compressed", "reference", None,
-        options={"bundled": True},
-    )  # fmt: skip
+    config = SimpleNamespace(target="executorch-xnnpack", options={"bundled": True})
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "files").symlink_to(file.folder)
-    details = {"main": file.main, "format": file.format, "signature": asdict(file.signature), "notes": []}
-    entry = Entry("k" * 64, tmp_path / "export", "d" * 64, 0.0, Result("", {}, details), True)
-    job = SimpleNamespace(step=SimpleNamespace(artifact=artifact), out=tmp_path, inputs={f"export {artifact.id}": entry})
+    result = ExportResult("", 1.0, file.format, file.main, file.signature, ())
+    entry = Entry("k" * 64, tmp_path / "export", "d" * 64, 0.0, result, True)
+    job = Job(config, {"file": entry}, tmp_path, tmp_path, tmp_path, lambda: None)
     parity = ParityRecord(True, "float", largest, largest / 4, 1.0, "", ())
     spread = max(float(np.std(value)) for value in tests.expected.values())
     assert write_selftest(job, tests.inputs, tests.expected, tests.expected, parity, tolerance)

@@ -21,16 +21,16 @@ from tightship.recipe.recipe import parse_recipe
 from tightship.store import Store
 from zoo.readers import read_digits
 
-QUICK = {"finetune_epochs": 1, "examples": 256, "learning_rate": 0.01}
+QUICK = {"finetune_epochs": 1, "samples": 256, "learning_rate": 0.01}
 METHODS = {
-    "distil": {"distil": {"epochs": 1, "examples": 256, "learning_rate": 0.01}},
+    "distil": {"distil": {"epochs": 1, "samples": 256, "learning_rate": 0.01}},
     "channels": {"prune": {"macs": 0.8, "align": 2, **QUICK}},
     "blocks": {"prune": {"blocks": 3, **QUICK}},
     "weights": {"prune": {"sparsity": 0.5, **QUICK}},
     "2:4": {"prune": {"n_of_m": "2:4", **QUICK}},
     "factorize": {"factorize": {"rank_share": 0.4, **QUICK}},
     "palettize": {"palettize": {"bits": 4, **QUICK}},
-    "int8": {"quantize": {"calibration_samples": 64, "qat_epochs": 1, "examples": 256}},
+    "int8": {"quantize": {"calibration_samples": 64, "qat_epochs": 1, "samples": 256}},
 }
 OFTEN = [("channels", "int8"), ("blocks", "channels"), ("distil", "palettize")]
 TRIPLES = [
@@ -84,17 +84,17 @@ def holds(methods, store, folder):
     for step in plan.steps[:-1]:
         entry = entries[step.name]
         if step.kind in ("distil", "prune", "factorize", "palettize", "quantize"):
-            stated, found = entry.result.metrics, count(checkpoint.load(entry.folder).module, example)
+            stated, found = entry.result.metrics(), count(checkpoint.load(entry.folder).module, example)
             for name in ("macs", "parameters", "bytes", "sparsity"):
                 assert stated[name] == pytest.approx(found[name]), f"{step.name}: {name}"
         if step.kind == "export":
             files = (entry.folder / "files").rglob("*")
-            assert entry.result.metrics["bytes"] == sum(f.stat().st_size for f in files if f.is_file())
+            assert entry.result.bytes == sum(f.stat().st_size for f in files if f.is_file())
         if step.kind == "check":
-            assert entry.result.details["parity"]["passed"], f"{step.name}: {entry.result.details['parity']['first_bad']}"
-            if step.artifact.precision == "fp32":  # what is stated of the network holds of the file, but for a rounded tie
-                stated = entries[step.artifact.source].result.metrics["accuracy"]
-                assert entry.result.metrics["accuracy"] == pytest.approx(stated, abs=0.01)
+            assert entry.result.parity.passed, f"{step.name}: {entry.result.parity.first_bad}"
+            if step.config.export.precision == "fp32":  # what is stated of the network holds of the file, but for a rounded tie
+                stated = entries[step.needs["source"]].result.accuracy
+                assert entry.result.accuracy == pytest.approx(stated, abs=0.01)
     if {"weights", "2:4"} & set(methods):
         last = [s for s in plan.steps if s.kind in ("distil", "prune", "factorize", "palettize")][-1]
         assert share_of_zeros(checkpoint.load(entries[last.name].folder).module, "2:4" in methods) > 0.3

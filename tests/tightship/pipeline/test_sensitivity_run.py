@@ -147,7 +147,7 @@ def test_trained_and_guarded_files_are_measured_as_they_were_made(place):
     quantize = {**RECIPE["compress"][0]["quantize"], "qat_epochs": 1}
     recipe = {**RECIPE, "targets": [{"name": "onnxruntime-cpu", "precisions": ["int8"]}]}
     recipe["measure"] = {**RECIPE["measure"], "sensitivity": True}
-    for more, name in (({}, "int8-qat"), ({"accuracy_drop": 0.02}, "int8-guard")):
+    for more, name in (({}, "int8-qat"), ({"max_drop": 0.02}, "int8-guard")):
         recipe["compress"] = [{"quantize": quantize | more}]
         done = place.call(recipe, "--out", place.folder / name, verb="run")
         assert done.returncode in (0, 1), done.stderr
@@ -161,7 +161,7 @@ def test_trained_and_guarded_files_are_measured_as_they_were_made(place):
 
 
 def test_of_a_guarded_recipe_the_file_by_calibration_is_asked(place, asked):
-    quantize = {**RECIPE["compress"][0]["quantize"], "qat_epochs": 3, "accuracy_drop": 0.01}
+    quantize = {**RECIPE["compress"][0]["quantize"], "qat_epochs": 3, "max_drop": 0.01}
     found = place.inspect({**RECIPE, "compress": [{"quantize": quantize}]})
     assert (found["cached"], found["layers"]) == (True, asked["layers"])
 

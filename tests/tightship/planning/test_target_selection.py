@@ -66,7 +66,7 @@ def test_an_unknown_name_is_refused_with_those_of_the_recipe(recipe):
 
 
 def test_the_plan_holds_their_files_and_shares_every_key_but_that_of_the_measurement(recipe):
-    whole, part = make_plan(recipe, "m"), make_plan(recipe, "m", asked=select_targets(recipe, ["basic"]))
+    whole, part = make_plan(recipe, "m"), make_plan(recipe, "m", selection=select_targets(recipe, ["basic"]))
     assert [a.id for a in part.artifacts] == [
         "torch-cpu/reference", "onnxruntime-cpu/fp32@basic", "onnxruntime-cpu/int8-ptq@basic",
     ]  # fmt: skip
@@ -126,7 +126,7 @@ def test_a_chain_that_measures_on_a_target_needs_it_whoever_is_asked_for(recipe_
 def test_two_steps_that_do_the_same_work_share_what_the_store_holds(recipe_from, tmp_path):
     text = RECIPE.replace("torchscript-cpu", "torch-cpu").format(stage="quantize: {scheme: int8}")
     recipe = recipe_from(text + "train: {epochs: 1, samples: 64}\n")
-    plan = make_plan(recipe, "m", asked=select_targets(recipe, ["torch-cpu"]))
+    plan = make_plan(recipe, "m", selection=select_targets(recipe, ["torch-cpu"]))
     assert plan.keys["check torch-cpu/reference"] == plan.keys["check torch-cpu/fp32"]
     part = replace(plan, steps=tuple(step for step in plan.steps if step.kind != "measure"))
     entries = execute(part, Store(tmp_path / "store"), Quiet())

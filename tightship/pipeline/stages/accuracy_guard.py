@@ -3,36 +3,42 @@
 import json
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from artifacts.files import sha256_json, staged, write_json
+from artifacts.records.accuracy_guard import CandidateRecord, GuardRecord, LayerRecord
 from compress.configs import QuantizeConfig
 from compress.guarding.search import AccuracySearch, Attempt, Candidate, SearchResult
 from compress.guarding.sensitivity import LayerSensitivity
 from runtimes.registry import Target, find
+from tightship.pipeline.stages.export import result_of
+from tightship.pipeline.stages.exported_network import network_to_export
 from tightship.pipeline.stages.int8_trials import Int8Trials
 from tightship.pipeline.stages.job import Job
-from tightship.store import Result
+from tightship.pipeline.stages.results import ExportResult, GuardChoice, NetworkResult
+from tightship.planning.step_configs import GuardStep
+from tightship.planning.steps import SOURCE
+
+STORED = TypeAdapter(ExportResult)
 
 
-def guard(job: Job) -> Result:
+def guard(job: Job[GuardStep]) -> ExportResult:
     """Try candidates and keep the file of the first candidate whose accuracy holds; of the best one if none does.
 
     Raises:
         ModelError: too few training examples are left to decide on, or no int8 file can be made at all.
     """
-    config, artifact = job.recipe.stage("quantize"), job.step.artifact
-    assert isinstance(config, QuantizeConfig)
+    told, config = job.config, job.config.quantize
+    assert config is not None
     assert config.max_drop is not None
-    assert artifact is not None
-    assert artifact.quantizer is not None
-    model, target = job.model(artifact.source), find(artifact.target)
+    assert told.quantizer is not None
+    model, target = network_to_export(job, told.export), find(told.target)
     with Int8Trials(
-        model, job.data, target, artifact.quantizer, artifact.format, job.recipe.seed, config.calibration_samples,
-        job.recipe.measure.threads, job.work, job.progress, artifact.options,
+        model, job.data, target, told.quantizer, told.format, told.seed, config.calibration_samples,
+        told.threads, job.work, job.progress, told.options,
     ) as trials:  # fmt: skip
         target_trials = TargetTrials(trials)
         search = AccuracySearch(
@@ -44,7 +50,7 @@ def guard(job: Job) -> Result:
             trainable=_untrainable(target, config),
         )
         found = search.run()
-        float_test = job.inputs[artifact.source].result.metrics["accuracy"]
+        float_test = job.input(SOURCE, NetworkResult).result.accuracy
         return _result(job, target_trials, found, config.max_drop, float_test)
 
 
@@ -78,10 +84,10 @@ class TargetTrials:
                 checkpoint.save(trials.source(candidate)[0], making / "model")
             metric, drop, error = trials.score(trials.run(file))
             shutil.rmtree(making / "engine", ignore_errors=True)
-            size = sum(p.stat().st_size for p in (making / "files").iterdir())
-            attempt = Attempt(metric, drop, error, round(time.monotonic() - started, 3), size)
-            details = {"main": file.main, "format": file.format, "signature": asdict(file.signature), "notes": list(file.notes)}
-            write_json(making / "attempt.json", {"attempt": asdict(attempt), "file": details})
+            made = result_of(file)
+            attempt = Attempt(metric, drop, error, round(time.monotonic() - started, 3), int(made.bytes))
+            stored = STORED.dump_python(made, mode="json")
+            write_json(making / "attempt.json", {"attempt": asdict(attempt), "file": stored})
         return attempt
 
     def folder(self, candidate: Candidate) -> Path:
@@ -101,40 +107,32 @@ def _untrainable(target: Target, config: QuantizeConfig) -> str | None:
     return None if config.qat_epochs else "the recipe gives no qat_epochs"
 
 
-def _result(job: Job, target_trials: TargetTrials, found: SearchResult, budget: float, float_test: float) -> Result:
+def _result(job: Job[GuardStep], tried: TargetTrials, found: SearchResult, budget: float, float_test: float) -> ExportResult:
     """Put the best candidate's file where the step's files go, and tell how it was found."""
-    best, known = found.best, target_trials.trials.examples
+    best, held_out = found.best, len(tried.trials.examples.targets)
     assert isinstance(best.candidate, Candidate)
     assert best.attempt is not None
-    folder = target_trials.folder(best.candidate)
+    folder = tried.folder(best.candidate)
     for part in ("files", "model"):
         if (folder / part).is_dir():
             shutil.copytree(folder / part, job.out / part)
-    details: dict[str, Any] = json.loads((folder / "attempt.json").read_text())["file"]
-    details["notes"] = [*details["notes"], f"accuracy guard: {best.name}"]
-    details["remedied"] = bool(best.candidate.remedies)
-    details["guard"] = {
-        "budget": budget,
-        "held_out": len(known.targets),
-        "reference": target_trials.trials.reference,
-        "float_test": float_test,
-        "met": found.met,
-        "chosen": best.name,
-        "candidates": [_candidate(t.name, t.attempt, t.reason, budget, t is best) for t in found.tried],
-        "sensitivity": [{"layer": s.layer, "sqnr_db": s.sqnr_db} for s in target_trials.ranked],
-    }
-    details["candidate"] = {
-        "config": best.candidate.config.model_dump(mode="json"), "remedies": list(best.candidate.remedies),
-        "trained": best.candidate.trained,
-    }  # fmt: skip
-    tries = sum(t.attempt is not None for t in found.tried)
-    state = f"met after {tries} candidates" if found.met else f"NOT met by any of {tries} candidates; the best"
-    lost = f"loses {best.attempt.drop:.4f} (standard error {best.attempt.error:.4f}) on {len(known.targets):,} held-out ones"
-    return Result(f"budget {budget:g} {state}: {best.name} {lost}", {"bytes": float(best.attempt.bytes)}, details)
+    made = STORED.validate_python(json.loads((folder / "attempt.json").read_text())["file"])
+    record = GuardRecord(
+        budget=budget, held_out=held_out, reference=tried.trials.reference, float_test=float_test, met=found.met,
+        chosen=best.name, candidates=tuple(_record(t.name, t.attempt, t.reason, budget, t is best) for t in found.tried),
+        sensitivity=tuple(LayerRecord(s.layer, s.sqnr_db) for s in tried.ranked if s.sqnr_db is not None),
+    )  # fmt: skip
+    count = sum(t.attempt is not None for t in found.tried)
+    state = f"met after {count} candidates" if found.met else f"NOT met by any of {count} candidates; the best"
+    lost = f"loses {best.attempt.drop:.4f} (standard error {best.attempt.error:.4f}) on {held_out:,} held-out ones"
+    return replace(
+        made, summary=f"budget {budget:g} {state}: {best.name} {lost}", bytes=float(best.attempt.bytes), guard=record,
+        notes=(*made.notes, f"accuracy guard: {best.name}"), remedied=bool(best.candidate.remedies),
+        choice=GuardChoice(best.candidate.config, tuple(best.candidate.remedies), best.candidate.trained),
+    )  # fmt: skip
 
 
-def _candidate(name: str, attempt: Attempt | None, reason: str | None, budget: float, chosen: bool) -> Mapping[str, Any]:
+def _record(name: str, attempt: Attempt | None, reason: str | None, budget: float, chosen: bool) -> CandidateRecord:
     if attempt is None:
-        empty = dict.fromkeys(("metric", "drop", "error", "seconds", "bytes"))
-        return {"name": name, **empty, "met": False, "chosen": False, "reason": reason}
-    return {"name": name, **asdict(attempt), "met": attempt.at_worst <= budget + 1e-12, "chosen": chosen, "reason": None}
+        return CandidateRecord(name, None, None, None, None, None, met=False, chosen=False, reason=reason)
+    return CandidateRecord(name, **asdict(attempt), met=attempt.at_worst <= budget + 1e-12, chosen=chosen)

@@ -1,25 +1,22 @@
 """Files for a system that may not be this one: made, read back and held against their model, which needs no device."""
 
-from artifacts.specs import Signature
-from artifacts.types import ExportedFile
-from tightship.pipeline.stages.export import export
+from dataclasses import replace
+
+from tightship.pipeline.stages.export import export, exported_file
 from tightship.pipeline.stages.job import Job
-from tightship.store import Result
+from tightship.pipeline.stages.results import ExportResult
+from tightship.planning.step_configs import ExportStep
 
 
-def convert(job: Job) -> Result:
-    """Write the file of one artifact and inspect it: what was checked stands in the details under `checked`.
+def convert(job: Job[ExportStep]) -> ExportResult:
+    """Write the file of one artifact and inspect it; what was checked stands in the result.
 
     Raises:
         ModelError: the file is not what was asked for.
     """
     from export.coreml.check import inspect
+    from tightship.pipeline.stages.exported_network import network_to_export
 
-    artifact = job.step.artifact
-    assert artifact is not None
     made = export(job)
-    details = made.details
-    signature = Signature.from_json(details["signature"])
-    file = ExportedFile(details["format"], job.out / "files", details["main"], signature, artifact.scheme or "fp32")
-    checked = inspect(file, job.model(artifact.source))
-    return Result(made.summary, made.metrics, {**details, "checked": checked})
+    file = replace(exported_file(made, job.out), precision=job.config.scheme or "fp32")
+    return replace(made, checked=inspect(file, network_to_export(job, job.config.export)))

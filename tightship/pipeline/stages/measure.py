@@ -1,66 +1,74 @@
 """The step that measures all deployed files against each other."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from artifacts.arrays import save_arrays
+from artifacts.ids import ArtifactId
+from artifacts.records.roofline import LayerTimes
 from benchmarks.timing.energy import Meter
-from benchmarks.timing.measure import MeasurePlan, measure
+from benchmarks.timing.measure import Measured, MeasurePlan, measure
 from benchmarks.timing.noise import NoiseMonitor
 from tightship.pipeline.stages import energy, roofline
 from tightship.pipeline.stages.export import engine_of
 from tightship.pipeline.stages.job import Job
-from tightship.store import Result
+from tightship.pipeline.stages.results import ExportResult, MeasureResult, SensitivityResult, Timing, Warmup
+from tightship.planning.step_configs import MeasureStep, SensitivityStep
 
 
-def rank_layers(job: Job) -> Result:
+def rank_layers(job: Job[SensitivityStep]) -> SensitivityResult:
     """Which layers of an int8 file lose how much; see `tightship/pipeline/stages/sensitivity.py`."""
-    from tightship.pipeline.stages.sensitivity import (
-        sensitivity,  # it needs torch, which a run that finds all in the store does not
-    )
+    # it needs torch, which a run that finds all in the store does not
+    from tightship.pipeline.stages.sensitivity import sensitivity
 
     return sensitivity(job)
 
 
-def measure_all(job: Job) -> Result:
+def measure_all(job: Job[MeasureStep]) -> MeasureResult:
     """Latency, throughput, cold start and memory of every artifact, interleaved in separate processes."""
-    config = dict(job.step.config)
-    config.pop("machine")
-    opened: Mapping[str, Mapping[str, Any]] = config.pop("artifacts")
-    plan = MeasurePlan(**config)
-    plan = replace(plan, repeats=plan.blocks * plan.processes // 2)
-    entries = {name.removeprefix("export "): entry for name, entry in job.inputs.items() if name.startswith("export ")}
-    built = job.out / "engines"
-    engines = {n: engine_of(n.partition("/")[0], entry, built, opened[n]) for n, entry in entries.items()}
+    plan = plan_of(job.config)
+    files = {name: job.input(name, ExportResult) for name in job.config.artifacts}
+    targets = {name: ArtifactId.parse(name).target for name in files}
+    built, opened = job.out / "engines", job.config.artifacts
+    engines = {name: engine_of(targets[name], entry, built, opened[name]) for name, entry in files.items()}
     inputs = job.data.test.batch(np.arange(min(plan.throughput_batch, len(job.data.test))))[0]
-    watch = NoiseMonitor()
+    watch, meter = NoiseMonitor(), Meter.find()
     watch.look_first()
-    meter = Meter.find()
     meter.look_first()
-    whole, no_whole = energy.raw_example(job.data)
+    whole, no_end_to_end = energy.raw_example(job.data)
     found = measure(engines, inputs, plan, job.work, job.progress, watch, meter, whole)
-    energy.record(found, meter, whole, no_whole, job.out)
-    details: dict[str, Mapping[str, Any]] = {
-        name: {
-            "rounds_ms": [[round(v, 6) for v in r] for r in one.rounds_ms],
-            "slice_calls": one.slice_calls,
-            "cold_ms": one.cold_ms,
-            "peak_rss_mb": one.peak_rss_mb,
-            "throughput_per_s": one.throughput_per_s,
-            "rss_load_mb": one.rss_load_mb,
-            "rss_run_mb": one.rss_run_mb,
-            "warmups": one.warmups,
-            "noise": asdict(one.noise) if one.noise else None,
-        }
-        for name, one in found.items()
-    }
+    power = meter.record()
     for name, one in found.items():
         place = job.out / "outputs" / f"{name}.npz"
         place.parent.mkdir(parents=True, exist_ok=True)
         save_arrays(place, one.outputs)
-    roofline.record(engines, job.work / "one.npz", plan, job)
+    layers, peaks = roofline.measure_roofs(engines, job.work / "one.npz", plan, job)
+    timings = {
+        name: replace(
+            _timing(one, layers[name]),
+            energy=energy.energy_of(one, power, targets[name]),
+            end_to_end=energy.end_to_end(one, whole),
+        )
+        for name, one in found.items()
+    }
     count = sum(len(one.samples) for one in found.values())
-    return Result(f"{len(found)} artifacts, {plan.processes} processes each, {count:,} calls timed", {}, details)
+    summary = f"{len(found)} artifacts, {plan.processes} processes each, {count:,} calls timed"
+    return MeasureResult(summary, timings, peaks, power, no_end_to_end)
+
+
+def plan_of(config: MeasureStep) -> MeasurePlan:
+    """How much is measured."""
+    return MeasurePlan(
+        processes=config.processes, blocks=config.blocks, block_seconds=config.block_seconds, threads=config.threads,
+        throughput_batch=config.throughput_batch, repeats=config.blocks * config.processes // 2,
+    )  # fmt: skip
+
+
+def _timing(one: Measured, layers: LayerTimes) -> Timing:
+    return Timing(
+        rounds_ms=[[round(v, 6) for v in r] for r in one.rounds_ms], slice_calls=one.slice_calls, cold_ms=one.cold_ms,
+        peak_rss_mb=one.peak_rss_mb, throughput_per_s=one.throughput_per_s, rss_load_mb=one.rss_load_mb,
+        rss_run_mb=one.rss_run_mb, noise=one.noise, layers=layers,
+        warmups=[Warmup(w["warm_calls"], w["warm_ms"], w["settled"]) for w in one.warmups],
+    )  # fmt: skip

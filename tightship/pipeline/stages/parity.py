@@ -1,65 +1,66 @@
 """The step that holds a deployed file against its model: parity, accuracy on the whole test set, where its layers run."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artifacts.arrays import load_arrays, save_arrays
-from artifacts.records.evidence import ParityRecord
+from artifacts.records.evidence import PlacementRecord
 from artifacts.specs import Signature
 from artifacts.types import Arrays
 from benchmarks.parity.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, at_ends, evaluate
 from benchmarks.roofline.work import work_of
 from benchmarks.timing.child import Child
-from compress.configs import QuantizeConfig
 from tightship.pipeline.stages.export import engine_of, made_from
 from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.reproducer import Failed, reproduce
+from tightship.pipeline.stages.results import CheckResult, ExportResult
 from tightship.pipeline.stages.selftest import write_selftest
-from tightship.planning.steps import ArtifactPlan
-from tightship.store import Result
+from tightship.planning.step_configs import CheckStep
+from tightship.planning.steps import FILE
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PARITY_EXAMPLES = 256
+
+Targets = NDArray[np.generic]
 
 OTHER_GRIDS = ("coreml-weights",)
 """Quantizers that round weights on grids of their runtime's own, which `rounded` does not know."""
 
 
-def check(job: Job) -> Result:
+def check(job: Job[CheckStep]) -> CheckResult:
     """Parity against the model it came from, accuracy on the whole test set, placement, and a self-test to ship."""
-    artifact = job.step.artifact
-    assert artifact is not None
-    entry = job.inputs[f"export {artifact.id}"]
-    engine = engine_of(artifact.target, entry, job.out, artifact.options)
-    signature = Signature.from_json(entry.result.details["signature"])
-    batch = signature.most(256)
-    log = job.work / "child.log"
-    with Child(engine, log, job.recipe.measure.threads) as child:
+    from zoo.metrics import score
+
+    told, entry = job.config, job.input(FILE, ExportResult)
+    engine = engine_of(told.target, entry, job.out, told.options)
+    signature = entry.result.signature
+    with Child(engine, job.work / "child.log", told.threads) as child:
         test_inputs, targets = _whole(job)
         save_arrays(job.work / "first.npz", {k: v[:1] for k, v in test_inputs.items()})
         child.open(job.work / "first.npz")
         run = _Runner(child, job.work)
-        outputs = run(test_inputs, batch)
+        outputs = run(test_inputs, signature.most(256))
         cases, tolerance, against = _cases(job, test_inputs, outputs, run, signature)
-        placement = child.ask("placement")
-    parity = evaluate(cases, tolerance, against, job.data.metric == "top1")
+        placement = PlacementRecord(**child.ask("placement"))
+    parity, reproducer = evaluate(cases, tolerance, against, job.data.metric == "top1"), False
     if not parity.passed:
-        parity = _locate(job, parity, test_inputs, cases, tolerance)
-    from zoo.metrics import score
-
+        parity, reproducer = reproduce(job, parity, _failed(job, test_inputs, cases, tolerance))
     deployed = score(job.data.metric, next(iter(outputs.values())), targets)
     notes = write_selftest(job, test_inputs, outputs, cases[0].reference, parity, tolerance)
     if job.data.metric == "top1":
         # which ones, not only how many: two artifacts can then be told apart by a paired test
         right = next(iter(outputs.values())).reshape(len(targets), -1).argmax(axis=1) == targets
         save_arrays(job.out / "correct.npz", {"correct": right.astype(np.uint8)})
-    work = asdict(work_of(made_from(job, artifact).module, test_inputs))
-    details = {"parity": asdict(parity), "placement": placement, "examples": len(targets), "work": work}
-    details |= {"notes": list(notes)} if notes else {}
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
-    return Result(f"{job.data.metric} {deployed:.4f} deployed, {state}", {"accuracy": deployed}, details)
+    return CheckResult(
+        f"{job.data.metric} {deployed:.4f} deployed, {state}", deployed, len(targets), parity, placement,
+        work_of(made_from(job, told.export).module, test_inputs), notes, reproducer,
+    )  # fmt: skip
 
 
 class _Runner:
@@ -76,20 +77,21 @@ class _Runner:
         return load_arrays(made)
 
 
-def _whole(job: Job) -> tuple[Arrays, Any]:
+def _whole(job: Job[CheckStep]) -> tuple[Arrays, Targets]:
     test = job.data.test
     parts = [test.batch(np.arange(i, min(i + 512, len(test)))) for i in range(0, len(test), 512)]
     inputs = {name: np.concatenate([p[0][name] for p in parts]) for name in parts[0][0]}
     return inputs, np.concatenate([p[1] for p in parts])
 
 
-def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, signature: Signature) -> tuple[list[Case], Tolerance, str]:
+def _cases(
+    job: Job[CheckStep], inputs: Arrays, outputs: Arrays, run: _Runner, signature: Signature
+) -> tuple[list[Case], Tolerance, str]:
     """Real examples at several batch sizes and at the ends of ranges, and made-up ones, against the file's module."""
     import torch
 
-    artifact = job.step.artifact
-    assert artifact is not None
-    module, tolerance, against = _yardstick(job, artifact)
+    quantizer = job.config.export.quantizer
+    module, tolerance, against = expected_of(job)
 
     def reference(arrays: Arrays) -> Arrays:
         from zoo.models import named_outputs
@@ -104,35 +106,34 @@ def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, signature: S
     expected = reference(some)
     for batch in dict.fromkeys(map(signature.most, (1, 2, 7))):
         cases.append(Case(f"real, batch {batch}", True, expected, run(some, batch)))
-    made_up = _blends(real) if artifact.quantizer else _noise(real)
-    name = "blends of real examples" if artifact.quantizer else "uniform noise"
+    made_up = _blends(real) if quantizer else _noise(real)
+    name = "blends of real examples" if quantizer else "uniform noise"
     for end, fed in at_ends(real, signature):
         cases.append(Case(end, False, reference(fed), run(fed, len(next(iter(fed.values())))), fed))
     cases.append(Case(name, False, reference(made_up), run(made_up, signature.most(16))))
     return cases, tolerance, against
 
 
-def _yardstick(job: Job, artifact: ArtifactPlan) -> tuple[Any, Tolerance, str]:
+def expected_of(job: Job[CheckStep]) -> "tuple[nn.Module, Tolerance, str]":
     """The module that a file must compute, how closely, and what to call it."""
     from compress.qat import simulate
     from compress.quantizers.rounding import limit_of, rounded, rounds_weights, stored_limit
 
-    model = made_from(job, artifact)
-    if artifact.scheme is None:
+    export = job.config.export
+    model = made_from(job, export)
+    if export.scheme is None:
         return model.module.eval(), CONVERSION, "float"
-    config = job.recipe.stage("quantize")
-    assert isinstance(config, QuantizeConfig)
-    config = config.model_copy(update={"scheme": artifact.scheme})
+    config = export.quantize
+    assert config is not None
     if model.ranges:
-        limit = stored_limit(artifact.quantizer, config)
+        limit = stored_limit(export.quantizer, config)
         bits = "" if limit == limit_of(config.weight_bits) else "7-bit "
         return simulate(model, config, limit), SIMULATED, f"{bits}simulated"
-    if artifact.quantizer in OTHER_GRIDS:
+    if export.quantizer in OTHER_GRIDS:
         return model.module.eval(), QUANTIZED, "float"
-    tolerance = SCHEMES.get(artifact.scheme, QUANTIZED)
+    tolerance = SCHEMES.get(export.scheme, QUANTIZED)
     # equalized or corrected weights are not those of the model before they are rounded
-    remedied = job.inputs[f"export {artifact.id}"].result.details.get("remedied", False)
-    if rounds_weights(config) and not remedied:
+    if rounds_weights(config) and not job.input(FILE, ExportResult).result.remedied:
         return rounded(model, config), tolerance, "rounded weights"
     return model.module.eval(), tolerance, "float"
 
@@ -158,10 +159,7 @@ def _blends(real: Arrays) -> Arrays:
     return made
 
 
-def _locate(job: Job, parity: ParityRecord, inputs: Arrays, cases: list[Case], tolerance: Tolerance) -> ParityRecord:
-    """The failed parity with where the file diverges, and with a folder that shows it."""
-    artifact = job.step.artifact
-    assert artifact is not None
+def _failed(job: Job[CheckStep], inputs: Arrays, cases: list[Case], tolerance: Tolerance) -> Failed:
+    """What a parity that failed was judged by."""
     real = {k: v[:PARITY_EXAMPLES] for k, v in inputs.items()}
-    made_up = _blends(real) if artifact.quantizer else _noise(real)
-    return reproduce(job, parity, Failed(cases, tolerance, real, made_up))
+    return Failed(cases, tolerance, real, _blends(real) if job.config.export.quantizer else _noise(real))

@@ -13,9 +13,11 @@ from benchmarks.parity.parity import Case, Tolerance, evaluate, same_largest
 from benchmarks.parity.reproducer import REPRODUCER, Shown, worst, write_reproducer
 from runtimes.registry import find
 from tightship.bundling.runner import loaders
-from tightship.pipeline.stages.export import engine_of, exported_file, made_from, written
+from tightship.pipeline.stages.export import engine_of, file_of, made_from, written
 from tightship.pipeline.stages.job import Job
-from tightship.planning.steps import ArtifactPlan
+from tightship.pipeline.stages.results import ExportResult
+from tightship.planning.step_configs import CheckStep
+from tightship.planning.steps import FILE
 
 if TYPE_CHECKING:
     from benchmarks.parity.bisect import Divergence
@@ -47,26 +49,22 @@ class _Example:
     batch: int
 
 
-def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
-    """The parity with where the file diverges, and with a reproducer in the step's folder if its runtime opens it alone."""
-    artifact = job.step.artifact
-    assert artifact is not None
-    file = exported_file(job.inputs[f"export {artifact.id}"])
+def reproduce(job: Job[CheckStep], parity: ParityRecord, failed: Failed) -> tuple[ParityRecord, bool]:
+    """The parity with where the file diverges; and whether a reproducer was written: if a runtime opens it alone."""
+    told, file = job.config, file_of(job)
     classes = job.data.metric == "top1"
     example = _example(failed, classes, bool(file.signature.dynamic))
-    divergence, why_not = _divergence(job, artifact, file, example)
+    divergence, why_not = _divergence(job, file, example)
     says = str(divergence) if divergence else f"{parity.first_bad}; {why_not}"
-    if not _opens_alone(artifact, file):
-        return replace(parity, first_bad=says)
-    place = f"reproducers/{artifact.id}"
-    says = f"{says}; to see it: python {place}/repro.py"
-    elsewhere = classes and not bool(same_largest(example.case).all())
+    if not _opens_alone(told.target, file):
+        return replace(parity, first_bad=says), False
+    other_class = classes and not bool(same_largest(example.case).all())
     shown = Shown(
-        replace(file, precision=artifact.precision.partition("@")[0]), artifact.target, artifact.options, example.inputs,
-        example.case.reference, example.spreads, failed.tolerance, elsewhere, example.batch,
+        replace(file, precision=told.export.precision), told.target, told.options, example.inputs,
+        example.case.reference, example.spreads, failed.tolerance, other_class, example.batch,
     )  # fmt: skip
     write_reproducer(job.out / REPRODUCER, shown, divergence, says, Path(loaders.__file__))
-    return replace(parity, first_bad=says, reproducer=place)
+    return replace(parity, first_bad=says), True
 
 
 def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
@@ -90,28 +88,29 @@ def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
     return _Example({n: a[rows] for n, a in inputs.items()}, chosen, spreads, EXAMPLES if dynamic else 1)
 
 
-def _divergence(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _Example) -> "tuple[Divergence | None, str]":
+def _divergence(job: Job[CheckStep], file: ExportedFile, example: _Example) -> "tuple[Divergence | None, str]":
     """The tensor at which a file diverges; or none, and why."""
-    if job.inputs[f"export {artifact.id}"].result.details.get("remedied", False):
+    told, export = job.config, job.config.export
+    if job.input(FILE, ExportResult).result.remedied:
         return None, "a remedy changed the tensors inside, so they cannot be held against the network's"
-    if find(artifact.target).read_options(artifact.options).of_the_file:
+    if export.rewrite:
         return None, "the tensors of a graph that was optimized before are laid out otherwise than the network's"
     from benchmarks.parity import bisect, inner
 
-    model = made_from(job, artifact)
+    model = made_from(job, export)
     if file.path.suffix == ".onnx":
-        find_it = bisect.largest_growth if artifact.quantizer else bisect.first_divergence
+        find_it = bisect.largest_growth if export.quantizer else bisect.first_divergence
         return find_it(model, file.path, example.inputs), "every tensor inside it agrees in ONNX Runtime on the CPU"
     one = _single(example)
-    engine = engine_of(artifact.target, job.inputs[f"export {artifact.id}"], job.work, artifact.options)
+    engine = engine_of(told.target, job.input(FILE, ExportResult), job.work, told.options)
     tensors, why_not = inner.read_inside(engine, one, job.work)
-    look = inner.largest_growth if artifact.quantizer else inner.first_unheld
+    look = inner.largest_growth if export.quantizer else inner.first_unheld
     if tensors:
-        return look(model, tensors, one), f"every tensor that {artifact.target} shows inside it agrees"
+        return look(model, tensors, one), f"every tensor that {told.target} shows inside it agrees"
     if why_not != inner.SILENT:
         return None, f"the tensors inside the {file.format} file {why_not}"
     try:
-        tensors = _of_another(job, artifact, model, one)
+        tensors = _of_another(job, model, one)
     except Exception as error:  # that parity failed is to be told in any case
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return None, f"the tensors inside the {file.format} file {why_not}, nor of one with them as outputs: {reason}"
@@ -120,16 +119,17 @@ def _divergence(job: Job, artifact: ArtifactPlan, file: ExportedFile, example: _
     return replace(found, says=f"{found.says}; seen {how}") if found else None, f"every tensor agrees {how}"
 
 
-def _of_another(job: Job, artifact: ArtifactPlan, model: TorchModel, inputs: Arrays) -> Arrays:
+def _of_another(job: Job[CheckStep], model: TorchModel, inputs: Arrays) -> Arrays:
     """The tensors inside a file whose runtime shows none, given out by a second file: made alike, but with them as outputs."""
     from benchmarks.parity.exposed import expose
     from benchmarks.parity.inner import read_outputs
 
     folder = job.work / "exposed"
     (folder / "files").mkdir(parents=True)
-    file = written(job, artifact, expose(model), folder / "files")
-    engine = find(artifact.target).runtime().build(file, folder)
-    return read_outputs(replace(engine, options={**engine.options, **artifact.options}), inputs, folder)
+    told = job.config
+    file = written(job, told.export, expose(model), folder / "files")
+    engine = find(told.target).runtime().build(file, folder)
+    return read_outputs(replace(engine, options={**engine.options, **told.options}), inputs, folder)
 
 
 def _single(example: _Example) -> Arrays:
@@ -139,6 +139,6 @@ def _single(example: _Example) -> Arrays:
     return {name: value[rows] if len(value) == count else value for name, value in example.inputs.items()}
 
 
-def _opens_alone(artifact: ArtifactPlan, file: ExportedFile) -> bool:
+def _opens_alone(target: str, file: ExportedFile) -> bool:
     """Whether the stand-alone runner opens the file with its target's runtime."""
-    return file.format in loaders.LOADERS and (file.format not in ("onnx", "ort") or artifact.target in loaders.PROVIDERS)
+    return file.format in loaders.LOADERS and (file.format not in ("onnx", "ort") or target in loaders.PROVIDERS)

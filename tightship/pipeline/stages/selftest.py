@@ -8,8 +8,9 @@ from artifacts.types import Arrays
 from benchmarks.parity.parity import Tolerance
 from runtimes.options import Examples
 from runtimes.registry import find
-from tightship.pipeline.stages.export import exported_file
+from tightship.pipeline.stages.export import file_of
 from tightship.pipeline.stages.job import Job
+from tightship.planning.step_configs import CheckStep
 
 EXAMPLES = 8
 
@@ -18,7 +19,7 @@ HEADROOM = 2.0
 
 
 def write_selftest(
-    job: Job, inputs: Arrays, outputs: Arrays, reference: Arrays, parity: ParityRecord, tolerance: Tolerance
+    job: Job[CheckStep], inputs: Arrays, outputs: Arrays, reference: Arrays, parity: ParityRecord, tolerance: Tolerance
 ) -> tuple[str, ...]:
     """Store the first test examples and what the file made of them; notes on what the target's options add.
 
@@ -30,13 +31,11 @@ def write_selftest(
         parity: of the file.
         tolerance: what its parity was held against.
     """
-    artifact = job.step.artifact
-    assert artifact is not None
     save_arrays(job.out / "inputs.npz", {k: v[:EXAMPLES] for k, v in inputs.items()})
     save_arrays(job.out / "outputs.npz", {k: v[:EXAMPLES] for k, v in outputs.items()})
     if not parity.passed:
         return ()
-    file = exported_file(job.inputs[f"export {artifact.id}"])
+    file = file_of(job)
     taken, given = ([spec.name for spec in specs] for specs in (file.signature.inputs, file.signature.outputs))
     tests = Examples(
         {name: inputs[name][:EXAMPLES] for name in taken},
@@ -44,7 +43,7 @@ def write_selftest(
         parity.against,
         _atol(reference, parity, tolerance),
     )
-    return find(artifact.target).read_options(artifact.options).add_tests(file.path, tests, job.out)
+    return find(job.config.target).read_options(job.config.options).add_tests(file.path, tests, job.out)
 
 
 def _atol(reference: Arrays, parity: ParityRecord, tolerance: Tolerance) -> float:

@@ -1,32 +1,32 @@
 """The step that tells which layers of an int8 file lose how much, by files in which each is quantized alone."""
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from artifacts.errors import ModelError, RequestError
 from artifacts.records.sensitivity import LossRecord, SensitiveLayer, SensitivityRecord
 from artifacts.types import ExportedFile, TorchModel
-from compress.configs import QuantizeConfig
 from compress.guarding.search import Candidate
 from compress.guarding.sensitivity import LayerSensitivity, Loss, Size, layer_names, noise_shares, rank, sizes, standing_out
 from runtimes.registry import find
-from tightship.pipeline.stages.export import exported_file, made_from
+from tightship.pipeline.stages.export import file_of, made_from
 from tightship.pipeline.stages.int8_trials import Int8Trials
 from tightship.pipeline.stages.job import Job
-from tightship.store import Result
+from tightship.pipeline.stages.results import ExportResult, SensitivityResult
+from tightship.planning.step_configs import SensitivityStep
+from tightship.planning.steps import FILE
 
 FLOAT_BYTES = 4
 
 
-def sensitivity(job: Job) -> Result:
+def sensitivity(job: Job[SensitivityStep]) -> SensitivityResult:
     """What the deployed file loses on held-out training examples, and what each layer loses when it alone is quantized.
 
     Raises:
         ModelError: the network has no layer that can be told to stay float, or too few training examples are left.
     """
-    artifact = job.step.artifact
-    assert artifact is not None
-    assert artifact.quantizer is not None
+    told, export = job.config, job.config.export
+    assert export.quantizer is not None
     candidate, model = _made_by(job)
     names = layer_names(model, candidate.config.keep_float)
     if not names:
@@ -35,36 +35,28 @@ def sensitivity(job: Job) -> Result:
             "so there is none to keep in float; leave it out."
         )
     with Int8Trials(
-        model, job.data, find(artifact.target), artifact.quantizer, artifact.format, job.recipe.seed,
-        candidate.config.calibration_samples, job.recipe.measure.threads, job.work, job.progress, artifact.options,
-        job.step.config["examples"],
+        model, job.data, find(told.target), export.quantizer, export.format, export.seed,
+        candidate.config.calibration_samples, told.threads, job.work, job.progress, told.options, told.samples,
     ) as trials:  # fmt: skip
         record = _measure(trials, candidate, names, _copy(job))
     worst = record.layers[0]
     how = f"{len(names)} layers quantized alone on {record.examples} held-out examples"
-    return Result(f"{how}; most sensitive: {worst.layer}, {worst.sqnr_db or 0.0:.1f} dB", {}, asdict(record))
+    return SensitivityResult(f"{how}; most sensitive: {worst.layer}, {worst.sqnr_db or 0.0:.1f} dB", record)
 
 
-def _made_by(job: Job) -> tuple[Candidate, TorchModel]:
+def _made_by(job: Job[SensitivityStep]) -> tuple[Candidate, TorchModel]:
     """How the deployed file was made, and of which network: the accuracy guard chose a candidate, and may have trained."""
-    artifact = job.step.artifact
-    assert artifact is not None
-    model = made_from(job, artifact)
-    said = job.inputs[f"export {artifact.id}"].result.details.get("candidate")
-    if said is None:
-        config = job.recipe.stage("quantize")
-        assert isinstance(config, QuantizeConfig)
-        return Candidate(config.model_copy(update={"scheme": artifact.scheme})), model
+    model, choice = made_from(job, job.config.export), job.input(FILE, ExportResult).result.choice
+    if choice is None:
+        assert job.config.export.quantize is not None
+        return Candidate(job.config.export.quantize), model
     # what was trained has its remedies in its weights
-    remedies = () if said["trained"] else tuple(said["remedies"])
-    return Candidate(QuantizeConfig.model_validate(said["config"]), remedies), model
+    return Candidate(choice.config, () if choice.trained else choice.remedies), model
 
 
-def _copy(job: Job) -> ExportedFile:
+def _copy(job: Job[SensitivityStep]) -> ExportedFile:
     """The deployed file where its runtime may write beside it."""
-    artifact = job.step.artifact
-    assert artifact is not None
-    file = exported_file(job.inputs[f"export {artifact.id}"])
+    file = file_of(job)
     folder = job.work / "deployed" / "files"
     shutil.rmtree(folder.parent, ignore_errors=True)
     shutil.copytree(file.folder, folder)

@@ -64,7 +64,7 @@ def test_the_guard_has_a_step_of_its_own_and_trains_only_if_it_must(recipe_from)
     kinds = {s.name: s.kind for s in plan.steps}
     assert kinds["export onnxruntime-cpu/int8-guard"] == "guard"
     assert "quantize" not in kinds
-    other = make_plan(recipe_from(RECIPE.replace("accuracy_drop: 0.01,", "accuracy_drop: 0.02,")), "m")
+    other = make_plan(recipe_from(RECIPE.replace("max_drop: 0.01,", "max_drop: 0.02,")), "m")
     name = "export onnxruntime-cpu/int8-guard"
     assert plan.keys[name] != other.keys[name]
     assert plan.keys["reference"] == other.keys["reference"]
@@ -139,7 +139,7 @@ def test_one_scale_for_all_channels_collapses_and_the_guard_brings_it_back(cli, 
 def test_a_budget_that_nothing_meets_is_an_honest_no_with_the_best_file_kept(cli, tmp_path):
     recipe = yaml.safe_load(RECIPE)
     recipe["train"]["epochs"] = 2
-    recipe["compress"][0]["quantize"] |= {"accuracy_drop": 1e-9, "weight_bits": 4, "qat_epochs": 0}
+    recipe["compress"][0]["quantize"] |= {"max_drop": 1e-9, "weight_bits": 4, "qat_epochs": 0}
     done, evidence = run(cli, tmp_path, recipe)
     assert done.returncode == 1
     assert "none of" in done.stdout

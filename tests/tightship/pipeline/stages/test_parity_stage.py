@@ -50,10 +50,10 @@ def model():
 )
 def test_a_trained_file_is_held_against_the_grid_of_its_weights(recipe_from, model, monkeypatch, target, vnni, steps, against):
     monkeypatch.setattr(rounding, "has_vnni", lambda: vnni)
-    monkeypatch.setattr(parity, "made_from", lambda job, artifact: replace(model))
+    monkeypatch.setattr(parity, "made_from", lambda job, export: replace(model))
     recipe = recipe_from(RECIPE.replace("TARGET", target))
-    artifact = next(s.artifact for s in make_plan(recipe, "m").steps if s.name == f"check {target}/int8-qat")
-    module, _, name = parity._yardstick(SimpleNamespace(recipe=recipe), artifact)
+    config = next(s.config for s in make_plan(recipe, "m").steps if s.name == f"check {target}/int8-qat")
+    module, _, name = parity.expected_of(SimpleNamespace(config=config))
     images = torch.from_numpy(read_digits().test.batch(np.arange(32))[0]["image"])
     with torch.no_grad():
         wanted, found = simulate(model, QuantizeConfig(), steps)(images), module(images)

@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from onnx import numpy_helper
 
 from artifacts.environments import LITERT
-from artifacts.records.evidence import ParityRecord
+from artifacts.ids import ArtifactId
 from artifacts.types import ModelRef, TorchModel
 from benchmarks.parity.parity import CONVERSION, Case
 from compress import checkpoint
@@ -23,14 +23,17 @@ from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.aotinductor import compiler_missing
 from export.registry import FORMATS
-from tightship.pipeline.evidence import lay_out
+from tightship.pipeline.entries import Entries
+from tightship.pipeline.evidence import _parity
+from tightship.pipeline.run_folder import lay_out
 from tightship.pipeline.stages import export
 from tightship.pipeline.stages import parity as parity_stage
-from tightship.pipeline.stages.job import Job, Shared
+from tightship.pipeline.stages.exported_network import network_to_export
+from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.reproducer import Failed, _example
 from tightship.planning.plan import Plan, make_plan
 from tightship.planning.steps import ArtifactPlan
-from tightship.store import Entry, Result
+from tightship.store import Entry
 from zoo.models import build, trace_signature
 from zoo.readers import read_digits
 
@@ -59,19 +62,19 @@ def checked(recipe_from, model, tmp_path):
 
     def check(target, precision, spoil):
         recipe = recipe_from(RECIPE.replace("TARGET", target).replace("PRECISION", precision))
-        step = next(s for s in make_plan(recipe, "m").steps if s.kind == "check" and s.artifact.target == target)
-        artifact = step.artifact
+        plan = make_plan(recipe, "m")
+        artifact = next(a for a in plan.artifacts if a.target == target)
+        config = next(s.config for s in plan.steps if s.name == artifact.check_step)
         source, made, out, work = (tmp_path / name for name in ("source", "made", "out", "work"))
         for folder in (source, made / "files", out, work):
             folder.mkdir(parents=True)
         checkpoint.save(model, source)
-        entries = {artifact.source: Entry("", source, "", 0.0, Result(""), False)}
-        job = Job(recipe, step, entries, out, work, Shared(recipe, tmp_path), lambda share, text: None)
-        file = export.written(job, artifact, job.model(artifact.source), made / "files")
+        entries = {"source": Entry("", source, "", 0.0, None, False)}
+        job = Job(config, entries, out, work, tmp_path, read_digits)
+        file = export.written(job, config.export, network_to_export(job, config.export.export), made / "files")
         spoil(file.path)
-        details = {"format": file.format, "main": file.main, "signature": asdict(file.signature), "notes": []}
-        entries[f"export {artifact.id}"] = Entry("", made, "", 0.0, Result("", {}, details), False)
-        return ParityRecord(**parity_stage.check(job).details["parity"]), out / "reproducer"
+        entries["file"] = Entry("", made, "", 0.0, replace(export.result_of(file), notes=()), False)
+        return _parity(artifact, parity_stage.check(job)), out / "reproducer"
 
     return check
 
@@ -295,10 +298,11 @@ def test_a_run_lays_the_reproducers_out_and_takes_those_of_an_earlier_run_away(t
         if broken:
             (entry / "reproducer" / "model").mkdir(parents=True)
             (entry / "reproducer" / "repro.py").write_text("print()")
-        planned = ArtifactPlan("onnxruntime-cpu/fp32", "onnxruntime-cpu", "onnx", "fp32", "compressed", "reference", None)
-        made = Entry("", entry, "", 0.0, Result(""), False)
-        plan = Plan(None, (), {}, (planned,))
-        lay_out(plan, {f"{kind} {planned.id}": made for kind in ("export", "check")}, tmp_path / "out")
+        planned = ArtifactPlan(ArtifactId("onnxruntime-cpu", "fp32"), "onnx", "compressed", "reference")
+        plan, entries = Plan(None, (), {}, (planned,)), Entries()
+        for step in (planned.export_step, planned.check_step):
+            entries.add(step, Entry("", entry, "", 0.0, None, False))
+        lay_out(plan, entries, tmp_path / "out")
         return tmp_path / "out" / "reproducers"
 
     place = laid_out(True)

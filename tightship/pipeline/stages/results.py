@@ -1,0 +1,237 @@
+"""What each kind of stage says of its work; its files lie in its folder of the store."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol
+
+from pydantic import JsonValue
+
+from artifacts.records.accuracy_guard import GuardRecord
+from artifacts.records.calls import EndToEndRecord, EnergyRecord, PowerRecord
+from artifacts.records.evidence import ParityRecord, PlacementRecord
+from artifacts.records.noise import NoiseRecord
+from artifacts.records.roofline import LayerTimes, PeaksRecord
+from artifacts.records.sensitivity import SensitivityRecord
+from artifacts.specs import Signature, TensorSpec
+from benchmarks.roofline.work import Work
+from benchmarks.timing.measure import Measured
+from compress.configs import QuantizeConfig
+from zoo.splits import Preprocessing
+
+Remedy = Literal["equalize", "correct"]
+
+Details = Mapping[str, JsonValue]
+"""What evidence repeats of a stage, as plain values."""
+
+
+class StageResult(Protocol):
+    """What evidence and progress read of any stage."""
+
+    @property
+    def summary(self) -> str:
+        """What the stage did, in one line."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Measured figures; of a network: accuracy (0..1), parameters, macs, bytes, sparsity (0..1)."""
+        ...
+
+    def details(self) -> Details:
+        """What else evidence repeats."""
+        ...
+
+
+@dataclass(frozen=True)
+class DataResult:
+    """What the data set is."""
+
+    summary: str
+    name: str
+    train: int
+    test: int
+    metric: str
+    labels: tuple[str, ...] | None
+    preprocessing: Preprocessing | None
+    inputs: tuple[TensorSpec, ...]
+    test_sha256: str
+
+    def metrics(self) -> dict[str, float]:
+        """See `StageResult`."""
+        return {}
+
+    def details(self) -> Details:
+        """See `StageResult`."""
+        return {name: value for name, value in asdict(self).items() if name != "summary"}
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """A network, stored beside this: what it scores and weighs."""
+
+    summary: str
+    accuracy: float
+    """Of the simulated network where it was trained for int8."""
+    parameters: float
+    macs: float
+    bytes: float
+    sparsity: float
+    accuracy_simulated: float | None = None
+    method: Details = field(default_factory=dict)
+    """What the method says of its work."""
+
+    def metrics(self) -> dict[str, float]:
+        """See `StageResult`."""
+        names = ("parameters", "macs", "bytes", "sparsity", "accuracy", "accuracy_simulated")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def details(self) -> Details:
+        """See `StageResult`."""
+        return self.method
+
+
+@dataclass(frozen=True)
+class GuardChoice:
+    """How the file that the accuracy guard chose was made."""
+
+    config: QuantizeConfig
+    remedies: tuple[Remedy, ...]
+    trained: bool
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An exported file, in `files` beside this."""
+
+    summary: str
+    bytes: float
+    format: str
+    main: str
+    signature: Signature
+    notes: tuple[str, ...]
+    remedied: bool = False
+    """Whether the accuracy guard changed the network's weights before they were rounded."""
+    guard: GuardRecord | None = None
+    choice: GuardChoice | None = None
+    checked: Mapping[str, str] | None = None
+    """Of a file that was converted and not run: what was looked at, and what was found."""
+
+    def metrics(self) -> dict[str, float]:
+        """See `StageResult`."""
+        return {"bytes": self.bytes}
+
+    def details(self) -> Details:
+        """See `StageResult`."""
+        told: dict[str, JsonValue] = {"main": self.main, "format": self.format}
+        told |= {"signature": asdict(self.signature), "notes": list(self.notes)}
+        told |= {"remedied": self.remedied, "guard": asdict(self.guard)} if self.guard else {}
+        if self.choice:
+            config = self.choice.config.model_dump(mode="json")
+            told["candidate"] = {"config": config, "remedies": list(self.choice.remedies), "trained": self.choice.trained}
+        return told | ({"checked": dict(self.checked)} if self.checked is not None else {})
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a file computes on its target."""
+
+    summary: str
+    accuracy: float
+    """The task's metric on the whole test set."""
+    examples: int
+    parity: ParityRecord
+    placement: PlacementRecord
+    work: Work
+    """What one call of its network has to do."""
+    notes: tuple[str, ...] = ()
+    reproducer: bool = False
+    """Whether a folder that shows a difference lies beside this."""
+
+    def metrics(self) -> dict[str, float]:
+        """See `StageResult`."""
+        return {"accuracy": self.accuracy}
+
+    def details(self) -> Details:
+        """See `StageResult`."""
+        told: dict[str, JsonValue] = {"parity": asdict(self.parity), "placement": asdict(self.placement)}
+        told |= {"examples": self.examples, "work": asdict(self.work)}
+        return told | ({"notes": list(self.notes)} if self.notes else {})
+
+
+@dataclass(frozen=True)
+class SensitivityResult:
+    """Which layers of an int8 file lose how much."""
+
+    summary: str
+    record: SensitivityRecord
+
+    def metrics(self) -> dict[str, float]:
+        """See `StageResult`."""
+        return {}
+
+    def details(self) -> Details:
+        """See `StageResult`; it stands with the artifact."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """What one process needed until its latency was stable."""
+
+    warm_calls: int
+    warm_ms: float
+    settled: bool
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Raw timings of one file; all times in milliseconds, memory in MB of 10^6 bytes, one entry per process."""
+
+    rounds_ms: list[list[float]]
+    slice_calls: list[list[int]]
+    cold_ms: list[dict[str, float]]
+    peak_rss_mb: list[float]
+    throughput_per_s: float
+    rss_load_mb: list[float]
+    rss_run_mb: list[float]
+    warmups: list[Warmup]
+    noise: NoiseRecord | None
+    layers: LayerTimes
+    energy: EnergyRecord | None = None
+    end_to_end: EndToEndRecord | None = None
+
+    def measured(self) -> Measured:
+        """These as what intervals and ratios are computed from."""
+        return Measured(
+            self.rounds_ms, self.slice_calls, self.cold_ms, self.peak_rss_mb, self.throughput_per_s,
+            self.rss_load_mb, self.rss_run_mb, noise=self.noise,
+        )  # fmt: skip
+
+    def time_shares(self) -> dict[str, float]:
+        """The share of the time of all layers that each layer of the network took, where the runtime tells both."""
+        total = sum(one.ms for one in self.layers.layers)
+        shares: dict[str, float] = {}
+        for one in self.layers.layers:
+            if one.layer is not None and total:
+                shares[one.layer] = shares.get(one.layer, 0.0) + one.ms / total
+        return shares
+
+
+@dataclass(frozen=True)
+class MeasureResult:
+    """What was measured of all files, interleaved."""
+
+    summary: str
+    timings: Mapping[str, Timing]
+    """Every file by its name."""
+    peaks: PeaksRecord | None
+    power: PowerRecord
+    no_end_to_end: str | None
+    """Why no calls from the raw example to the label were timed."""
+
+    def metrics(self) -> dict[str, float]:
+        """See `StageResult`."""
+        return {}
+
+    def details(self) -> Details:
+        """See `StageResult`; what a reader needs of the timings stands with each artifact."""
+        return {}
