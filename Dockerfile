@@ -4,7 +4,8 @@ ARG VARIANT=cpu
 FROM python:3.11.14-slim-bookworm AS wheel
 WORKDIR /src
 RUN pip install --no-cache-dir build==1.6.1
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
+COPY recipes/digits.yaml recipes/
 COPY artifacts artifacts
 COPY zoo zoo
 COPY compress compress
@@ -13,12 +14,13 @@ COPY runtimes runtimes
 COPY benchmarks benchmarks
 COPY tightship tightship
 RUN python -m build --wheel --outdir /wheel
+COPY constraints.txt /wheel/
 
 FROM python:3.11.14-slim-bookworm AS install-cpu
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     python -m venv /opt/tightship \
     && /opt/tightship/bin/pip install --no-cache-dir torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu \
-    && /opt/tightship/bin/pip install --no-cache-dir "$(ls /wheel/*.whl)[mobile]"
+    && /opt/tightship/bin/pip install --no-cache-dir -c /wheel/constraints.txt "$(ls /wheel/*.whl)[mobile]"
 
 FROM nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 AS install-gpu
 RUN apt-get update \

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,8 +75,45 @@ def test_what_is_copied_exists_and_is_not_ignored(source):
     assert f"!{source}" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
-def test_every_package_of_the_wheel_is_copied():
-    assert set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= set(copied())
+def test_all_that_the_wheel_is_built_from_is_copied():
+    shipped = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    about = [PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]]
+    assert {*shipped, *about, "pyproject.toml", "constraints.txt"} == set(copied())
+
+
+@pytest.mark.slow
+def test_what_is_copied_is_enough_to_build_the_wheel(tmp_path):
+    for rest in stages("cpu")["wheel"].arguments("COPY"):
+        *sources, place = rest.split()
+        for source in map(Path, sources):
+            target = tmp_path / "src" / place / ("" if (ROOT / source).is_dir() else source.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (ROOT / source).is_dir() else shutil.copyfile)(ROOT / source, target)
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path / "wheel"),
+        str(tmp_path / "src"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (tmp_path / "wheel").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        held = archive.namelist()
+    assert "tightship/recipes/digits.yaml" in held
+    assert any(name.endswith("/licenses/LICENSE") for name in held)
+
+
+def test_the_image_for_the_cpu_holds_the_versions_of_the_lock():
+    last = next(command for command in reversed(commands("cpu")) if "pip install" in command)
+    assert "-c /wheel/constraints.txt" in last
+    assert any(rest == "constraints.txt /wheel/" for rest in stages("cpu")["wheel"].arguments("COPY"))
+    torch = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
+    assert all(torch in command for command in commands("cpu") if " torch==" in command)
 
 
 @VARIANTS

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from artifacts.errors import StageCrashed, TightshipError
-from tightship.cli import bench, bundle, compare, doctor, gate, inspect, load, plan, report, run, schema, targets, zoo
+from tightship.cli import bench, bundle, compare, demo, doctor, gate, inspect, load, plan, report, run, schema, targets, zoo
 
 HELP = """Compress models tight, and ship them.
 
@@ -14,8 +14,8 @@ Exit codes: 0 passed; 1 a gate or parity failed; 2 the request is wrong; 3 a tar
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 for verb in (
-    run.run, plan.plan, bench.bench, compare.compare, load.load, gate.gate, report.report, bundle.bundle, bundle.verify,
-    targets.targets, inspect.inspect, zoo.zoo, doctor.doctor, schema.schema,
+    demo.demo, run.run, plan.plan, bench.bench, compare.compare, load.load, gate.gate, report.report, bundle.bundle,
+    bundle.verify, targets.targets, inspect.inspect, zoo.zoo, doctor.doctor, schema.schema,
 ):  # fmt: skip
     app.command()(verb)
 

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -30,6 +30,15 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe: compress, export, measure, gate, report and pack."""
+    only = [word for name in target or () for word in ("--target", name)]
+    command = shlex.join(["tightship", "run", str(recipe), *only, *(["--out", str(out)] if out else [])])
+    execute(recipe, command, out=out, store=store, target=target, as_json=as_json)
+
+
+def execute(
+    recipe: Path, command: str, *, out: Path | None, store: Path | None, target: list[str] | None = None, as_json: bool = False
+) -> NoReturn:
+    """Run a recipe, say what came of it, and exit: 0 passed, 1 a gate or parity failed; `command` is what repeats the run."""
     from tightship.pipeline.progress import Quiet, Shown
     from tightship.pipeline.run import run as run_recipe
     from tightship.planning.target_selection import select_targets
@@ -40,8 +49,6 @@ def run(
     selection = select_targets(loaded, target or ())
     # a run of a part must not take the place of a whole one
     folder = out or Path("runs") / "@".join((loaded.name, *selection.names))
-    only = [word for name in target or () for word in ("--target", name)]
-    command = shlex.join(["tightship", "run", str(recipe), *only, *(["--out", str(out)] if out else [])])
     progress = Quiet() if as_json else Shown()
     try:
         ran = run_recipe(loaded, folder, Store(store_folder(store)), command, progress, selection)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "scipy", "sklearn", "plotly", "jinja2", "yaml", "executorch")
 VERBS = (
     "run", "plan", "bench", "load", "compare", "gate", "report", "bundle", "verify", "targets", "inspect", "zoo",
-    "doctor", "schema",
+    "doctor", "schema", "demo",
 )  # fmt: skip
 
 
