@@ -113,7 +113,7 @@ def test_the_scripts_are_bash():
 
 
 def test_the_workflow_in_the_docs_gives_the_action_what_it_takes():
-    workflow = yaml.safe_load((ROOT / "docs" / "ci" / "github.yml").read_text())
+    workflow = yaml.safe_load((ROOT / "docs" / "how-to" / "ci" / "github.yml").read_text())
     (job,) = workflow["jobs"].values()
     used = next(step for step in job["steps"] if "tightship" in step["uses"])
     assert set(used["with"]) <= set(ACTION["inputs"])
@@ -125,7 +125,7 @@ def test_the_workflow_in_the_docs_gives_the_action_what_it_takes():
 def test_the_documents_name_every_limit_and_show_the_lines_of_the_example():
     from tightship.gating.relative import BASELINE_LIMITS
 
-    page = (ROOT / "docs" / "ci.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "ci.md").read_text()
     assert all(f"`{name}`" in page for name in BASELINE_LIMITS)
     assert all(f"`{name}`" in page for name in ACTION["inputs"])
     readme = (EXAMPLE / "README.md").read_text()
@@ -264,7 +264,7 @@ def test_the_example_makes_its_baseline_passes_from_the_store_and_fails_when_it_
     assert seconds < 30
     assert list((example / "tightship-out" / "bundles").iterdir())
 
-    gitlab = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab-ci.yml").read_text())["models"]
+    gitlab = yaml.safe_load((ROOT / "docs" / "how-to" / "ci" / "gitlab-ci.yml").read_text())["models"]
     given = {"RECIPE": "recipe.yaml", "LIMITS": "limits.yaml", "BASELINE": "baseline.json", "OUT": "out"}
     assert set(given) == set(gitlab["variables"])
     given |= installed
