@@ -41,6 +41,7 @@ from tightship.planning.plan import Plan
 from tightship.planning.steps import DATA, MEASURE, REFERENCE, SENSITIVITY, ArtifactPlan
 from tightship.recipe.recipe import Recipe
 from tightship.store import Entry
+from zoo.metrics import METRICS
 
 REFERENCE_ID = "torch-cpu/reference"
 
@@ -216,13 +217,16 @@ def guard_record(value: Mapping[str, Any] | None) -> GuardRecord | None:
 def _accuracy(artifact: ArtifactPlan, entries: Mapping[str, Entry], deployed: float, examples: int) -> AccuracyRecord:
     data = entries[DATA].result.details
     source = entries[artifact.source].result.metrics
+    metric = METRICS.find(data["metric"])
     return AccuracyRecord(
-        data["metric"],
+        metric.name,
         entries[REFERENCE].result.metrics["accuracy"],
         source.get("accuracy_simulated"),
         deployed,
         examples,
         data["test_sha256"],
+        metric.direction,
+        metric.unit,
     )
 
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from artifacts.specs import DimRange, Signature
-from compress.configs import Config
+from compress.configs import Config, known_names
 from compress.configs.quantize import Scheme
 from runtimes.registry import find
 from zoo.data import DataRef
+from zoo.metrics import METRICS
 
 Precision = Literal["fp32"] | Scheme
 
@@ -25,6 +26,13 @@ class DataConfig(Config):
     imagefolder: Path | None = None
     idx: Path | None = None
     npz: Path | None = None
+    metric: str | None = Field(None, json_schema_extra=known_names(METRICS))
+    """What the outputs are scored by; by default what the data says itself: top1 for classes, negative-mse for values."""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        return name if name is None else METRICS.find(name).name
 
     @model_validator(mode="after")
     def _one_source(self) -> "DataConfig":
@@ -34,7 +42,7 @@ class DataConfig(Config):
 
     def ref(self) -> DataRef:
         """What `zoo.data` loads."""
-        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz)
+        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metric)
 
 
 class GatesConfig(Config):

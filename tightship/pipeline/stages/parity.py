@@ -20,6 +20,7 @@ from tightship.pipeline.stages.reproducer import Failed, reproduce
 from tightship.pipeline.stages.selftest import write_selftest
 from tightship.planning.steps import ArtifactPlan
 from tightship.store import Result
+from zoo.metrics import METRICS
 
 PARITY_EXAMPLES = 256
 
@@ -44,16 +45,15 @@ def check(job: Job) -> Result:
         outputs = run(test_inputs, batch)
         cases, tolerance, against = _cases(job, test_inputs, outputs, run, signature)
         placement = child.ask("placement")
-    parity = evaluate(cases, tolerance, against, job.data.metric == "top1")
+    metric = METRICS.find(job.data.metric)
+    parity = evaluate(cases, tolerance, against, metric.classifies)
     if not parity.passed:
         parity = _locate(job, parity, test_inputs, cases, tolerance)
-    from zoo.metrics import score
-
-    deployed = score(job.data.metric, next(iter(outputs.values())), targets)
+    deployed = metric.score(outputs, targets)
     notes = write_selftest(job, test_inputs, outputs, cases[0].reference, parity, tolerance)
-    if job.data.metric == "top1":
+    right = metric.correct(outputs, targets)
+    if right is not None:
         # which ones, not only how many: two artifacts can then be told apart by a paired test
-        right = next(iter(outputs.values())).reshape(len(targets), -1).argmax(axis=1) == targets
         save_arrays(job.out / "correct.npz", {"correct": right.astype(np.uint8)})
     work = asdict(work_of(made_from(job, artifact).module, test_inputs))
     details = {"parity": asdict(parity), "placement": placement, "examples": len(targets), "work": work}

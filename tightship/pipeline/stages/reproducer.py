@@ -16,6 +16,7 @@ from tightship.bundling.runner import loaders
 from tightship.pipeline.stages.export import engine_of, exported_file, made_from, written
 from tightship.pipeline.stages.job import Job
 from tightship.planning.steps import ArtifactPlan
+from zoo.metrics import METRICS
 
 if TYPE_CHECKING:
     from benchmarks.parity.bisect import Divergence
@@ -52,7 +53,7 @@ def reproduce(job: Job, parity: ParityRecord, failed: Failed) -> ParityRecord:
     artifact = job.step.artifact
     assert artifact is not None
     file = exported_file(job.inputs[f"export {artifact.id}"])
-    classes = job.data.metric == "top1"
+    classes = METRICS.find(job.data.metric).classifies
     example = _example(failed, classes, bool(file.signature.dynamic))
     divergence, why_not = _divergence(job, artifact, file, example)
     says = str(divergence) if divergence else f"{parity.first_bad}; {why_not}"

@@ -64,7 +64,7 @@ def test_the_guard_has_a_step_of_its_own_and_trains_only_if_it_must(recipe_from)
     kinds = {s.name: s.kind for s in plan.steps}
     assert kinds["export onnxruntime-cpu/int8-guard"] == "guard"
     assert "quantize" not in kinds
-    other = make_plan(recipe_from(RECIPE.replace("accuracy_drop: 0.01,", "accuracy_drop: 0.02,")), "m")
+    other = make_plan(recipe_from(RECIPE.replace("max_drop: 0.01,", "max_drop: 0.02,")), "m")
     name = "export onnxruntime-cpu/int8-guard"
     assert plan.keys[name] != other.keys[name]
     assert plan.keys["reference"] == other.keys["reference"]
