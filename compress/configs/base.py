@@ -29,7 +29,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 class Config(BaseModel):
     """A part of a recipe: unknown keys are refused, nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     renamed: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions, which are refused: old name -> the name it has now."""
@@ -38,13 +38,14 @@ class Config(BaseModel):
 class ModelConfig(BaseModel):
     """A network: a zoo name or a factory, its weights, and whatever options its builder takes."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
-    zoo: str | None = None
-    factory: str | None = None
-    """`"module:callable"` that returns a torch.nn.Module."""
-    weights: Path | None = None
-    """A .safetensors, .pt or .pth state dict; `$TIGHTSHIP_DATA/...` is expanded."""
+    zoo: str | None = Field(None, examples=["resnet"])
+    """A reference model, as `tightship zoo` lists them; its options (`depth`, `width`, ...) stand beside this key."""
+    factory: str | None = Field(None, examples=["nets:build"])
+    """`"module:callable"` of yours that returns a torch.nn.Module; other keys beside it are its keyword arguments."""
+    weights: Path | None = Field(None, examples=["weights.safetensors"])
+    """A .safetensors, .pt, .pth or .th file with a state dict, looked for beside the recipe; `$VARIABLES` are filled in."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "ModelConfig":

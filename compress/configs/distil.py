@@ -16,7 +16,7 @@ class TeacherConfig(ModelConfig):
 
     original: bool = False
     """The model as it came in, named so that others can teach beside it."""
-    file: Path | None = None
+    file: Path | None = Field(None, examples=["ensemble.onnx"])
     """An .onnx file, run by onnxruntime, or a TorchScript one (.pt, .ts)."""
     weight: float = Field(1.0, gt=0)
     """What it counts for among several teachers; weights are normalized to a sum of one."""
@@ -46,18 +46,19 @@ class DistilConfig(TrainConfig):
 
     method: Literal["logits", "features", "attention"] = "logits"
     """Softened outputs (arXiv:1503.02531); with features (arXiv:1412.6550) or attention (arXiv:1612.03928) layers as well."""
-    teacher: TeacherConfig | None = None
+    teacher: TeacherConfig | None = Field(None, examples=[{"zoo": "resnet", "depth": 20, "width": 16}])
     """The teacher; if it has no weights it is trained first, as `train` says. Default: the model itself as it came in."""
-    teachers: tuple[TeacherConfig, ...] = ()
+    teachers: tuple[TeacherConfig, ...] = Field((), examples=[[{"original": True}, {"file": "ensemble.onnx", "weight": 2}]])
     """Several teachers, whose probabilities are averaged with their weights."""
     temperature: float = Field(4.0, gt=0)
+    """What the logits of teacher and student are divided by before the softmax; above 1 softens them."""
     kd_weight: float = Field(0.7, ge=0, le=1)
     """Weight of the distillation term on outputs; the task's own loss has weight 1 - kd_weight."""
-    output_loss: OutputLoss | None = None
+    output_loss: OutputLoss | None = Field(None, examples=["kl"])
     """The term on outputs: kl for classes, mse or cosine for values and embeddings. Default: by the kind of targets."""
-    layers: dict[str, str] = Field(default_factory=dict)
+    layers: dict[str, str] = Field(default_factory=dict, examples=[{"layer3": "layer3"}])
     """With features and attention: student layer -> layer of the first teacher, by dotted module names."""
-    feature_weight: float | None = Field(None, gt=0)
+    feature_weight: float | None = Field(None, gt=0, examples=[10])
     """Weight of the term on layers; default 1 for features, 1000 for attention (the authors' beta)."""
 
     @model_validator(mode="after")

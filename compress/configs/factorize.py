@@ -11,20 +11,20 @@ from compress.configs.train import FinetuneConfig
 class FactorizeConfig(FinetuneConfig):
     """Split linear layers and convolutions into pairs of lower rank, by their singular values."""
 
-    energy: Fraction | None = None
+    energy: Fraction | None = Field(None, examples=[0.95])
     """Each layer keeps the least rank that holds this share of its squared singular values."""
-    rank_share: Fraction | None = None
+    rank_share: Fraction | None = Field(None, examples=[0.5])
     """Each layer keeps this share of its full rank."""
-    macs: Fraction | None = None
+    macs: Fraction | None = Field(None, examples=[0.5])
     """The share of the incoming model's MACs to keep; the highest energy that reaches it is found, one for all layers."""
     conv: Literal["channel", "spatial"] = "channel"
     """How convolutions are split: k x k then 1 x 1 (Zhang et al. 2016, arXiv:1505.06798), or k x 1 then 1 x k
     (Jaderberg et al. 2014, arXiv:1405.3866; Tai et al. 2016, arXiv:1511.06067)."""
     align: int = Field(8, ge=1)
     """Ranks are rounded up to a multiple of this, because vector kernels like it."""
-    keep_whole: tuple[str, ...] = ()
+    keep_whole: tuple[str, ...] = Field((), examples=[["conv1", "fc"]])
     """Layers (dotted module names) that are not split."""
-    latency_target: str | None = None
+    latency_target: str | None = Field(None, examples=["onnxruntime-cpu"])
     """A target: a layer stays split only if the whole model was measured faster there with it."""
     finetune_epochs: int = Field(1, ge=0)
     """Epochs of fine-tuning after the split."""

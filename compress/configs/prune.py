@@ -25,36 +25,38 @@ class PruneConfig(FinetuneConfig):
     """What a channel or a weight is ranked by."""
     ranking: Literal["global", "local"] = "global"
     """Over the whole network, or the same share in every group of channels (of weights: in every layer)."""
-    macs: Fraction | None = None
+    macs: Fraction | None = Field(None, examples=[0.5])
     """Structured: the share of the incoming model's MACs to keep; channels are physically removed."""
-    parameters: Fraction | None = None
+    parameters: Fraction | None = Field(None, examples=[0.5])
     """Structured: the share of the incoming model's parameters to keep."""
-    bytes: Fraction | None = None
+    bytes: Fraction | None = Field(None, examples=[0.5])
     """Structured: the share of the incoming float model's bytes to keep."""
-    latency: Fraction | None = None
+    latency: Fraction | None = Field(None, examples=[0.65])
     """Structured, blocks and channels: the share of the incoming model's latency to keep, as measured on `target`."""
-    target: str | None = None
+    target: str | None = Field(None, examples=["onnxruntime-cpu"])
     """With `latency`: the target that it is measured on."""
     latency_precision: Literal["fp32", "int8"] = "int8"
     """With `latency`: as what the network will be deployed there."""
-    blocks: int | None = Field(None, ge=1)
+    blocks: int | None = Field(None, ge=1, examples=[9])
     """Depth: how many of the blocks that can be removed are kept, ranked by the loss that their removal causes."""
     candidates: int = Field(1, ge=1)
     """With `latency` or `blocks`: how many choices are trained for a short while before one is taken."""
     candidate_samples: int = Field(2048, ge=1)
     """With `candidates`: how many examples each is trained on in the first round; half of them leave after each."""
-    sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None
+    sparsity: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, examples=[0.8])
     """Unstructured: the share of convolution and linear weights to zero."""
-    n_of_m: Annotated[str, Field(pattern=r"^[1-9]\d*:[1-9]\d*$")] | None = None
+    n_of_m: Annotated[str, Field(pattern=r"^[1-9]\d*:[1-9]\d*$")] | None = Field(None, examples=["2:4"])
     """Unstructured, N:M such as `2:4`: of every M consecutive weights along the input channels at most N are kept."""
     rewind: bool = False
     """Lottery ticket: every step trains, prunes and rewinds to the weights at the start of this stage."""
-    regularize: Literal["group-lasso", "bn-scale"] | None = None
+    regularize: Literal["group-lasso", "bn-scale"] | None = Field(None, examples=["group-lasso"])
     """A penalty that makes channels sparse, in a training of its own before the first cut."""
     regularize_weight: float = Field(0.01, gt=0)
     """What the penalty is multiplied with before it is added to the loss: the shorter the training, the more it takes."""
     regularize_epochs: int = Field(5, ge=1)
+    """Epochs of that training."""
     steps: int = Field(1, ge=1, le=50)
+    """In how many steps the goal is reached; `finetune_epochs` follow each."""
     schedule: Literal["one-shot", "linear", "exponential", "cubic"] = "cubic"
     """How the target grows over the steps (one-shot: all in one step; cubic: Zhu and Gupta 2017, arXiv:1710.01878)."""
     align: int = Field(8, ge=1)

@@ -16,20 +16,26 @@ class QuantizeConfig(FinetuneConfig):
     renamed: ClassVar[Mapping[str, str]] = {**FinetuneConfig.renamed, "accuracy_drop": "max_drop"}
 
     scheme: Scheme = "int8"
+    """What is rounded, and to how many bits; a target that does not run it is refused as the recipe is planned."""
     calibration_samples: int = Field(256, ge=1)
+    """Training examples, drawn once with the recipe's seed, that the ranges of activations are taken from."""
     calibrator: Literal["minmax", "percentile", "entropy", "mse"] = "minmax"
+    """How a range is taken: smallest and largest value, percentiles, least KL divergence, or least squared rounding error."""
     percentile: float = Field(99.99, gt=50, le=100)
+    """With calibrator percentile: the percentage of values that the range holds; the rest is cut off at either end."""
     per_channel: bool = True
     """One scale per output channel of a weight; off: one per tensor."""
-    keep_float: tuple[str, ...] = ()
+    keep_float: tuple[str, ...] = Field((), examples=[["conv1", "fc"]])
     """Layers (dotted module names) that stay in float."""
     weight_bits: Literal[4, 8] = 8
     """How many bits weights are rounded to; 4-bit values are stored and run as int8 where a target has no int4 kernels."""
     block_size: Literal[16, 32, 64, 128, 256] = 32
     """With `int8-weights` and `int4-weights`: so many inputs of a linear layer share a scale."""
-    max_drop: float | None = Field(None, gt=0)
-    """The accuracy guard: try remedies until the deployed metric is within this of the float file's."""
+    max_drop: float | None = Field(None, gt=0, examples=[0.01])
+    """The accuracy guard: try remedies until the deployed metric is within this of the float file's; 0.01 is one point of
+    accuracy."""
     qat_epochs: int = Field(0, ge=0)
+    """Epochs of quantization-aware training; above 0, targets that can carry learned ranges get a file `int8-qat` too."""
     learning_rate: float = Field(3e-4, gt=0)
     """Of AdamW: folded weights differ in scale from channel to channel, which plain SGD does not forgive."""
 

@@ -45,24 +45,35 @@ M = TypeVar("M", bound=BaseModel)
 class Stage(Config):
     """One entry of `compress`."""
 
-    kind: Literal["distil", "prune", "factorize", "palettize", "quantize"]
-    config: StageConfig
+    kind: Literal["distil", "prune", "factorize", "palettize", "quantize"] = Field(examples=["prune"])
+    """The method: the one key of the entry."""
+    config: StageConfig = Field(examples=[{"macs": 0.5}])
+    """The options of the method: the mapping under that key."""
 
 
 class Recipe(Config):
     """A whole recipe."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["digits"])
+    """What the run is called, and its folder under `runs/`: letters, digits, `.`, `_` and `-`."""
     seed: int = Field(0, ge=0)
-    model: ModelConfig
-    data: DataConfig
+    """What all draws start from: initial weights, order of examples, augmentation, calibration."""
+    model: ModelConfig = Field(examples=[{"zoo": "resnet", "depth": 8, "width": 16}])
+    """The network that is compressed and shipped."""
+    data: DataConfig = Field(examples=[{"zoo": "digits"}])
+    """The examples that it is trained, calibrated and scored on."""
     train: TrainConfig = TrainConfig()
     """How a network that comes without weights is trained before it is compressed."""
-    compress: tuple[Stage, ...] = ()
+    compress: tuple[Stage, ...] = Field((), examples=[[{"prune": {"macs": 0.5}}, {"quantize": {"scheme": "int8"}}]])
+    """The methods of compression in their order, each a mapping with one key; the order is checked before any work."""
     export: ExportConfig = ExportConfig()
-    targets: tuple[TargetConfig, ...] = Field(min_length=1)
-    gates: GatesConfig
+    """What the files take as input, and how they are written."""
+    targets: tuple[TargetConfig, ...] = Field(min_length=1, examples=[["onnxruntime-cpu", "torchscript-cpu"]])
+    """What to build for, each a name or a mapping; `tightship targets` lists them."""
+    gates: GatesConfig = Field(examples=[{"accuracy_drop": 0.01, "size_mb": 1}])
+    """The limits that decide: at least one."""
     measure: MeasureConfig = MeasureConfig()
+    """How many processes, blocks of calls and threads the figures are taken with."""
 
     def stage(self, kind: str) -> StageConfig | None:
         """The config of the last stage of this kind."""

@@ -20,7 +20,7 @@ def recipe_schema() -> dict[str, Any]:
          "properties": {kind: {"$ref": f"#/$defs/{config.__name__}"}}}
         for kind, config in STAGES.items()
     ]  # fmt: skip
-    schema["properties"]["compress"] = {"type": "array", "items": {"oneOf": one}, "default": []}
+    schema["properties"]["compress"] |= {"items": {"oneOf": one}, "default": []}
     target = {"$ref": f"#/$defs/{TargetConfig.__name__}"}
     schema["properties"]["targets"]["items"] = {"oneOf": [{"type": "string"}, target]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

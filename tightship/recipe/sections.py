@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from artifacts.specs import DimRange, Signature
 from compress.configs import Config, known_names
@@ -21,12 +21,17 @@ Precision = Literal["fp32"] | Scheme
 class DataConfig(Config):
     """Where the examples come from: exactly one of these."""
 
-    zoo: str | None = None
-    factory: str | None = None
-    imagefolder: Path | None = None
-    idx: Path | None = None
-    npz: Path | None = None
-    metric: str | None = Field(None, json_schema_extra=known_names(METRICS))
+    zoo: str | None = Field(None, examples=["digits"])
+    """A reference data set, as `tightship zoo` lists them; all but `digits` are read below `$TIGHTSHIP_DATA`."""
+    factory: str | None = Field(None, examples=["data:load"])
+    """`"module:callable"` of yours that returns the training and the test split, or a mapping with both."""
+    imagefolder: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/flowers"])
+    """A folder with `train/CLASS/*` and `test/CLASS/*`: image files, one folder a class."""
+    idx: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/fashion-mnist"])
+    """A folder with the four IDX files of MNIST and its kin."""
+    npz: Path | None = Field(None, examples=["data.npz"])
+    """An NPZ file with the arrays `x_train`, `y_train`, `x_test` and `y_test`."""
+    metric: str | None = Field(None, examples=["mse"], json_schema_extra=known_names(METRICS))
     """What the outputs are scored by; by default what the data says itself: top1 for classes, negative-mse for values."""
 
     @field_validator("metric")
@@ -48,25 +53,29 @@ class DataConfig(Config):
 class GatesConfig(Config):
     """Limits that each shipped artifact must meet, as measured on the deployed file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    accuracy_drop: float | None = Field(None, ge=0)
+    accuracy_drop: float | None = Field(None, ge=0, examples=[0.01])
     """Largest loss of the metric against the reference (0.01 is one point of accuracy)."""
-    accuracy_min: float | None = None
-    latency_p50_ms: float | None = Field(None, gt=0)
-    latency_p90_ms: float | None = Field(None, gt=0)
-    latency_p99_ms: float | None = Field(None, gt=0)
-    size_mb: float | None = Field(None, gt=0)
-    """MB of 10^6 bytes, every sidecar counted."""
-    size_ratio: float | None = Field(None, gt=0)
-    """Shipped bytes divided by the reference's."""
-    speedup: float | None = Field(None, gt=0)
+    accuracy_min: float | None = Field(None, examples=[0.92])
+    """Least value of the metric on the whole test set (0.92 is 92 % of accuracy)."""
+    latency_p50_ms: float | None = Field(None, gt=0, examples=[2.0])
+    """Largest median latency in ms, at batch 1; the upper end of its 95 % interval decides."""
+    latency_p90_ms: float | None = Field(None, gt=0, examples=[5.0])
+    """Largest 90th percentile of the latency in ms, at batch 1: a point, without an interval."""
+    latency_p99_ms: float | None = Field(None, gt=0, examples=[10.0])
+    """Largest 99th percentile of the latency in ms, at batch 1: a point, which needs 1000 samples or more."""
+    size_mb: float | None = Field(None, gt=0, examples=[1.0])
+    """Most shipped bytes, in MB of 10^6 bytes, every sidecar counted."""
+    size_ratio: float | None = Field(None, gt=0, examples=[0.25])
+    """Largest share of the reference's bytes that is shipped."""
+    speedup: float | None = Field(None, gt=0, examples=[3.0])
     """Least speed-up over the reference in PyTorch eager; the lower end of its 95 % interval decides."""
-    stock_latency: float | None = Field(None, gt=0)
+    stock_latency: float | None = Field(None, gt=0, examples=[0.65])
     """Largest share of the latency of the target's stock int8 file; the upper end of its 95 % interval decides."""
-    peak_rss_mb: float | None = Field(None, gt=0)
-    cold_start_ms: float | None = Field(None, gt=0)
-    fallback_share: float | None = Field(None, ge=0, le=1)
+    peak_rss_mb: float | None = Field(None, gt=0, examples=[100.0])
+    """Largest peak resident set of the process that runs the engine, in MB of 10^6 bytes."""
+    cold_start_ms: float | None = Field(None, gt=0, examples=[500.0])
+    """Longest time in ms from starting the process to the first result, the mean over processes."""
+    fallback_share: float | None = Field(None, ge=0, le=1, examples=[0.0])
     """Largest share of operators outside the accelerated kernels."""
 
     @field_validator("*", mode="before")
@@ -84,18 +93,19 @@ class GatesConfig(Config):
 class TargetConfig(Config):
     """One target to build for."""
 
-    name: str
+    name: str = Field(examples=["onnxruntime-cpu"])
+    """The target, as `tightship targets` lists them."""
     optional: bool = False
     """If it cannot run here, say so in the report instead of failing."""
-    precisions: tuple[Precision, ...] | None = None
+    precisions: tuple[Precision, ...] | None = Field(None, examples=[["fp32", "int8"]])
     """fp32 and schemes of quantization; by default fp32 and the scheme of the recipe's `quantize`."""
     stock: bool = False
     """Measure beside it the reference in int8 as the runtime's own tools make it: what a user has without compression."""
-    gates: GatesConfig | None = None
+    gates: GatesConfig | None = Field(None, examples=[{"speedup": 1.5}])
     """Limits of this target; they replace the recipe's of the same name."""
-    options: Mapping[str, Any] = Field(default_factory=dict)
+    options: Mapping[str, Any] = Field(default_factory=dict, examples=[{"graph_level": "extended"}])
     """How its runtime opens the files, by the runtime's own names."""
-    label: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=40)
+    label: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=40, examples=["phone"])
     """Tells rows of one target apart: their artifacts end in `@label`."""
 
     @field_validator("name")
@@ -119,10 +129,12 @@ class DimConfig(Config):
     """The sizes that a dynamic dimension may take."""
 
     min: Annotated[int, Field(strict=True, ge=1)] = 1
-    max: Annotated[int, Field(strict=True, ge=1)]
-    opt: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """The smallest size."""
+    max: Annotated[int, Field(strict=True, ge=1)] = Field(examples=[64])
+    """The largest size."""
+    opt: Annotated[int, Field(strict=True, ge=1)] | None = Field(None, examples=[8])
     """The size that TensorRT chooses kernels for; by default `min`, with `axes` what the data has."""
-    axes: Mapping[str, Annotated[int, Field(strict=True, ge=1)]] = Field(default_factory=dict)
+    axes: Mapping[str, Annotated[int, Field(strict=True, ge=1)]] = Field(default_factory=dict, examples=[{"image": 2}])
     """Axes of inputs, counted from 0, that the data has at one size and that get this name: `{image: 2}`."""
 
     @model_validator(mode="after")
@@ -138,11 +150,12 @@ class OnnxExportConfig(Config):
     """How ONNX files are written, and files that are made from them."""
 
     opset: Annotated[int, Field(strict=True, ge=18, le=23)] = 18
+    """The version of ONNX's operator set; read back from the file, which is refused if it has another."""
     sidecar: bool = False
     """Whether weights lie in `model.onnx.data` however few they are; above 1.5 GB they always do."""
     metadata: bool = True
     """Whether files say their labels and preprocessing."""
-    operators: Mapping[str, str] = Field(default_factory=dict)
+    operators: Mapping[str, str] = Field(default_factory=dict, examples=[{"gates::soft_gate": "gates:soft_gate_onnx"}])
     """Operators of your own that ONNX lacks: `namespace::name` -> `"module:callable"` that translates it."""
 
     @field_validator("operators")
@@ -159,7 +172,7 @@ class OnnxExportConfig(Config):
 class TorchScriptExportConfig(Config):
     """How TorchScript files are written."""
 
-    script: tuple[str, ...] = ()
+    script: tuple[str, ...] = Field((), examples=[["body.gate"]])
     """Modules, by dotted name, that a traced program holds compiled, with their control flow."""
 
     @field_validator("script")
@@ -174,10 +187,12 @@ class TorchScriptExportConfig(Config):
 class ExportConfig(Config):
     """What files take, and how they are written."""
 
-    dims: Mapping[str, DimConfig] = Field(default_factory=dict)
+    dims: Mapping[str, DimConfig] = Field(default_factory=dict, examples=[{"batch": {"min": 1, "opt": 8, "max": 64}}])
     """The sizes that the inputs' dynamic dimensions may take, by name; those left out take any."""
     onnx: OnnxExportConfig = OnnxExportConfig()
+    """How ONNX files are written, and those that are made from them."""
     torchscript: TorchScriptExportConfig = TorchScriptExportConfig()
+    """What traced TorchScript programs hold compiled."""
 
     @model_validator(mode="after")
     def _each_axis_once(self) -> "ExportConfig":
@@ -204,14 +219,16 @@ class MeasureConfig(Config):
     """How much is measured."""
 
     renamed: ClassVar[Mapping[str, str]] = {"sensitivity_examples": "sensitivity_samples"}
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     processes: Annotated[int, Field(ge=1, le=100)] = 3
     """Fresh processes per artifact; the interval is over these."""
     blocks: Annotated[int, Field(ge=1)] = 4
+    """Blocks of calls that each process times, in turns with the others."""
     block_seconds: Annotated[float, Field(gt=0)] = 0.15
+    """Least length of a block in seconds; it has at least 10 calls too."""
     threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of each engine."""
     throughput_batch: Annotated[int, Field(ge=1)] = 32
+    """Examples per call where the throughput is measured."""
     sensitivity: bool = False
     """Of each int8 file: quantize every layer alone, and tell which loses how much."""
     sensitivity_samples: Annotated[int, Field(ge=50)] = 256
