@@ -1,7 +1,7 @@
 """Load the data that a recipe names, and fingerprint it without loading where its files can be named."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from artifacts.files import sha256_file, sha256_json
 from artifacts.types import Split
 from zoo import registry
 from zoo.factories import resolve
+from zoo.metrics import METRICS, usual
 from zoo.readers import data_root, digits_file, read_idx, read_imagefolder, read_npz
 from zoo.splits import ArraySplit, DatasetSplit, TaskData, inputs_of
 
@@ -25,6 +26,8 @@ class DataRef:
     imagefolder: Path | None = None
     idx: Path | None = None
     npz: Path | None = None
+    metric: str | None = None
+    """What its outputs are scored by; by default what the data says itself."""
 
 
 def digits_files() -> list[Path]:
@@ -41,8 +44,18 @@ def load_data(ref: DataRef) -> TaskData:
     """The training and test split that `ref` names.
 
     Raises:
-        DataError: the data is missing, malformed, or a factory returned something else.
+        DataError: the data is missing, malformed, or a factory returned something else; or its metric has no use for targets
+            of their kind.
+        RequestError: there is no such metric.
     """
+    data = _load(ref)
+    if ref.metric is not None:
+        data = replace(data, metric=ref.metric)
+    METRICS.find(data.metric).check(data.test.batch(np.arange(1))[1])
+    return data
+
+
+def _load(ref: DataRef) -> TaskData:
     if ref.zoo is not None:
         loaded: TaskData = registry.find(registry.DATA, "data set", ref.zoo).load()()
         return loaded
@@ -70,9 +83,8 @@ def from_factory(spec: str, made: Any) -> TaskData:
         raise DataError(f"data factory {spec!r} must return (train, test) or a mapping with both; got {type(made).__name__}.")
     train, test = (_split(spec, made[part]) for part in ("train", "test"))
     first, targets = train.batch(np.arange(1))
-    whole = bool(np.issubdtype(targets.dtype, np.integer))
     labels = tuple(map(str, made["labels"])) if made.get("labels") else None
-    metric = made.get("metric") or ("top1" if whole else "negative-mse")
+    metric = made.get("metric") or usual(targets)
     return TaskData(spec, train, test, inputs_of(first), labels, made.get("preprocessing"), metric)
 
 

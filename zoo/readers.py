@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.errors import DataError
+from zoo.metrics import usual
 from zoo.splits import ArraySplit, Preprocessing, TaskData, inputs_of
 
 DATA_VARIABLE = "TIGHTSHIP_DATA"
@@ -156,7 +157,7 @@ def read_npz(path: Path) -> TaskData:
     whole = np.issubdtype(train[1].dtype, np.integer)
     labels = tuple(map(str, range(int(max(train[1].max(), test[1].max())) + 1))) if whole else None
     specs = inputs_of(splits[0].batch(np.arange(1))[0])
-    return TaskData(path.stem, splits[0], splits[1], specs, labels, metric="top1" if whole else "negative-mse")
+    return TaskData(path.stem, splits[0], splits[1], specs, labels, metric=usual(train[1]))
 
 
 def read_imagefolder(folder: Path) -> TaskData:

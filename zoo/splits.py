@@ -12,6 +12,7 @@ from artifacts.errors import DataError
 from artifacts.pictures import prepare
 from artifacts.specs import TensorSpec
 from artifacts.types import Arrays, Split
+from zoo.metrics import OF_CLASSES
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class TaskData:
     inputs: tuple[TensorSpec, ...]
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
-    metric: str = "top1"
+    metric: str = OF_CLASSES
+    """A name of `zoo.metrics`."""
 
     def example_inputs(self, count: int) -> Arrays:
         """The first `count` training inputs."""

@@ -29,6 +29,22 @@ class ParityRecord:
     """The folder, in that of the run, whose `repro.py` shows the difference."""
 
 
+Direction = Literal["larger", "smaller"]
+"""Which values of a metric are better."""
+
+SHARE = "share"
+"""The unit of a metric of 0..1, shown in percent and compared in points."""
+
+
+def lost(value: float, reference: float, direction: Direction) -> float:
+    """How much worse a value of a metric is than a reference; negative is a gain.
+
+    >>> lost(0.75, 1.0, "larger"), lost(0.75, 1.0, "smaller")
+    (0.25, -0.25)
+    """
+    return reference - value if direction == "larger" else value - reference
+
+
 @dataclass(frozen=True)
 class AccuracyRecord:
     """The task's metric on the whole evaluation set."""
@@ -39,6 +55,13 @@ class AccuracyRecord:
     deployed: float
     examples: int
     test_sha256: str
+    direction: Direction = "larger"
+    unit: str | None = None
+    """`share`, or what stands after the number; none in evidence of versions that did not say."""
+
+    def lost(self, value: float, reference: float) -> float:
+        """How much worse a value of this metric is than a reference; negative is a gain."""
+        return lost(value, reference, self.direction)
 
 
 @dataclass(frozen=True)

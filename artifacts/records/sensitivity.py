@@ -62,6 +62,8 @@ class SensitivityRecord:
     """The few layers that make three quarters of the noise; empty: no few do."""
     kept: LossRecord | None
     """The file with these in float too; none where there are none, or no such file can be made."""
+    unit: str | None = None
+    """Of the metric; as in `AccuracyRecord`."""
 
 
 def sensitivity_of(value: Mapping[str, Any]) -> SensitivityRecord:

@@ -1,6 +1,6 @@
 """What a recipe may say of each stage; the config's type selects the method. Imports nothing heavy."""
 
-from compress.configs.base import Config, Fraction, ModelConfig
+from compress.configs.base import Config, Fraction, ModelConfig, known_names
 from compress.configs.distil import DistilConfig, TeacherConfig
 from compress.configs.factorize import FactorizeConfig
 from compress.configs.palettize import PalettizeConfig
@@ -20,4 +20,5 @@ __all__ = [
     "QuantizeConfig",
     "TeacherConfig",
     "TrainConfig",
+    "known_names",
 ]

@@ -1,12 +1,27 @@
 """What all configs share, and how a network is named in a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from artifacts.types import ModelRef
+
+
+def known_names(registry: Mapping[str, object]) -> Callable[[JsonDict], None]:
+    """What lists a registry's names in the JSON schema of a text that names one of its records."""
+
+    def add(schema: JsonDict) -> None:
+        branches = schema.get("anyOf")
+        texts = [b for b in branches if isinstance(b, dict)] if isinstance(branches, list) else [schema]
+        for branch in texts:
+            if branch.get("type") == "string":
+                branch["enum"] = list(registry)
+
+    return add
+
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 

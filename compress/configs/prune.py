@@ -5,15 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from compress.configs.base import Fraction
+from compress.configs.base import Fraction, known_names
 from compress.configs.train import FinetuneConfig
-
-Criterion = Literal["magnitude", "magnitude-l1", "random", "bn-scale", "taylor", "snip", "hessian", "fisher", "lamp"]
+from compress.pruning.criteria import CRITERIA
 
 GOALS = ("macs", "parameters", "bytes", "latency", "blocks", "sparsity", "n_of_m")
-
-ONLY_CHANNELS = {"bn-scale": "magnitude", "taylor": "snip"}
-"""Criteria that cannot rank single weights, and what to use there."""
 
 
 class PruneConfig(FinetuneConfig):
@@ -25,7 +21,7 @@ class PruneConfig(FinetuneConfig):
         "race_examples": "candidate_samples",
     }
 
-    criterion: Criterion = "magnitude"
+    criterion: str = Field("magnitude", json_schema_extra=known_names(CRITERIA))
     """What a channel or a weight is ranked by."""
     ranking: Literal["global", "local"] = "global"
     """Over the whole network, or the same share in every group of channels (of weights: in every layer)."""
@@ -68,6 +64,11 @@ class PruneConfig(FinetuneConfig):
     finetune_epochs: int = Field(1, ge=0)
     """Epochs of fine-tuning after each step."""
 
+    @field_validator("criterion")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return CRITERIA.find(name).name
+
     @field_validator("n_of_m", mode="before")
     @classmethod
     def _quoted(cls, value: Any) -> Any:
@@ -83,15 +84,19 @@ class PruneConfig(FinetuneConfig):
                 "give exactly one of 'macs', 'parameters', 'bytes' (each removes channels), 'latency' (removes blocks and "
                 "channels), 'blocks' (removes blocks), 'sparsity' and 'n_of_m' (each zeroes weights)"
             )
-        if self.zeroes_weights and self.criterion in ONLY_CHANNELS:
-            raise ValueError(
-                f"criterion '{self.criterion}' ranks channels; with '{goals[0]}' use {ONLY_CHANNELS[self.criterion]}"
-            )
-        if not self.zeroes_weights and self.criterion == "snip":
-            raise ValueError(f"criterion 'snip' ranks single weights; with '{goals[0]}' use taylor")
+        self._criterion_ranks(goals[0])
         if (self.latency is None) != (self.target is None):
             raise ValueError("'latency' and 'target' belong together: latency is measured on a named target")
         return self._methods()
+
+    def _criterion_ranks(self, goal: str) -> None:
+        """Refuse a criterion that cannot rank what leaves."""
+        criterion = CRITERIA.find(self.criterion)
+        other = criterion.instead or "magnitude"
+        if self.zeroes_weights and criterion.weights is None:
+            raise ValueError(f"criterion '{criterion.name}' ranks channels; with '{goal}' use {other}")
+        if not self.zeroes_weights and criterion.channels is None:
+            raise ValueError(f"criterion '{criterion.name}' ranks single weights; with '{goal}' use {other}")
 
     def _methods(self) -> "PruneConfig":
         """Refuse options that the goal has no use for."""

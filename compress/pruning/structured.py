@@ -42,7 +42,7 @@ def rank(
     """
     module = copy.deepcopy(model.module).eval()
     example = split.batch(indices[:2])[0]
-    criterion = CRITERIA[config.criterion]
+    criterion = CRITERIA.find(config.criterion)
     if criterion.channels is None:
         raise ValueError(f"criterion {config.criterion!r} ranks single weights, not channels")
     torch.manual_seed(seed)

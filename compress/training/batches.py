@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from artifacts.errors import DataError
-from artifacts.types import Split
+from artifacts.types import Arrays, Split
+from zoo.models import named_outputs
 
 Inputs = dict[str, Tensor]
 LOW_PRECISION = (torch.bfloat16, torch.float16)
@@ -61,9 +62,14 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-@torch.no_grad()
 def predict(module: nn.Module, split: Split, batch_size: int = 256, indices: NDArray[np.int64] | None = None) -> NDArray[Any]:
-    """The first output of a network in eval mode over a split (or the examples at `indices`), (N, ...).
+    """The first output of a network in eval mode over a split (or the examples at `indices`), (N, ...); see `predict_all`."""
+    return next(iter(predict_all(module, split, batch_size, indices).values()))
+
+
+@torch.no_grad()
+def predict_all(module: nn.Module, split: Split, batch_size: int = 256, indices: NDArray[np.int64] | None = None) -> Arrays:
+    """Every output of a network in eval mode over a split (or the examples at `indices`), each (N, ...), by name.
 
     The network's mode is restored.
 
@@ -75,9 +81,10 @@ def predict(module: nn.Module, split: Split, batch_size: int = 256, indices: NDA
         raise DataError("the split is empty.")
     training, device = module.training, device_of(module)
     module.eval()
-    parts = []
+    parts: list[Arrays] = []
     for start in range(0, len(chosen), batch_size):
         inputs, _ = tensors(split, chosen[start : start + batch_size])
-        parts.append(first_output(module, {name: x.to(device) for name, x in inputs.items()}).cpu().numpy())
+        made = named_outputs(module(*(x.to(device) for x in inputs.values())))
+        parts.append({name: widened(output).cpu().numpy() for name, output in made.items()})
     module.train(training)
-    return np.concatenate(parts)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

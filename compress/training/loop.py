@@ -5,7 +5,7 @@ Devices, mixed precision and several processes (`accelerate launch`) are Acceler
 
 from torch import nn
 
-from compress.training.batches import Inputs, Mixed, Targets, first_output, predict, subset, tensors
+from compress.training.batches import Inputs, Mixed, Targets, first_output, predict, predict_all, subset, tensors
 from compress.training.losses import Loss, task_loss, task_term
 from compress.training.optim import apply_masks, make_optimizer, rate
 from compress.training.run import Progress, Run, Training, silent
@@ -22,6 +22,7 @@ __all__ = [
     "fit",
     "make_optimizer",
     "predict",
+    "predict_all",
     "rate",
     "silent",
     "subset",

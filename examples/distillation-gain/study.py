@@ -22,7 +22,7 @@ from compress.training.loop import Training, fit, subset, tensors
 from export.onnx.export import export
 from runtimes.onnxruntime.runtime import OrtSession
 from zoo.data import DataRef, load_data
-from zoo.metrics import score
+from zoo.metrics import METRICS
 from zoo.models import build, complete, load_weights, trace_signature
 from zoo.splits import TaskData
 
@@ -52,7 +52,7 @@ def deployed(model: TorchModel, data: TaskData) -> float:
         inputs, wanted = data.test.batch(np.arange(start, min(start + 512, len(data.test))))
         outputs.append(next(iter(session.run(inputs).values())))
         targets.append(wanted)
-    return score(data.metric, np.concatenate(outputs), np.concatenate(targets))
+    return METRICS[data.metric].score({"output": np.concatenate(outputs)}, np.concatenate(targets))
 
 
 def student(data: TaskData, teacher: TorchModel, method: str, asked: argparse.Namespace, seed: int) -> float:

@@ -17,14 +17,14 @@ from compress.palettization.lowbit import LowBit, binary, ternary
 from compress.palettization.palettes import Shared, assign, choose, distinct, kmeans, palettize
 from compress.pruning.unstructured import mask_to
 from compress.training.loop import Training, predict
-from zoo.metrics import score
+from zoo.metrics import METRICS
 
 QUICK = {"finetune_epochs": 1, "examples": 192}
 
 
 def accuracy(model, digits):
     targets = digits.test.batch(np.arange(len(digits.test)))[1]
-    return score("top1", predict(model.module, digits.test), targets)
+    return METRICS["top1"].score({"output": predict(model.module, digits.test)}, targets)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))

@@ -8,7 +8,7 @@ import pytest
 from artifacts.types import ModelRef
 from compress.training.loop import predict
 from zoo.data import DataRef, load_data
-from zoo.metrics import score
+from zoo.metrics import METRICS
 from zoo.models import build, load_weights
 
 pytestmark = pytest.mark.data
@@ -23,7 +23,7 @@ def test_a_trained_resnet_20_gets_91_733_percent_on_all_of_cifar10():
     targets = data.test.batch(range(len(data.test)))[1]
     assert len(data.test) == 9979
     assert int((outputs.argmax(1) == targets).sum()) == 9154
-    assert score(data.metric, outputs, targets) == pytest.approx(0.91733, abs=5e-6)
+    assert METRICS[data.metric].score({"output": outputs}, targets) == pytest.approx(0.91733, abs=5e-6)
 
 
 def test_fashion_mnist_has_its_published_size():

@@ -26,7 +26,11 @@ NO_INTERVAL = 1e12
 
 
 def _drop(artifact: ArtifactRecord, reference: ArtifactRecord) -> float:
-    return reference.accuracy.deployed - artifact.accuracy.deployed
+    return artifact.accuracy.lost(artifact.accuracy.deployed, reference.accuracy.deployed)
+
+
+def _at_least(artifact: ArtifactRecord, reference: ArtifactRecord) -> float | None:
+    return artifact.accuracy.deployed if artifact.accuracy.direction == "larger" else None
 
 
 def _median(artifact: ArtifactRecord, reference: ArtifactRecord) -> float | None:
@@ -53,7 +57,7 @@ def _stock_latency(artifact: ArtifactRecord, reference: ArtifactRecord) -> float
 
 GATES: dict[str, Gate] = {
     "accuracy_drop": Gate(_drop, "at most"),
-    "accuracy_min": Gate(lambda a, r: a.accuracy.deployed, "at least"),
+    "accuracy_min": Gate(_at_least, "at least", lack="smaller values of this metric are better"),
     "latency_p50_ms": Gate(
         _median, "at most", " ms (upper end of the 95 % interval)", "an interval needs two or more processes"
     ),
@@ -101,7 +105,7 @@ def guard_gate(artifact: ArtifactRecord) -> tuple[GateRecord, ...]:
     guard = artifact.guard
     if guard is None:
         return ()
-    value = guard.float_test - artifact.accuracy.deployed
+    value = artifact.accuracy.lost(artifact.accuracy.deployed, guard.float_test)
     kept = value <= guard.budget + 1e-9
     lost = f"lost {value:.4g} on the test set, limit at most {guard.budget:g}"
     if guard.met:

@@ -91,7 +91,7 @@ def _same_test_set(artifact: ArtifactRecord, base: Figures) -> str | None:
 _POINT = " of the baseline's (a point: it has no interval)"
 BASELINE_LIMITS: dict[str, BaselineLimit] = {
     "baseline_accuracy_drop": BaselineLimit(
-        lambda a, b: b.accuracy - a.accuracy.deployed, "at most", " below the baseline's", False, _same_test_set
+        lambda a, b: a.accuracy.lost(a.accuracy.deployed, b.accuracy), "at most", " below the baseline's", False, _same_test_set
     ),
     "baseline_latency_ratio": BaselineLimit(
         _latency, "at most", " of the baseline's (upper end of the 95 % interval)", True, _intervals

@@ -47,6 +47,7 @@ from tightship.planning.deployment import session_options
 from tightship.planning.plan import Plan
 from tightship.planning.steps import DATA, MEASURE, REFERENCE, ArtifactPlan
 from tightship.recipe.recipe import Recipe
+from zoo.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -211,13 +212,16 @@ def _sensitivity(artifact: ArtifactPlan, run: _Run) -> SensitivityRecord | None:
 
 def _accuracy(artifact: ArtifactPlan, run: _Run, checked: CheckResult) -> AccuracyRecord:
     data, source = run.entries.of(DATA, DataResult), run.entries.of(artifact.source, NetworkResult)
+    metric = METRICS.find(data.metric)
     return AccuracyRecord(
-        data.metric,
+        metric.name,
         run.entries.of(REFERENCE, NetworkResult).accuracy,
         source.accuracy_simulated,
         checked.accuracy,
         checked.examples,
         data.test_sha256,
+        metric.direction,
+        metric.unit,
     )
 
 

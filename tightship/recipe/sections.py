@@ -9,10 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from artifacts.specs import DimRange, Signature
-from compress.configs import Config
+from compress.configs import Config, known_names
 from compress.configs.quantize import Scheme
 from runtimes.registry import find
 from zoo.data import DataRef
+from zoo.metrics import METRICS
 
 Precision = Literal["fp32"] | Scheme
 
@@ -30,6 +31,13 @@ class DataConfig(Config):
     """A folder with the four IDX files of MNIST and its kin."""
     npz: Path | None = Field(None, examples=["data.npz"])
     """An NPZ file with the arrays `x_train`, `y_train`, `x_test` and `y_test`."""
+    metric: str | None = Field(None, examples=["mse"], json_schema_extra=known_names(METRICS))
+    """What the outputs are scored by; by default what the data says itself: top1 for classes, negative-mse for values."""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        return name if name is None else METRICS.find(name).name
 
     @model_validator(mode="after")
     def _one_source(self) -> "DataConfig":
@@ -39,7 +47,7 @@ class DataConfig(Config):
 
     def ref(self) -> DataRef:
         """What `zoo.data` loads."""
-        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz)
+        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metric)
 
 
 class GatesConfig(Config):

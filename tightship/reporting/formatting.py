@@ -15,6 +15,7 @@ from artifacts.records.evidence import (
     ParityRecord,
     SpeedupRecord,
 )
+from artifacts.records.measured import SHARE
 
 MISSING = "n/a"
 """What stands where nothing was measured."""
@@ -86,21 +87,28 @@ def percent(share: float | None, decimals: int = 2) -> str:
 
 
 def is_share(accuracy: AccuracyRecord) -> bool:
-    """Whether the metric is a share between 0 and 1, shown in percent and compared in points."""
+    """Whether the metric is a share between 0 and 1, shown in percent and compared in points.
+
+    Evidence of versions that recorded no unit is judged by the metric's name and values.
+    """
+    if accuracy.unit is not None:
+        return accuracy.unit == SHARE
     values = [v for v in (accuracy.reference, accuracy.simulated, accuracy.deployed) if v is not None]
     return all(0 <= v <= 1 for v in values) and not _NOT_A_SHARE.search(accuracy.metric)
 
 
 def score(value: float | None, accuracy: AccuracyRecord) -> str:
-    """A value of the task's metric: a percentage if it is a share, else the number itself."""
-    return percent(value) if is_share(accuracy) else number(value, 4)
+    """A value of the task's metric: a percentage if it is a share, else the number itself and its unit."""
+    if is_share(accuracy):
+        return percent(value)
+    return f"{number(value, 4)} {clean(accuracy.unit)}" if accuracy.unit else number(value, 4)
 
 
 def drop(accuracy: AccuracyRecord) -> float | None:
-    """How far the deployed metric lies below the reference: in points if it is a share; negative is a gain."""
+    """How much worse the deployed metric is than the reference: in points if it is a share; negative is a gain."""
     if accuracy.reference is None:
         return None
-    return (accuracy.reference - accuracy.deployed) * (100 if is_share(accuracy) else 1)
+    return accuracy.lost(accuracy.deployed, accuracy.reference) * (100 if is_share(accuracy) else 1)
 
 
 def drop_text(accuracy: AccuracyRecord) -> str:
@@ -122,7 +130,8 @@ def against_reference(accuracy: AccuracyRecord) -> str:
     if abs(lost) < (0.005 if unit else 1e-9):
         return f"the same as {of}"
     amount = f"{abs(lost):.2f}" if unit else number(abs(lost))
-    return f"{amount}{unit} {'below' if lost > 0 else 'above'} {of}"
+    below = (lost > 0) == (accuracy.direction == "larger")
+    return f"{amount}{unit} {'below' if below else 'above'} {of}"
 
 
 def p99_value(latency: LatencyRecord) -> float | None:

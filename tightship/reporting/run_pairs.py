@@ -61,6 +61,7 @@ def accuracy_change(now: tuple[Run, ArtifactRecord], then: tuple[Run, ArtifactRe
         return "not compared: another test set or metric"
     gain = (b.deployed - a.deployed) * (100 if is_share(a) else 1)
     shown = f"{gain:+.2f} points" if is_share(a) else f"{'+' if gain > 0 else ''}{number(gain)}"
+    shown += " (smaller is better)" if a.direction == "smaller" else ""
     correct = [read_correct(run.folder / "selftest" / record.id / "correct.npz") for run, record in (then, now)]
     if correct[0] is None or correct[1] is None or correct[0].shape != correct[1].shape:
         return f"{shown}, not tested"

@@ -1,7 +1,6 @@
 """Each criterion ranks by what its paper says, checked against sums made by hand and by taking channels away."""
 
 import copy
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,9 +9,11 @@ from pydantic import ValidationError
 from torch import nn
 
 from compress.configs import PruneConfig
-from compress.configs.prune import ONLY_CHANNELS, Criterion
 from compress.counting import macs
-from compress.pruning.criteria import CRITERIA, gradients, hessian_diagonal, lamp, score_weights, squared_gradients
+from compress.pruning.criteria import CRITERIA, Criterion
+from compress.pruning.criteria.lamp import lamp
+from compress.pruning.criteria.preparing import gradients, hessian_diagonal, squared_gradients
+from compress.pruning.criteria.scoring import score_weights
 from compress.pruning.structured import cut_to, cuttable, rank, widths
 from compress.pruning.unstructured import mask_to
 from compress.training.loop import task_loss, tensors
@@ -27,10 +28,34 @@ def scores(model, digits, criterion, layer="layer1.0.conv1", **options):
     return group.scores
 
 
-def test_the_config_lists_the_criteria_that_there_are():
-    assert set(get_args(Criterion)) == set(CRITERIA)
-    assert set(ONLY_CHANNELS) == {name for name, criterion in CRITERIA.items() if criterion.weights is None}
-    assert [name for name, criterion in CRITERIA.items() if criterion.channels is None] == ["snip"]
+def test_what_cannot_rank_names_what_can():
+    for goal, ranks in (({"sparsity": 0.5}, "weights"), ({"macs": 0.5}, "channels")):
+        other = {"weights": "channels", "channels": "single weights"}[ranks]
+        for name, criterion in CRITERIA.own().items():
+            if getattr(criterion, ranks):
+                PruneConfig(criterion=name, **goal)
+                continue
+            assert getattr(CRITERIA[criterion.instead], ranks)
+            with pytest.raises(ValidationError, match=f"criterion '{name}' ranks {other}; with '.*' use {criterion.instead}"):
+                PruneConfig(criterion=name, **goal)
+
+
+def test_a_criterion_that_is_not_there_gets_the_nearest_and_the_schema_lists_those_that_are():
+    with pytest.raises(ValidationError, match="unknown criterion 'magnitud'; did you mean 'magnitude'"):
+        PruneConfig(macs=0.5, criterion="magnitud")
+    assert PruneConfig.model_json_schema()["properties"]["criterion"]["enum"] == list(CRITERIA)
+
+
+def test_a_criterion_of_somebody_else_ranks_by_its_own_rule(digits, tiny, monkeypatch):
+    monkeypatch.setattr(CRITERIA, "_brought", {})
+    CRITERIA.add(Criterion("smallest", weights=lambda weight, gradient, generator: -weight.detach().abs()))
+    module = copy.deepcopy(tiny.module)
+    found = score_weights("smallest", module, {"conv1.weight": module.conv1.weight}, None, INDICES, 0)
+    assert torch.equal(found["conv1.weight"], -module.conv1.weight.detach().abs())
+    with pytest.raises(ValidationError, match="criterion 'smallest' ranks single weights; with 'macs' use magnitude"):
+        PruneConfig(macs=0.5, criterion="smallest")
+    with pytest.raises(ValueError, match="ranks neither channels nor weights"):
+        Criterion("idle")
 
 
 @pytest.mark.parametrize("criterion", CHANNELS)
@@ -107,7 +132,7 @@ def test_the_estimated_hessian_nears_the_true_one_as_probes_are_added(digits, mo
     exact = torch.autograd.functional.hessian(loss, module[1].weight.detach().flatten()).diagonal()
     errors = []
     for probes in (16, 2048):
-        monkeypatch.setattr("compress.pruning.criteria.PROBES", probes)
+        monkeypatch.setattr("compress.pruning.criteria.preparing.PROBES", probes)
         hessian_diagonal(module, digits.train, INDICES)
         errors.append(float((module[1].weight.grad.flatten() - exact).norm() / exact.norm()))
         module.zero_grad()

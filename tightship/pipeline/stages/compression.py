@@ -187,9 +187,9 @@ def _stored(
 
 
 def _accuracy(job: Job[StepConfig], module: "nn.Module") -> float:
-    from compress.training.loop import predict
-    from zoo.metrics import score
+    from compress.training.loop import predict_all
+    from zoo.metrics import METRICS
 
     test = job.data.test
     targets = np.concatenate([test.batch(np.arange(i, min(i + 512, len(test))))[1] for i in range(0, len(test), 512)])
-    return score(job.data.metric, predict(module, test), targets)
+    return METRICS.find(job.data.metric).score(predict_all(module, test), targets)

@@ -19,10 +19,11 @@ from compress.fold import fold, operator
 from compress.guarding.search import Candidate, remedied
 from compress.guarding.sensitivity import LayerSensitivity, Loss, layer_names, rank, sqnr
 from compress.quantizers import QUANTIZERS, Calibration
-from compress.training.loop import predict, subset
+from compress.training.loop import predict_all, subset
 from export.registry import FORMATS
 from runtimes.registry import Target
-from zoo.metrics import score
+from zoo.metrics import METRICS, Metric
+from zoo.metrics.base import first
 from zoo.splits import TaskData
 
 HELD_OUT = 1024
@@ -43,7 +44,7 @@ class Examples:
 
     inputs: Arrays
     targets: NDArray[Any]
-    outputs: NDArray[Any]
+    outputs: Arrays
 
 
 def held_out(split: Split, calibration_samples: int, seed: int, most: int = HELD_OUT) -> NDArray[np.int64]:
@@ -101,12 +102,17 @@ class Int8Trials:
         """What decides."""
         chosen = held_out(self.data.train, self.calibration_samples, self.seed, self.most)
         inputs, targets = self.data.train.batch(chosen)
-        return Examples(inputs, targets, predict(self.model.module, self.data.train, 256, chosen))
+        return Examples(inputs, targets, predict_all(self.model.module, self.data.train, 256, chosen))
 
     @cached_property
     def reference(self) -> float:
         """The float network's metric on them."""
-        return score(self.data.metric, self.examples.outputs, self.examples.targets)
+        return self.metric.score(self.examples.outputs, self.examples.targets)
+
+    @property
+    def metric(self) -> Metric:
+        """What the task is scored by."""
+        return METRICS.find(self.data.metric)
 
     def make(self, candidate: Candidate, folder: Path) -> ExportedFile:
         """The int8 file of a candidate, in an empty folder."""
@@ -145,8 +151,8 @@ class Int8Trials:
         split, seed = self.data.train, self.seed + 3
         return train_quantized(model, candidate.config, split, seed=seed, work=self.work, progress=self.progress)
 
-    def run(self, file: ExportedFile, count: int | None = None) -> NDArray[Any]:
-        """The first output (N, ...) of a file on the first `count` held-out examples, by the target's runtime in the child."""
+    def run(self, file: ExportedFile, count: int | None = None) -> Arrays:
+        """The outputs (N, ...) of a file on the first `count` held-out examples, by the target's runtime in the child."""
         inputs = {name: value[:count] for name, value in self.examples.inputs.items()}
         engine = self.target.runtime().build(file, file.folder.parent / "engine")
         engine = replace(engine, options={**engine.options, **self.options})
@@ -158,22 +164,23 @@ class Int8Trials:
         self._child.engine = engine
         self._child.open(first)
         self._child.ask("run", inputs=str(fed), outputs=str(made), batch=file.signature.most(256))
-        return next(iter(load_arrays(made).values()))
+        return load_arrays(made)
 
-    def score(self, outputs: NDArray[Any]) -> tuple[float, float, float]:
+    def score(self, outputs: Arrays) -> tuple[float, float, float]:
         """The metric, what it lost against the float network, and the standard error of that, by paired resampling.
 
         Raises:
             DataError: an output is not a number.
         """
-        known, name = self.examples, self.data.metric
-        metric = score(name, outputs, known.targets)
+        known, metric = self.examples, self.metric
+        value = metric.score(outputs, known.targets)
         generator, drops = np.random.default_rng(self.seed), []
         for _ in range(RESAMPLES):
-            some = generator.integers(0, len(outputs), len(outputs))
+            some = generator.integers(0, len(known.targets), len(known.targets))
             targets = known.targets[some]
-            drops.append(score(name, known.outputs[some], targets) - score(name, outputs[some], targets))
-        return metric, self.reference - metric, float(np.std(drops))
+            ours, theirs = (metric.score({n: v[some] for n, v in of.items()}, targets) for of in (outputs, known.outputs))
+            drops.append(metric.lost(ours, theirs))
+        return value, metric.lost(value, self.reference), float(np.std(drops))
 
     def lost(self, candidate: Candidate, kept: tuple[str, ...]) -> Loss:
         """What the candidate's file loses on all held-out examples with these layers kept float beside those it keeps.
@@ -186,7 +193,7 @@ class Int8Trials:
     def loss_of(self, file: ExportedFile) -> Loss:
         """What a file loses on all held-out examples."""
         outputs, size = self.run(file), sum(path.stat().st_size for _, path in walk(file.folder))
-        found = sqnr(self.examples.outputs, outputs)
+        found = sqnr(first(self.examples.outputs), first(outputs))
         try:
             _, drop, error = self.score(outputs)
         except DataError:
@@ -199,7 +206,8 @@ class Int8Trials:
         quick = replace(candidate, config=candidate.config.model_copy(update={"calibration_samples": few}))
 
         def lost(kept: tuple[str, ...]) -> Loss:
-            return Loss(sqnr(self.examples.outputs[:RANKING], self.run(self._with_float(quick, kept), RANKING)))
+            found = first(self.run(self._with_float(quick, kept), RANKING))
+            return Loss(sqnr(first(self.examples.outputs)[:RANKING], found))
 
         return rank(layer_names(self.model, candidate.config.keep_float), lost, self.progress)
 

@@ -20,6 +20,7 @@ from tightship.pipeline.stages.results import CheckResult, ExportResult
 from tightship.pipeline.stages.selftest import write_selftest
 from tightship.planning.step_configs import CheckStep
 from tightship.planning.steps import FILE
+from zoo.metrics import METRICS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +35,6 @@ OTHER_GRIDS = ("coreml-weights",)
 
 def check(job: Job[CheckStep]) -> CheckResult:
     """Parity against the model it came from, accuracy on the whole test set, placement, and a self-test to ship."""
-    from zoo.metrics import score
 
     told, entry = job.config, job.input(FILE, ExportResult)
     engine = engine_of(told.target, entry, job.out, told.options)
@@ -47,14 +47,15 @@ def check(job: Job[CheckStep]) -> CheckResult:
         outputs = run(test_inputs, signature.most(256))
         cases, tolerance, against = _cases(job, test_inputs, outputs, run, signature)
         placement = PlacementRecord(**child.ask("placement"))
-    parity, reproducer = evaluate(cases, tolerance, against, job.data.metric == "top1"), False
+    metric = METRICS.find(job.data.metric)
+    parity, reproducer = evaluate(cases, tolerance, against, metric.classifies), False
     if not parity.passed:
         parity, reproducer = reproduce(job, parity, _failed(job, test_inputs, cases, tolerance))
-    deployed = score(job.data.metric, next(iter(outputs.values())), targets)
+    deployed = metric.score(outputs, targets)
     notes = write_selftest(job, test_inputs, outputs, cases[0].reference, parity, tolerance)
-    if job.data.metric == "top1":
+    right = metric.correct(outputs, targets)
+    if right is not None:
         # which ones, not only how many: two artifacts can then be told apart by a paired test
-        right = next(iter(outputs.values())).reshape(len(targets), -1).argmax(axis=1) == targets
         save_arrays(job.out / "correct.npz", {"correct": right.astype(np.uint8)})
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
     return CheckResult(

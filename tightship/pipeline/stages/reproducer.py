@@ -18,6 +18,7 @@ from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.results import ExportResult
 from tightship.planning.step_configs import CheckStep
 from tightship.planning.steps import FILE
+from zoo.metrics import METRICS
 
 if TYPE_CHECKING:
     from benchmarks.parity.bisect import Divergence
@@ -52,7 +53,7 @@ class _Example:
 def reproduce(job: Job[CheckStep], parity: ParityRecord, failed: Failed) -> tuple[ParityRecord, bool]:
     """The parity with where the file diverges; and whether a reproducer was written: if a runtime opens it alone."""
     told, file = job.config, file_of(job)
-    classes = job.data.metric == "top1"
+    classes = METRICS.find(job.data.metric).classifies
     example = _example(failed, classes, bool(file.signature.dynamic))
     divergence, why_not = _divergence(job, file, example)
     says = str(divergence) if divergence else f"{parity.first_bad}; {why_not}"

@@ -73,10 +73,11 @@ def _measure(trials: Int8Trials, candidate: Candidate, names: list[str], deploye
     examples = trials.examples
     known = sizes(trials.model, examples.inputs)
     return SensitivityRecord(
-        examples=len(examples.targets), metric=trials.data.metric, reference=trials.reference, whole=_record(whole),
+        examples=len(examples.targets), metric=trials.metric.name, reference=trials.reference, whole=_record(whole),
         between_db=between.sqnr_db if between else None,
         layers=tuple(_layer(s, known[s.layer], shares.get(s.layer)) for s in ranked),
         in_float=candidate.config.keep_float, keep=keep, kept=_record(kept) if kept else None,
+        unit=trials.metric.unit,
     )  # fmt: skip
 
 

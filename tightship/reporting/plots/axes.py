@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil, floor, isfinite, log10
 from typing import Any
 
-from artifacts.records.evidence import ArtifactRecord, LatencyRecord
+from artifacts.records.evidence import AccuracyRecord, ArtifactRecord, LatencyRecord
 from tightship.reporting.formatting import UNBOUNDED, clean
 
 COLORS = ("#3b7dd8", "#e08a1e", "#1f9e77", "#c65fa5", "#8a6fd1", "#d1495b", "#3fa7b8", "#8c8c3a")
@@ -60,14 +60,14 @@ def rows(names: Sequence[str]) -> dict[str, Any]:
     return ticks | {"type": "linear", "range": [len(names) - 0.5, -0.5], "showgrid": False}
 
 
-def score_range(values: Iterable[float], share: bool) -> list[float] | None:
-    """A range a little wider than the values; plotly.js draws a single one between 0 and twice itself."""
-    known = [v for v in values if isfinite(v)]
+def score_range(scores: Sequence[AccuracyRecord], share: bool) -> list[float] | None:
+    """A range a little wider than the deployed values, better ones up; plotly.js draws a single one from 0 to its double."""
+    known = [a.deployed for a in scores if isfinite(a.deployed)]
     if not known:
         return None
     low, high = min(known), max(known)
     pad = max(0.15 * (high - low), 0.005 if share else 0.02 * abs(high) or 1.0)
-    return [low - pad, high + pad]
+    return [low - pad, high + pad] if all(a.direction == "larger" for a in scores) else [high + pad, low - pad]
 
 
 def layout_of(height: int) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def front(artifacts: Iterable[ArtifactRecord]) -> list[ArtifactRecord]:
     """The Pareto front: those that did not fail and that no other beats in both latency and accuracy."""
     best: list[ArtifactRecord] = []
     candidates = [a for a in artifacts if not failed(a) and isfinite(a.accuracy.deployed)]
-    for record in sorted(candidates, key=lambda a: (a.latency_ms.p50, -a.accuracy.deployed)):
-        if not best or record.accuracy.deployed > best[-1].accuracy.deployed:
+    for record in sorted(candidates, key=lambda a: (a.latency_ms.p50, a.accuracy.lost(a.accuracy.deployed, 0.0))):
+        if not best or record.accuracy.lost(record.accuracy.deployed, best[-1].accuracy.deployed) < 0:
             best.append(record)
     return best
 
@@ -61,7 +61,7 @@ def tradeoff(evidence: Evidence) -> dict[str, Any]:
     layout["yaxis"] |= {
         "title": {"text": f"deployed {label(metric)} (up is better)"},
         "tickformat": ".1~%" if share else "~g",
-        "range": score_range([a.accuracy.deployed for a in artifacts], share),
+        "range": score_range([a.accuracy for a in artifacts], share),
     }
     best = best_of(evidence)
     layout["meta"] = {"best": artifacts.index(best) if best in artifacts else None}

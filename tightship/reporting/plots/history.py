@@ -26,7 +26,9 @@ def trends(lines: Mapping[str, Line], dates: Sequence[str], machine_changed: Seq
     drawn = enumerate(lines.items())
     data = [trace for n, (target, line) in drawn for trace in _lines(n, target, line, machine_changed)]
     share = all(is_share(a.accuracy) for line in lines.values() for a in line if a)
-    return {"data": data, "layout": _layout(dates, share, machine_changed) | {"yaxis": _latency(lines)}}
+    smaller = any(a.accuracy.direction == "smaller" for line in lines.values() for a in line if a)
+    title = "accuracy (smaller is better)" if smaller else "accuracy"
+    return {"data": data, "layout": _layout(dates, title, share, machine_changed) | {"yaxis": _latency(lines)}}
 
 
 def _lines(n: int, target: str, line: Line, machine_changed: Sequence[bool]) -> list[dict[str, Any]]:
@@ -81,13 +83,13 @@ def _hover(a: ArtifactRecord) -> str:
     )
 
 
-def _layout(dates: Sequence[str], share: bool, machine_changed: Sequence[bool]) -> dict[str, Any]:
+def _layout(dates: Sequence[str], title: str, share: bool, machine_changed: Sequence[bool]) -> dict[str, Any]:
     layout = layout_of(height=760)
     every = range(0, len(dates), max(1, len(dates) // 12))
     ticks = {"tickvals": [k + 1 for k in every], "ticktext": [f"{k + 1}<br>{dates[k][:10]}" for k in every]}
     layout["xaxis"] |= {"anchor": "y3", "range": [0.5, len(dates) + 0.5], "title": {"text": "run, the oldest first"}} | ticks
     below: tuple[dict[str, Any], ...] = (
-        {"title": {"text": "accuracy"}, "tickformat": ".1~%" if share else "~g"},
+        {"title": {"text": title}, "tickformat": ".1~%" if share else "~g"},
         {"title": {"text": "bytes"}, "tickformat": "~s", "rangemode": "tozero"},
     )
     for (axis, domain), more in zip(PANELS[1:], below, strict=True):

@@ -124,4 +124,4 @@ def unit(found: SensitivityRecord) -> str:
 
 def _accuracy(found: SensitivityRecord) -> AccuracyRecord:
     """The metric in the form that tells whether it is a share."""
-    return AccuracyRecord(found.metric, found.reference, None, found.reference, found.examples, "")
+    return AccuracyRecord(found.metric, found.reference, None, found.reference, found.examples, "", unit=found.unit)

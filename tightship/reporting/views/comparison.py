@@ -118,7 +118,7 @@ def _tradeoff(runs: Sequence[Run]) -> dict[str, Any]:
     layout["yaxis"] |= {
         "title": {"text": "deployed accuracy (up is better)"},
         "tickformat": ".1~%" if share else "~g",
-        "range": score_range([a.accuracy.deployed for a in every], share),
+        "range": score_range([a.accuracy for a in every], share),
     }
     return {"data": [_points(n, run) for n, run in enumerate(runs)], "layout": layout}
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from artifacts.records.evidence import ArtifactRecord, Evidence, StageRecord
+from artifacts.records.evidence import AccuracyRecord, ArtifactRecord, Evidence, StageRecord
 from tightship.reporting import formatting
 from tightship.reporting.pages import count, environment, render_page, yaml_text
 from tightship.reporting.plots import figures
@@ -48,6 +48,7 @@ def render(evidence: Evidence) -> str:
         most_curves=figures.MOST_CURVES,
         most_open_rows=MOST_OPEN_ROWS,
         stage_figures=STAGE_FIGURES,
+        accuracy=next((a.accuracy for a in evidence.artifacts), None),
         recipe=yaml_text(evidence.recipe),
         data=yaml_text(evidence.data),
     )
@@ -106,10 +107,12 @@ def _operators(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {name}" for name, n in sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
 
 
-def _stage_figure(stage: StageRecord, name: str) -> str:
+def _stage_figure(stage: StageRecord, name: str, accuracy: AccuracyRecord | None) -> str:
     value = stage.metrics.get(name)
     if value is None:
         return formatting.MISSING
+    if name == "accuracy" and accuracy is not None and accuracy.unit is not None:
+        return formatting.score(value, accuracy)
     if name in ("accuracy", "sparsity"):
         return formatting.percent(value) if 0 <= value <= 1 else formatting.number(value, 4)
     return formatting.size(value) if name == "bytes" else count(value)

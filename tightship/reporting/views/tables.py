@@ -65,7 +65,7 @@ _ID = ("artifact", "target", "precision", "role", "format")
 
 def _row(a: ArtifactRecord) -> Row:
     accuracy, latency = a.accuracy, a.latency_ms
-    drop = None if accuracy.reference is None else accuracy.reference - accuracy.deployed
+    drop = None if accuracy.reference is None else accuracy.lost(accuracy.deployed, accuracy.reference)
     row: Row = {
         **dict(zip(_ID, (a.id, a.target, a.precision, a.role, a.format), strict=True)),
         "verdict": a.verdict,

@@ -1,0 +1,28 @@
+"""A draw: the baseline that the others must beat."""
+
+from typing import TYPE_CHECKING
+
+from compress.pruning.criteria.base import Criterion
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from compress.pruning.criteria.base import Scorer
+
+
+def channels() -> "Scorer":
+    """Scores of channels that say nothing."""
+    import torch_pruning as tp
+
+    made: Scorer = tp.importance.RandomImportance()
+    return made
+
+
+def weights(weight: "Tensor", gradient: "Tensor | None", generator: "Generator") -> "Tensor":
+    """Scores of weights that say nothing."""
+    import torch
+
+    return torch.rand(weight.shape, generator=generator)
+
+
+RANDOM = Criterion("random", channels, weights)

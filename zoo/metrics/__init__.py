@@ -1,0 +1,32 @@
+"""A task's metric, computed from the outputs of the deployed artifact: one file a metric, and the one list of them."""
+
+import numpy as np
+
+from artifacts.plugins import Registry
+from artifacts.types import Array
+from zoo.metrics.base import API, Metric
+
+__all__ = ["METRICS", "OF_CLASSES", "OF_VALUES", "Metric", "usual"]
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    "tightship.metrics",
+    Metric,
+    [
+        "zoo.metrics.top1:TOP1",
+        "zoo.metrics.top5:TOP5",
+        "zoo.metrics.squared_error:MSE",
+        "zoo.metrics.squared_error:NEGATIVE_MSE",
+        "zoo.metrics.absolute_error:MAE",
+    ],
+    API,
+)
+"""By the name that the data says."""
+
+OF_CLASSES, OF_VALUES = "top1", "negative-mse"
+"""What decides where the data names no metric."""
+
+
+def usual(targets: Array) -> str:
+    """The metric of data that names none: by whether its targets are whole numbers."""
+    return OF_CLASSES if np.issubdtype(targets.dtype, np.integer) else OF_VALUES
