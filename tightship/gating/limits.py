@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from artifacts.errors import RequestError, nearest
 from tightship.gating.gates import GATES
@@ -43,12 +42,14 @@ def read_limits(path: Path) -> dict[str, float]:
         raise RequestError(f"cannot read the limits {path}: {error}.") from None
     if empty:
         return {}
-    value: Mapping[str, Any] = read_yaml(path, "limits", "one `NAME: NUMBER` for each limit")
+    value = read_yaml(path, "limits", "one `NAME: NUMBER` for each limit")
+    limits: dict[str, float] = {}
     for name, limit in value.items():
         _known(name, f"{path}: ")
-        if type(limit) not in (int, float) or not math.isfinite(limit):
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not math.isfinite(limit):
             raise RequestError(f"{path}: limit {name} is {limit!r}; write a finite number.")
-    return {name: float(limit) for name, limit in value.items()}
+        limits[name] = float(limit)
+    return limits
 
 
 def split(limits: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:

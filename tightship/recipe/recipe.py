@@ -4,9 +4,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from artifacts.errors import RecipeError, nearest
 from compress.configs import (
@@ -80,7 +80,7 @@ class Recipe(Config):
         found = [s.config for s in self.compress if s.kind == kind]
         return found[-1] if found else None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, JsonValue]:
         """The recipe as plain JSON, defaults filled in."""
         return self.model_dump(mode="json")
 
@@ -94,7 +94,7 @@ def load_recipe(path: Path) -> Recipe:
     return parse_recipe(read_yaml(path), path.resolve().parent, str(path))
 
 
-def parse_recipe(value: Mapping[str, Any], folder: Path, where: str = "recipe") -> Recipe:
+def parse_recipe(value: Mapping[str, object], folder: Path, where: str = "recipe") -> Recipe:
     """A recipe from plain values; relative paths are looked for beside the recipe."""
     value = dict(value)
     _known_keys(value, Recipe, where)
@@ -124,14 +124,14 @@ def parse_recipe(value: Mapping[str, Any], folder: Path, where: str = "recipe") 
     return recipe
 
 
-def _list(value: Mapping[str, Any], key: str, where: str) -> list[Any]:
+def _list(value: Mapping[str, object], key: str, where: str) -> list[object]:
     entries = value.get(key) or []
     if not isinstance(entries, list):
         raise RecipeError(f"{where}: {key} must be a list; got {type(entries).__name__}.")
     return entries
 
 
-def _stage(entry: Any, folder: Path, where: str) -> Stage:
+def _stage(entry: object, folder: Path, where: str) -> Stage:
     if not isinstance(entry, dict) or len(entry) != 1:
         raise RecipeError(f"{where} must be one stage such as `- prune: {{macs: 0.5}}`; got {entry!r}.")
     kind, options = next(iter(entry.items()))
@@ -140,34 +140,35 @@ def _stage(entry: Any, folder: Path, where: str) -> Stage:
     options = _expand(options or {}, folder, where)
     if kind == "distil" and isinstance(options.get("teacher"), dict):
         options["teacher"] = _teacher(options["teacher"], folder, f"{where}: distil.teacher")
-    if kind == "distil" and isinstance(options.get("teachers"), list):
-        named = [(entry, f"{where}: distil.teachers[{i}]") for i, entry in enumerate(options["teachers"])]
+    several = options.get("teachers")
+    if kind == "distil" and isinstance(several, list):
+        named = [(entry, f"{where}: distil.teachers[{i}]") for i, entry in enumerate(several)]
         options["teachers"] = tuple(_teacher(entry, folder, place) for entry, place in named)
     return Stage.model_construct(kind=kind, config=_parse(STAGES[kind], options, f"{where}: {kind}"))
 
 
-def _teacher(entry: Any, folder: Path, where: str) -> TeacherConfig:
+def _teacher(entry: object, folder: Path, where: str) -> TeacherConfig:
     return _parse(TeacherConfig, _expand(entry, folder, where), where)
 
 
-def _target(entry: Any, where: str) -> TargetConfig:
+def _target(entry: object, where: str) -> TargetConfig:
     value = {"name": entry} if isinstance(entry, str) else entry
     if isinstance(value, dict) and isinstance(value.get("gates"), dict):
         value = {**value, "gates": _parse(GatesConfig, value["gates"], f"{where}: gates")}
     return _parse(TargetConfig, value, where)
 
 
-def _export(entry: Any, where: str) -> ExportConfig:
-    _known_keys(entry, ExportConfig, where)
-    value = dict(entry)
-    if isinstance(value.get("dims"), dict):
-        value["dims"] = {name: _parse(DimConfig, one, f"{where}: dims.{name}") for name, one in value["dims"].items()}
+def _export(entry: object, where: str) -> ExportConfig:
+    value = dict(_known_keys(entry, ExportConfig, where))
+    dims = value.get("dims")
+    if isinstance(dims, dict):
+        value["dims"] = {name: _parse(DimConfig, one, f"{where}: dims.{name}") for name, one in dims.items()}
     if "onnx" in value:
         value["onnx"] = _parse(OnnxExportConfig, value["onnx"], f"{where}: onnx")
     return _parse(ExportConfig, value, where)
 
 
-def _expand(value: Any, folder: Path, where: str) -> dict[str, Any]:
+def _expand(value: object, folder: Path, where: str) -> dict[str, object]:
     """The mapping with `$VARIABLES` filled in and paths made absolute, taken from the recipe's folder."""
     if not isinstance(value, dict):
         raise RecipeError(f"{where} must be a mapping; got {value!r}.")
@@ -188,20 +189,20 @@ def _fill(text: str, where: str) -> str:
     return re.sub(r"\$(?:\{(\w+)\}|(\w+))", replace, text)
 
 
-def _known_keys(value: Any, kind: type[BaseModel], where: str) -> None:
+def _known_keys(value: object, kind: type[BaseModel], where: str) -> dict[str, object]:
+    """The value, which is a mapping whose keys are all known."""
     if not isinstance(value, dict):
         raise RecipeError(f"{where} must be a mapping; got {value!r}.")
-    if kind.model_config.get("extra") == "allow":
-        return
-    for key in value:
+    for key in () if kind.model_config.get("extra") == "allow" else value:
         if key not in kind.model_fields:
             new = kind.renamed.get(key) if issubclass(kind, Config) else None
             if new:
                 raise RecipeError(f"{where}: {key!r} is called {new!r} now; rename it.")
             raise RecipeError(f"{where}: unknown key {key!r}; {nearest(key, kind.model_fields)}.")
+    return value
 
 
-def _parse(kind: type[M], value: Any, where: str) -> M:
+def _parse(kind: type[M], value: object, where: str) -> M:
     if isinstance(value, kind):
         return value
     _known_keys(value, kind, where)

@@ -80,7 +80,7 @@ class GatesConfig(Config):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switch(cls, limit: Any) -> Any:
+    def _no_switch(cls, limit: object) -> object:
         if isinstance(limit, bool):
             raise ValueError(f"a limit is a number, not {str(limit).lower()}")
         return limit

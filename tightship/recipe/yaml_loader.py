@@ -1,8 +1,7 @@
 """Read YAML the safe way: plain values only, no key twice, no aliases, and a limit on size."""
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
-
 import yaml
 
 from artifacts.errors import RecipeError
@@ -13,7 +12,7 @@ MAX_BYTES = 1_000_000
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys and aliases (a few of which can unfold to gigabytes)."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(
@@ -21,7 +20,7 @@ class _Loader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -33,7 +32,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path, kind: str = "recipe", keys: str = "name, model, data, compress, targets and gates") -> dict[str, Any]:
+def read_yaml(path: Path, kind: str = "recipe", keys: str = "name, model, data, compress, targets and gates") -> dict[str, object]:
     """The mapping in a YAML file; `kind` and `keys` are how messages call the file and what it should hold.
 
     Raises:
