@@ -43,7 +43,6 @@ from tightship.pipeline.stages.results import (
 from tightship.pipeline.stages.roofline import roofline_of
 from tightship.pipeline.timings import latency_of, ratio_over, threads_of
 from tightship.planning.artifacts import REFERENCE_ID
-from tightship.planning.deployment import session_options
 from tightship.planning.plan import Plan
 from tightship.planning.steps import DATA, MEASURE, REFERENCE, ArtifactPlan
 from tightship.recipe.recipe import Recipe
@@ -170,7 +169,7 @@ def _artifact(artifact: ArtifactPlan, run: _Run) -> ArtifactRecord:
     p50 = quantile(raw.samples, 0.5)
     assert p50 is not None
     return ArtifactRecord(
-        id=name, target=artifact.target, precision=artifact.id.variant, role=artifact.role,
+        id=name, target=artifact.target, precision=artifact.id.beside(artifact.precision).variant, role=artifact.role,
         format=exported.format, main=f"artifacts/{name}/{exported.main}",
         files=files, bytes=sum(f.bytes for f in files), signature=asdict(exported.signature),
         parity=_parity(artifact, checked), accuracy=_accuracy(artifact, run, checked),
@@ -184,7 +183,7 @@ def _artifact(artifact: ArtifactPlan, run: _Run) -> ArtifactRecord:
         activation_bytes=checked.work.alive_bytes(artifact.scheme), warmup=WarmupRecord(
             tuple(w.warm_calls for w in timing.warmups), tuple(w.warm_ms for w in timing.warmups),
             all(w.settled for w in timing.warmups),
-        ), options=session_options(artifact),
+        ), options=artifact.settings.session_options(),
         roofline=roofline_of(artifact.target, artifact.scheme, p50, checked.work, run.timings.peaks, timing.layers, threads),
         energy=timing.energy, end_to_end=timing.end_to_end,
         versus_float=ratio_over(artifact.id, float_of(artifact), measured), sensitivity=_sensitivity(artifact, run),

@@ -6,14 +6,13 @@ from artifacts.ids import ArtifactId
 from artifacts.records.evidence import LatencyRecord, SpeedupRecord
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.statistics import curve, interval, quantile
-from runtimes.registry import find
 from tightship.planning.steps import ArtifactPlan
 from tightship.recipe.recipe import Recipe
 
 
 def threads_of(artifact: ArtifactPlan, recipe: Recipe) -> int:
     """How many threads an artifact is timed with: its target's options come before the recipe's."""
-    return find(artifact.target).read_options(artifact.options).threads or recipe.measure.threads
+    return artifact.settings.threads or recipe.measure.threads
 
 
 def latency_of(raw: Measured, threads: int) -> LatencyRecord:

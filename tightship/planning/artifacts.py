@@ -55,11 +55,9 @@ def plan_artifacts(
 def _for_target(
     target: Target, wanted: TargetConfig, recipe: Recipe, float_model: str, trained: str | None
 ) -> list[ArtifactPlan]:
-    options = target.read_options(wanted.options).non_default()
-
     def plan(format_name: str, precision: str, source: str, scheme: str | None) -> ArtifactPlan:
         name, quantizer = ArtifactId(target.name, precision, wanted.label), target.quantizer_for(scheme) if scheme else None
-        return ArtifactPlan(name, format_name, "compressed", source, quantizer, scheme, options)
+        return ArtifactPlan(name, format_name, "compressed", source, quantizer, scheme, wanted.settings)
 
     made = []
     precisions = wanted_precisions(target, wanted, recipe)
@@ -77,7 +75,7 @@ def _for_target(
     if wanted.stock:
         format_name, quantizer = _stock(target, recipe)
         stock = ArtifactId(target.name, "int8-stock", wanted.label)
-        made.append(ArtifactPlan(stock, format_name, "stock", REFERENCE, quantizer, "int8", options))
+        made.append(ArtifactPlan(stock, format_name, "stock", REFERENCE, quantizer, "int8", wanted.settings))
     return made
 
 

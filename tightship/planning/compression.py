@@ -114,7 +114,7 @@ def _latency(stage: Stage, recipe: Recipe, machine: str) -> LatencySource | None
         precision = "int8" if recipe.stage("quantize") and find(target).quantizer else "fp32"
     return LatencySource(
         target=target, precision=precision, machine=machine, threads=recipe.measure.threads,
-        options=find(target).read_options(row.options).session_options() if row else {},
+        options=row.settings.session_options() if row else {},
         # the files that are timed are written with them
         export=recipe.export.model_copy(update={"dims": {}}), operators_sha256=digests(recipe.export.onnx.operators),
     )  # fmt: skip

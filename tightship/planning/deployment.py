@@ -13,7 +13,6 @@ from tightship.planning.step_configs import (
     ExportStep,
     GuardStep,
     MeasureStep,
-    OptionValues,
     Rewrite,
     SensitivityStep,
 )
@@ -36,13 +35,13 @@ TRAINED_ONLY = {name: field.default for name, field in FinetuneConfig.model_fiel
 
 def export_step(artifact: ArtifactPlan, recipe: Recipe) -> Step:
     """The step that writes a file; where the accuracy guard makes it, one that is made again until its accuracy holds."""
-    target, options = find(artifact.target), find(artifact.target).read_options(artifact.options)
+    target, options = find(artifact.target), artifact.settings
     format_, quantizer = FORMATS[artifact.format], QUANTIZERS[artifact.quantizer] if artifact.quantizer else None
     guard = guarded(recipe) and artifact.scheme == "int8" and artifact.role == "compressed"
     export = followed_by(recipe, artifact.target, artifact.format)
     rewrite = Rewrite(target=artifact.target, options=dict(options.of_the_file)) if options.of_the_file else None
     told = ExportStep(
-        format=artifact.format, precision=artifact.id.precision, scheme=artifact.scheme, quantizer=artifact.quantizer,
+        format=artifact.format, precision=artifact.precision, scheme=artifact.scheme, quantizer=artifact.quantizer,
         quantize=_quantize(recipe, artifact.scheme, whole=guard) if quantizer else None,
         export=export, operators_sha256=digests(export.onnx.operators), rewrite=rewrite,
         isa=instructions() if options.bound_to_cpu else None,
@@ -55,7 +54,11 @@ def export_step(artifact: ArtifactPlan, recipe: Recipe) -> Step:
         kind = "convert" if target.only_on else "export"
         return Step(artifact.export_step, kind, told, needs, libraries, packages)  # type: ignore[arg-type]
     guarded_ = GuardStep(
-        **dict(told), target=target.name, target_isa=instructions(), threads=recipe.measure.threads, options=artifact.options
+        **dict(told),
+        target=target.name,
+        target_isa=instructions(),
+        threads=recipe.measure.threads,
+        options=artifact.settings.session_options(),
     )
     packages = (*COMPRESSING, "export", "runtimes", "benchmarks")
     return Step(artifact.export_step, "guard", guarded_, needs, (*libraries, *TRAINING, *target.libraries), packages)
@@ -100,12 +103,7 @@ def measure_step(artifacts: tuple[ArtifactPlan, ...], recipe: Recipe, machine: s
     """The step that measures all files against each other."""
     libraries = tuple(dict.fromkeys(library for a in artifacts for library in find(a.target).libraries))
     # targets that open the same file, and rows of one target, are told apart by what is measured
-    opened = {str(a.id): session_options(a) for a in artifacts}
+    opened = {str(a.id): a.settings.session_options() for a in artifacts}
     told = MeasureStep(**recipe.measure.timing(), machine=machine, artifacts=opened)
     needs = {DATA: DATA, **{str(a.id): a.export_step for a in artifacts}}
     return Step(MEASURE, "measure", told, needs, libraries, EVERYTHING)
-
-
-def session_options(artifact: ArtifactPlan) -> OptionValues:
-    """How a target opens the file, where that is not the default."""
-    return find(artifact.target).read_options(artifact.options).session_options()

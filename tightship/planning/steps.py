@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from artifacts.ids import ArtifactId
+from runtimes.options import Options
 from tightship.planning.step_configs import OptionValues, StepConfig
 
 TRAINING = ("torch", "torch-pruning", "numpy", "accelerate")
@@ -34,13 +35,23 @@ class ArtifactPlan:
     quantizer: str | None = None
     scheme: str | None = None
     """The scheme of quantization, where there is one."""
-    options: OptionValues = field(default_factory=dict)
-    """The target's options that are not at their default."""
+    settings: Options = field(default_factory=Options)
+    """How its target makes and opens it."""
 
     @property
     def target(self) -> str:
         """The target's name."""
         return self.id.target
+
+    @property
+    def precision(self) -> str:
+        """How its numbers are stored and made, such as `int8-qat`; without a row's label."""
+        return "fp32" if self.role == "reference" else self.id.precision
+
+    @property
+    def options(self) -> OptionValues:
+        """Its settings that are not at their default, as plain values."""
+        return self.settings.non_default()
 
     @property
     def export_step(self) -> str:

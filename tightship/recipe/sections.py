@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from artifacts.specs import DimRange, Signature
 from compress.configs import Config, known_names
 from compress.configs.quantize import Scheme
+from runtimes.options import Options
 from runtimes.registry import find
 from zoo.data import DataRef
 from zoo.metrics import METRICS
@@ -114,10 +115,17 @@ class TargetConfig(Config):
         find(name)
         return name
 
+    _settings: Options = PrivateAttr()
+
+    @property
+    def settings(self) -> Options:
+        """The target's options, of its own type."""
+        return self._settings
+
     @model_validator(mode="after")
     def _options_of_the_target(self) -> "TargetConfig":
-        kind = find(self.name).read_options(self.options)
-        if external := sorted(kind.external & set(self.options)):
+        self._settings = find(self.name).read_options(self.options)
+        if external := sorted(self._settings.external & set(self.options)):
             raise ValueError(
                 f"option {external[0]} is for files made elsewhere (`tightship bench FILE --option {external[0]}=...`); "
                 "what a recipe exports needs no library: say under `operators` how its operators are written"

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from pathlib import Path
+
 import yaml
 
 from artifacts.errors import RecipeError
@@ -32,7 +33,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path, kind: str = "recipe", keys: str = "name, model, data, compress, targets and gates") -> dict[str, object]:
+def read_yaml(
+    path: Path, kind: str = "recipe", keys: str = "name, model, data, compress, targets and gates"
+) -> dict[str, object]:
     """The mapping in a YAML file; `kind` and `keys` are how messages call the file and what it should hold.
 
     Raises:

@@ -48,8 +48,9 @@ def pruning(recipe_from, options=""):
 def test_the_options_of_the_target_are_part_of_what_a_stage_times(recipe_from):
     plain, plain_key = pruning(recipe_from)
     told, told_key = pruning(recipe_from, ", options: {graph_level: disable}")
-    assert plain.config["timed"] == {"machine": "a machine", "threads": 1, "options": {}}
-    assert told.config["timed"]["options"] == OPTIONS
+    latency = plain.config.latency
+    assert (latency.machine, latency.threads, latency.options) == ("a machine", 1, {})
+    assert told.config.latency.options == OPTIONS
     assert plain_key != told_key
 
 
@@ -64,14 +65,16 @@ def test_networks_are_opened_with_the_options_and_remembered_by_them(tiny, digit
     monkeypatch.setattr(Child, "__init__", seen)
     target, memory = find("onnxruntime-cpu"), tmp_path / "memory"
     memory.mkdir()
-    latency = DeployedLatency(tiny, target, "fp32", digits.train, "a machine", 1, OPTIONS, memory, tmp_path / "work")
+    latency = DeployedLatency(tiny, target, "fp32", digits.train, "a machine", 1, OPTIONS, {}, memory, tmp_path / "work")
     share = latency.of(tiny)
     assert opened
     assert all(OPTIONS.items() <= found.items() for found in opened)
     taken = len(opened)
     assert latency.of(tiny) == share
     assert len(opened) == taken
-    other = DeployedLatency(tiny, target, "fp32", digits.train, "a machine", 1, {"spinning": False}, memory, tmp_path / "work")
+    other = DeployedLatency(
+        tiny, target, "fp32", digits.train, "a machine", 1, {"spinning": False}, {}, memory, tmp_path / "work"
+    )
     other.of(tiny)
     assert len(opened) > taken
     assert len(list(memory.iterdir())) == 2
@@ -107,6 +110,6 @@ def test_more_processes_are_timed_until_two_agree(tiny, digits, tmp_path, monkey
     monkeypatch.setattr(DeployedLatency, "_engine", lambda self, name, model: None)
     target = find("onnxruntime-cpu")
     two = [tiny, TorchModel(tiny.module, ModelRef("resnet", options={"depth": 14, "width": 4}), tiny.signature)]
-    latency = DeployedLatency(tiny, target, "fp32", digits.train, "a machine", 1, {}, tmp_path, tmp_path / "work")
+    latency = DeployedLatency(tiny, target, "fp32", digits.train, "a machine", 1, {}, {}, tmp_path, tmp_path / "work")
     assert latency(two) == [share, share]
     assert len(took) == taken

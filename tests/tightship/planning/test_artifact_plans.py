@@ -14,7 +14,7 @@ def planned(recipe_from):
 
     def make(quantize, targets):
         compress = f"compress: [{{quantize: {quantize}}}]\n" if quantize else ""
-        return [a.id for a in make_plan(recipe_from(f"{BASE}{compress}targets: {targets}\n"), "a machine").artifacts[1:]]
+        return [str(a.id) for a in make_plan(recipe_from(f"{BASE}{compress}targets: {targets}\n"), "a machine").artifacts[1:]]
 
     return make
 

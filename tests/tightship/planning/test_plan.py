@@ -51,8 +51,8 @@ def test_a_name_or_a_limit_changes_no_key(keys, change):
     assert keys() == keys(**change)
 
 
-def test_the_seed_changes_every_key(keys):
-    assert changed(keys(), keys(seed="1")) == set(keys())
+def test_the_seed_changes_every_key_but_that_of_the_data(keys):
+    assert changed(keys(), keys(seed="1")) == set(keys()) - {"data"}
 
 
 def test_the_data_change_every_key(keys, tmp_path):
@@ -149,7 +149,7 @@ def test_every_recipe_of_the_house_loads_and_plans(path, tmp_path):
     recipe = load_recipe(path)
     check_chain(recipe)
     made = make_plan(recipe, "a machine")
-    assert made.artifacts[0].id == "torch-cpu/reference"
+    assert str(made.artifacts[0].id) == "torch-cpu/reference"
     assert {a.target for a in made.artifacts} == {t.name for t in recipe.targets} | {"torch-cpu"}
     assert not any(made.cached(Store(tmp_path)).values())
 

@@ -63,7 +63,7 @@ def test_options_at_their_default_leave_every_key_as_it_is(plan):
     plain = plan("[onnxruntime-cpu]")
     assert plan(options("")).keys == plain.keys
     assert plan(options("spinning: true, graph_level: all, format: onnx, inter_op_threads: 1")).keys == plain.keys
-    assert all("options" not in step.config for step in plain.steps)
+    assert not any(getattr(step.config, "options", {}) for step in plain.steps)
 
 
 def test_a_file_that_is_optimized_before_it_is_shipped_is_another_step(plan):
@@ -71,11 +71,12 @@ def test_a_file_that_is_optimized_before_it_is_shipped_is_another_step(plan):
     name = "export onnxruntime-cpu/int8-ptq"
     assert plain.keys[name] != told.keys[name]
     config, libraries = next((s.config, s.libraries) for s in told.steps if s.name == name)
-    assert config["rewritten"] == {"target": "onnxruntime-cpu", "format": "ort", "graph_level": "extended"}
-    assert "isa" not in config
+    assert config.rewrite.target == "onnxruntime-cpu"
+    assert config.rewrite.options == {"format": "ort", "graph_level": "extended"}
+    assert config.isa is None
     assert "onnxruntime" in libraries
     bound = next(s.config for s in plan(options("format: ort")).steps if s.name == name)
-    assert bound["isa"], "from `layout` on the graph is one for this CPU"
+    assert bound.isa, "from `layout` on the graph is one for this CPU"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_a_file_that_is_optimized_before_it_is_shipped_is_another_step(plan):
 def test_an_int8_file_for_other_instructions_is_another_step_where_it_depends_on_them(plan, monkeypatch, target, remade):
     keys = []
     for vnni in (True, False):
-        monkeypatch.setattr("tightship.planning.plan.has_vnni", lambda vnni=vnni: vnni)
+        monkeypatch.setattr("tightship.planning.deployment.has_vnni", lambda vnni=vnni: vnni)
         keys.append(plan(f"[{target}]").keys)
     changed = {name for name in keys[0] if keys[0][name] != keys[1][name] and name.startswith("export")}
     assert changed == ({f"export {target}/int8-ptq"} if remade else set())
@@ -93,7 +94,7 @@ def test_an_int8_file_for_other_instructions_is_another_step_where_it_depends_on
 
 def test_what_was_checked_on_another_cpu_is_checked_again(plan, monkeypatch):
     here = plan("[onnxruntime-cpu]").keys
-    monkeypatch.setattr("tightship.planning.plan.instructions", lambda: ("another",))
+    monkeypatch.setattr("tightship.planning.deployment.instructions", lambda: ("another",))
     there = plan("[onnxruntime-cpu]").keys
     assert {name for name in here if here[name] != there[name]} == {name for name in here if name.startswith("check")}
 
@@ -106,13 +107,13 @@ def test_a_lite_file_is_another_step_and_a_layout_is_not(plan):
     assert all(plain.keys[name] != lite.keys[name] for name in exports)
     assert all(plain.keys[name] == laid.keys[name] for name in exports)
     assert all(plain.keys[name.replace("export", "check")] != laid.keys[name.replace("export", "check")] for name in exports)
-    assert next(s.config for s in lite.steps if s.name in exports)["rewritten"] == {"target": "torchscript-cpu", "file": "lite"}
+    assert next(s.config for s in lite.steps if s.name in exports).rewrite.options == {"file": "lite"}
 
 
 def test_a_labeled_row_is_held_against_the_first_row_of_its_target(plan):
     rows = "onnxruntime-cpu, torchscript-cpu, {name: torchscript-cpu, label: a, options: {channels_last: true}}"
-    made = {a.id: a for a in plan(f"[{rows}, {{name: openvino-cpu, label: b}}]").artifacts}
-    found = {name: first_of(a, made.values()) for name, a in made.items()}
+    made = {str(a.id): a for a in plan(f"[{rows}, {{name: openvino-cpu, label: b}}]").artifacts}
+    found = {name: str(first_of(a, made.values()) or "") for name, a in made.items()}
     assert {name: other for name, other in found.items() if other and other != name} == {
         f"torchscript-cpu/{precision}@a": f"torchscript-cpu/{precision}" for precision in ("fp32", "fp32-script", "int8-ptq")
     }
@@ -122,7 +123,7 @@ def test_the_accuracy_guard_scores_files_as_they_are_opened(plan):
     name = "export onnxruntime-cpu/int8-guard"
     plain, told = plan("[onnxruntime-cpu]", GUARDED), plan(options("denormals: zero"), GUARDED)
     assert plain.keys[name] != told.keys[name]
-    assert next(s.config for s in told.steps if s.name == name)["options"] == {"denormals": "zero"}
+    assert next(s.config for s in told.steps if s.name == name).options == {"denormals": "zero"}
 
 
 def test_targets_that_open_the_same_file_are_measured_apart(plan):
@@ -136,7 +137,7 @@ def test_rows_of_one_target_are_told_apart_by_their_labels(plan):
         "onnxruntime-cpu, {name: onnxruntime-cpu, label: basic, options: {graph_level: basic}, precisions: [int8], stock: true}"
     )
     made = plan(f"[{rows}]")
-    assert [a.id for a in made.artifacts[1:]] == [
+    assert [str(a.id) for a in made.artifacts[1:]] == [
         "onnxruntime-cpu/fp32",
         "onnxruntime-cpu/int8-ptq",
         "onnxruntime-cpu/int8-ptq@basic",

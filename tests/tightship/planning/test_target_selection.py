@@ -67,7 +67,7 @@ def test_an_unknown_name_is_refused_with_those_of_the_recipe(recipe):
 
 def test_the_plan_holds_their_files_and_shares_every_key_but_that_of_the_measurement(recipe):
     whole, part = make_plan(recipe, "m"), make_plan(recipe, "m", selection=select_targets(recipe, ["basic"]))
-    assert [a.id for a in part.artifacts] == [
+    assert [str(a.id) for a in part.artifacts] == [
         "torch-cpu/reference", "onnxruntime-cpu/fp32@basic", "onnxruntime-cpu/int8-ptq@basic",
     ]  # fmt: skip
     assert part.recipe == whole.recipe, "the evidence holds the recipe as it was written"

@@ -102,8 +102,8 @@ def test_a_second_distillation_objective_goes_on_from_the_first(recipe_from):
     )
     check_chain(recipe)
     steps = {step.name: step for step in make_plan(recipe, "m").steps}
-    assert steps["distil-2"].needs[:2] == ("data", "distil")
-    assert "reference" in steps["distil-2"].needs, "the model as it came in teaches by default"
+    assert steps["distil-2"].needs["source"] == "distil"
+    assert steps["distil-2"].needs["teacher-1"] == "reference", "the model as it came in teaches by default"
 
 
 @pytest.mark.parametrize("teachers", ["{file: teacher.onnx}", f"{{original: true}}, {SMALL}", SMALL])
@@ -112,8 +112,8 @@ def test_any_teacher_may_teach_after_pruning(recipe_from, teacher_file, teachers
     recipe = recipe_from(text)
     check_chain(recipe)
     steps = {step.name: step for step in make_plan(recipe, "m").steps}
-    assert steps["prune"].needs == ("data", "reference")
-    assert steps["distil"].needs[:2] == ("data", "prune")
+    assert steps["prune"].needs == {"data": "data", "source": "reference"}
+    assert steps["distil"].needs["source"] == "prune"
     assert ("distil-teacher-1" in steps) == (SMALL in teachers)
 
 

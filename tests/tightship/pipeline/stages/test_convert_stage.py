@@ -48,10 +48,10 @@ def evidence(evidence_of, artifact):
 def test_the_plan_makes_its_files_and_neither_checks_nor_measures_them(recipe_from):
     plan = make_plan(recipe_from(RECIPE), "m", frozenset(("coreml",)), frozenset(("coreml",)))
     steps = {s.name: s for s in plan.steps}
-    assert [a.id for a in plan.converted] == [f"coreml/{p}" for p in ("fp32", "int8-weights", "palette4-weights")]
-    assert all(steps[f"export {a.id}"].kind == "convert" for a in plan.converted)
+    assert [str(a.id) for a in plan.converted] == [f"coreml/{p}" for p in ("fp32", "int8-weights", "palette4-weights")]
+    assert all(steps[a.export_step].kind == "convert" for a in plan.converted)
     assert not any(name.startswith("check coreml") for name in steps)
-    assert not any("coreml" in needed for needed in steps["measure"].needs)
+    assert not any("coreml" in needed for needed in steps["measure"].needs.values())
     without = make_plan(recipe_from(RECIPE), "m", frozenset(("coreml",)))
     assert not any("coreml" in step.name for step in without.steps)
     assert {k: plan.keys[k] for k in without.keys} == without.keys
