@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 LITERT := .venv-litert
 WEB := .venv-web
+DOCS := .venv-docs
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # a file's tests share what they set up, so they stay in one process; each has one thread, and the cores are shared;
@@ -10,7 +11,7 @@ STAMP := $(VENV)/.installed
 # a process that crashes ends the run and names its test: pytest-xdist 3.8 may wait for ever after it starts another
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: venv venv-litert venv-web demo test lint types arrows slow bench gpu clean help
+.PHONY: venv venv-litert venv-web demo test lint types arrows docs slow bench gpu clean help
 
 help:
 	@echo "make demo   set up .venv, compress, export, measure, gate, report and pack the embedded digits task"
@@ -19,6 +20,7 @@ help:
 	@echo "make venv-litert  set up .venv-litert, where target litert-xnnpack runs"
 	@echo "make venv-web  set up .venv-web, which holds ONNX Runtime for browsers (needs npm; running it needs Chromium)"
 	@echo "make lint | types | arrows   ruff | mypy --strict | import rules"
+	@echo "make docs   set up .venv-docs and build the documentation into docs/_build/html; a broken link is an error"
 	@echo "make bench  the benchmark suites (pytest-benchmark)"
 	@echo "make slow   the long tests (they use real data where TIGHTSHIP_DATA names it)"
 
@@ -62,9 +64,24 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
+	$(BIN)/mypy docs/generate.py docs/source_pages.py
 
 arrows: venv
 	$(BIN)/lint-imports
+
+# the site's own environment: what it imports of ours (recipe, verbs) needs neither PyTorch nor a runtime
+$(DOCS)/.installed: pyproject.toml
+	@echo "== setting up $(DOCS) (Sphinx: under a minute)"
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --group docs
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(DOCS)/.installed
+
+# every warning is an error: a link, an anchor or a page that is missing, and a page that no other leads to
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet --builder html docs docs/_build/html
+	@echo "== docs/_build/html/index.html"
 
 slow: venv
 	$(PARALLEL) -m "slow and not gpu" --durations=15
