@@ -3,6 +3,7 @@
 The site's build calls `write`; nothing of it is committed. A page is Markdown, named by its path below `docs/`.
 """
 
+import importlib
 import inspect
 import json
 import re
@@ -31,7 +32,8 @@ Schema = Mapping[str, Any]
 
 def pages() -> Pages:
     """All generated pages: path below docs/ -> Markdown."""
-    made = {**key_pages(), **verb_pages(), **source_pages.api_pages(ROOT)}
+    public = getattr(importlib.import_module("tightship"), "__all__", ())
+    made = {**key_pages(), **verb_pages(), **source_pages.api_pages(ROOT, public)}
     made["reference/evidence-schema.md"] = source_pages.record_page(ROOT, "artifacts/records", "Evidence")
     made["changelog.md"] = re.sub(r"\]\((?:docs/)([^)]+)\)", r"](\1)", (ROOT / "CHANGELOG.md").read_text())
     return made
@@ -143,8 +145,7 @@ def _kind(of: Schema, links: Mapping[str, str]) -> str:
         ((kind, inner),) = of["properties"].items()
         return f"[`{kind}`]({links[inner['$ref'].rpartition('/')[2]]})"
     words = {"string": "text", "object": "mapping", "boolean": "`true` \\| `false`"}
-    named = str(of.get("type", "any value"))
-    kind = "path" if of.get("format") == "path" else words.get(named, named)
+    kind = "path" if of.get("format") == "path" else words.get(of.get("type", ""), str(of.get("type", "any value")))
     limits = (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"), ("exclusiveMaximum", "below"))
     return ", ".join([kind, *(f"{said} {of[limit]:g}" for limit, said in limits if limit in of)])
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 PACKAGES = ("tightship", "benchmarks", "runtimes", "export", "compress", "zoo", "artifacts")
@@ -11,12 +11,12 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 SECTIONS = re.compile(r"(Args|Arguments|Returns|Yields|Raises|Example|Examples|Source|Notes?|Shapes?|Units?):")
 
 
-def api_pages(root: Path) -> dict[str, str]:
-    """One page for each package and subpackage, the public face first: path below docs/ -> Markdown."""
+def api_pages(root: Path, public: Sequence[str]) -> dict[str, str]:
+    """One page for each package and subpackage, and one for the `public` names of `tightship`: path below docs/ -> Markdown."""
     folders = [f for package in PACKAGES for f in _folders(root / package) if not _skipped(f.relative_to(root))]
     names = [".".join(folder.relative_to(root).parts) for folder in folders]
     made = {f"reference/api/{name}.md": _package(root, folder, name) for name, folder in zip(names, folders, strict=True)}
-    face = _face(root)
+    face = _face(root, public)
     if face:
         made["reference/api/public.md"] = face
     listed = "\n".join(
@@ -120,22 +120,17 @@ def _package(root: Path, folder: Path, name: str) -> str:
     return "\n".join(parts)
 
 
-def _face(root: Path) -> str:
-    """The public face: what `tightship.__all__` names, wherever it is defined below `tightship/`; empty without one."""
-    tree = _tree(root / "tightship" / "__init__.py")
-    found = [node.value for node in tree.body if isinstance(node, ast.Assign) and _assigns(node, "__all__")]
-    if not found:
-        return ""
-    names = [str(name) for name in ast.literal_eval(found[0])]
+def _face(root: Path, names: Sequence[str]) -> str:
+    """The public names with their docstrings, wherever each is defined; empty if there are none."""
     defined: dict[str, Definition] = {}
-    # the folder of the face comes first: a name of its own is the one that is exported
-    for path in sorted(p for package in PACKAGES for p in (root / package).rglob("*.py")):
-        inside = path.is_relative_to(root / "tightship" / "api")
-        for node in _public(_tree(path)):
-            if inside or node.name not in defined:
-                defined[node.name] = node
+    # a name of `tightship.api` is the one that is exported; then those of the higher packages come first
+    for folder in ("tightship/api", *PACKAGES):
+        for path in sorted((root / folder).rglob("*.py")):
+            for node in _public(_tree(path)):
+                defined.setdefault(node.name, node)
     parts = [_entry(defined[name], "##") for name in names if name in defined]
-    return f"# import tightship as ts\n\n{prose(_doc(root / 'tightship' / '__init__.py'))}\n\n" + "\n".join(parts)
+    about = prose(_doc(root / "tightship" / "__init__.py"))
+    return f"# import tightship as ts\n\n{about}\n\n" + "\n".join(parts) if parts else ""
 
 
 def _entry(node: Definition, level: str = "###") -> str:
@@ -201,10 +196,6 @@ def _public(tree: ast.Module | ast.ClassDef) -> Iterator[Definition]:
         for n in tree.body
         if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not n.name.startswith("_")
     )
-
-
-def _assigns(node: ast.Assign, name: str) -> bool:
-    return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
 
 
 def _folders(package: Path) -> Iterable[Path]:

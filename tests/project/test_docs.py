@@ -79,6 +79,14 @@ def test_every_record_of_the_evidence_and_every_package_has_its_place(pages):
     assert {name for name in names if f"reference/api/{name}.md" not in pages} == set()
 
 
+def test_public_names_have_a_page_of_their_own(generate):
+    page = generate.source_pages.api_pages(ROOT, ["load_recipe", "Evidence", "no_such_name"])["reference/api/public.md"]
+    assert "## load_recipe\n\n```python\ndef load_recipe(path: Path) -> Recipe\n```" in page
+    assert "- `RecipeError`: one sentence" in page
+    assert "## Evidence" in page
+    assert "no_such_name" not in page
+
+
 def test_pages_that_are_no_longer_made_are_removed(generate, tmp_path):
     old = tmp_path / "reference" / "keys" / "gone.md"
     old.parent.mkdir(parents=True)
