@@ -4,9 +4,10 @@ VENV := .venv
 NEWEST := .venv-newest
 LITERT := .venv-litert
 WEB := .venv-web
+DOCS := .venv-docs
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# every extra that installs beside the others on any machine; `gpu` does not, see docs/gpu.md
+# every extra that installs beside the others on any machine; `gpu` does not, see docs/how-to/gpu.md
 EXTRAS := mobile,ncnn,openvino,coreml,loadgen,mlflow,dev
 # what `make check` compares with: a commit or a branch
 BASE ?= HEAD
@@ -30,7 +31,7 @@ help:
 	@echo "make lint | types | arrows   ruff | mypy --strict | import rules"
 	@echo "make slow   the long tests (they use real data where TIGHTSHIP_DATA names it)"
 	@echo "make bench  the benchmark suites (pytest-benchmark)"
-	@echo "make docs   links of the documentation that lead nowhere are errors"
+	@echo "make docs   set up .venv-docs and build the documentation into docs/_build/html; a broken link is an error"
 	@echo "make venv   set up .venv with every extra that runs on this machine, in the versions of constraints.txt"
 	@echo "make venv-newest | test-newest   .venv-newest with the newest libraries that pyproject.toml allows | the tests there"
 	@echo "make lock   write constraints.txt from .venv, or from another environment: make lock FROM=.venv-newest"
@@ -103,12 +104,24 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
+	$(BIN)/mypy docs/generate.py docs/source_pages.py
 
 arrows: venv
 	$(BIN)/lint-imports
 
-docs: venv
-	$(BIN)/python -m pytest -q tests/project/test_links.py
+# the site's own environment: what it imports of ours (recipe, verbs) needs neither PyTorch nor a runtime
+$(DOCS)/.installed: pyproject.toml
+	@echo "== setting up $(DOCS)"
+	$(call timed,an environment of $(PYTHON),{ test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS); })
+	$(call timed,a pip that knows dependency groups,$(DOCS)/bin/python $(PIP) --upgrade "pip>=25.1")
+	$(call timed,Sphinx and its theme,$(DOCS)/bin/python $(PIP) --group docs)
+	$(call timed,tightship without its dependencies,$(DOCS)/bin/python $(PIP) --no-deps --editable .)
+	@touch $(DOCS)/.installed
+
+# every warning is an error: a link, an anchor or a page that is missing, and a page that no other leads to
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet --builder html docs docs/_build/html
+	@echo "== docs/_build/html/index.html"
 
 slow: venv
 	$(PARALLEL) -m "slow and not gpu" --durations=15
@@ -120,4 +133,4 @@ gpu: venv
 	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
 clean:
-	rm -rf $(VENV) $(NEWEST) .tightship runs dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(NEWEST) $(DOCS) docs/_build .tightship runs dist .mypy_cache .ruff_cache .pytest_cache

@@ -88,7 +88,7 @@ class ArtifactRecord:
     target: str
     precision: str
     role: Literal["reference", "stock", "compressed"]
-    """`stock`: the reference in int8 as the target's own tools make it, a yardstick."""
+    """`stock`: the reference in int8 as the target's own tools make it, to compare with."""
     format: str
     main: str
     files: tuple[FileRecord, ...]

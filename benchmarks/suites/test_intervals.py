@@ -1,6 +1,6 @@
 """Which interval keeps its error rate with a few processes: Student's t on logarithms against three bootstraps.
 
-pytest benchmarks/suites/test_intervals.py -rP     prints the table of docs/explanation/measuring.md
+pytest benchmarks/suites/test_intervals.py -rP     prints the table of docs/results/measuring.md
 
 Two equal files are drawn again and again; an interval of their ratio that excludes 1 is an error. The bootstraps resample
 processes (Efron, Tibshirani: An Introduction to the Bootstrap, chapters 12 to 14).

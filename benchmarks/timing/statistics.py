@@ -53,7 +53,7 @@ def apart(ratio: Ratio, margin: float = MARGIN) -> Verdict:
 def interval(values: Sequence[float], error: float = 0.05) -> tuple[float, float]:
     """The interval of the geometric mean: Student's t on the logarithms, one value per process.
 
-    With few processes a bootstrap calls two equal files different far too often; `docs/explanation/measuring.md` has the rates.
+    With few processes a bootstrap calls two equal files different far too often; `docs/results/measuring.md` has the rates.
     With a single value there is no interval: (0, inf) says so.
 
     Args:

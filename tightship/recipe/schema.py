@@ -2,17 +2,26 @@
 
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
 from tightship.recipe.recipe import STAGES, Recipe
 from tightship.recipe.sections import TargetConfig
 
 
+class _AsWritten(GenerateJsonSchema):
+    """Keys stay in the order in which the code has them, in examples too."""
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        return value
+
+
 def recipe_schema() -> dict[str, Any]:
     """The schema: each entry of `compress` is a mapping with one key, each target a name or a mapping."""
-    schema = Recipe.model_json_schema()
+    schema = Recipe.model_json_schema(schema_generator=_AsWritten)
     definitions = schema["$defs"]
     definitions.pop("Stage", None)
     for config in STAGES.values():
-        made = config.model_json_schema()
+        made = config.model_json_schema(schema_generator=_AsWritten)
         definitions.update(made.pop("$defs", {}))
         definitions[config.__name__] = made
     one = [

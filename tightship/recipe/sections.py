@@ -28,7 +28,7 @@ class DataConfig(Config):
     """`"module:callable"` of yours that returns the training and the test split, or a mapping with both."""
     imagefolder: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/flowers"])
     """A folder with `train/CLASS/*` and `test/CLASS/*`: image files, one folder a class."""
-    idx: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/fashion-mnist"])
+    idx: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/fashion_mnist"])
     """A folder with the four IDX files of MNIST and its kin."""
     npz: Path | None = Field(None, examples=["data.npz"])
     """An NPZ file with the arrays `x_train`, `y_train`, `x_test` and `y_test`."""
