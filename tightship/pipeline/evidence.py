@@ -31,7 +31,8 @@ from benchmarks.roofline.work import Work
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.statistics import quantile
 from runtimes.registry import find
-from tightship.gating.gates import decide, evaluate, guard_gate
+from tightship.gating.evaluate import evaluate, guard_gate
+from tightship.gating.verdict import decide
 from tightship.pipeline.comparisons import first_of, float_of, stock_of
 from tightship.pipeline.run_folder import lay_out as lay_out
 from tightship.pipeline.stages.energy import Calls
@@ -58,7 +59,7 @@ def assemble(
     reference = next(r for r in records if r.id == REFERENCE_ID)
     records = tuple(_judged(r, reference, recipe) for r in records)
     not_run = tuple(replace(n, converted=_converted(n.target, plan, entries, out)) for n in not_run)
-    records, verdict = decide(records, not_run, recipe)
+    records, verdict = decide(records)
     as_json = recipe.as_json()
     return Evidence(
         name=recipe.name,
