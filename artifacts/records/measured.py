@@ -36,6 +36,23 @@ SHARE = "share"
 """The unit of a metric of 0..1, shown in percent and compared in points."""
 
 
+Bounds = tuple[float, float | None]
+"""The two ends of a 95 % interval; no upper end where one process gave none."""
+
+UNBOUNDED = 1e12
+"""The upper end that evidence of earlier versions states where there is none."""
+
+
+def measured_interval(bounds: Bounds) -> tuple[float, float] | None:
+    """The interval of a positive quantity, if both its ends were measured.
+
+    >>> measured_interval((0.9, 1.1)), measured_interval((0.9, None))
+    ((0.9, 1.1), None)
+    """
+    low, high = bounds
+    return (low, high) if high is not None and 0 < low <= high < UNBOUNDED else None
+
+
 def lost(value: float, reference: float, direction: Direction) -> float:
     """How much worse a value of a metric is than a reference; negative is a gain.
 

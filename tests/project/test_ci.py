@@ -66,7 +66,7 @@ def job(tmp_path, environment, artifact, evidence_of):
     """Makes a job whose run step is done: its folder holds the evidence of an artifact of so many bytes."""
     from dataclasses import replace
 
-    from tightship.gating.gates import evaluate
+    from tightship.gating.evaluate import evaluate
 
     def make(size=1_000_000, code="0", **inputs):
         reference = artifact("torch-cpu/reference")
@@ -123,7 +123,7 @@ def test_the_workflow_in_the_docs_gives_the_action_what_it_takes():
 
 
 def test_the_documents_name_every_limit_and_show_the_lines_of_the_example():
-    from tightship.gating.relative import BASELINE_LIMITS
+    from tightship.gating.baseline_limits import BASELINE_LIMITS
 
     page = (ROOT / "docs" / "how-to" / "ci.md").read_text()
     assert all(f"`{name}`" in page for name in BASELINE_LIMITS)

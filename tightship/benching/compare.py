@@ -17,7 +17,7 @@ from benchmarks.timing.compare import Comparison, compare
 from benchmarks.timing.statistics import MARGIN, Ratio, apart
 from tightship.benching.bench import engine_of, feeds_for, plan_for
 from tightship.gating.baseline import figures_of
-from tightship.gating.relative import speedup_between
+from tightship.gating.baseline_limits.latency import speedup_between
 
 BLOCKS = 8
 """Rounds of each pair of processes: starting a pair takes longer than timing it, and more slices tell more."""

@@ -13,6 +13,7 @@ from typing import Any
 from artifacts.errors import IntegrityError, RequestError
 from artifacts.files import sha256_json, write_atomic
 from artifacts.records.evidence import ArtifactRecord, Evidence
+from artifacts.records.measured import Bounds
 
 SCHEMA = 1
 """The version of the file; a reader refuses a newer one."""
@@ -31,7 +32,7 @@ class Figures:
     test_sha256: str
     bytes: int
     latency_p50_ms: float
-    latency_ci95_ms: tuple[float, float]
+    latency_ci95_ms: Bounds
     latency_p90_ms: float
     latency_p99_ms: float | None
     samples: int

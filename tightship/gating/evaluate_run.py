@@ -7,7 +7,7 @@ from pathlib import Path
 from artifacts.errors import RequestError
 from artifacts.records.evidence import ArtifactRecord, Evidence, GateRecord, read_evidence
 from tightship.gating.baseline import Baseline, baseline_of, read_baseline, write_baseline
-from tightship.gating.gates import evaluate
+from tightship.gating.evaluate import evaluate
 from tightship.gating.limits import gather, split
 from tightship.gating.relative import judge_relative, refused
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from artifacts.errors import RequestError, nearest
+from artifacts.yaml_loader import read_yaml
+from tightship.gating.baseline_limits import BASELINE_LIMITS
 from tightship.gating.gates import GATES
-from tightship.gating.relative import BASELINE_LIMITS
-from tightship.recipe.yaml_loader import read_yaml
 
 
 def gather(texts: Sequence[str], file: Path | None) -> dict[str, float] | None:
@@ -59,6 +59,8 @@ def split(limits: Mapping[str, float]) -> tuple[dict[str, float], dict[str, floa
 
 
 def _known(name: str, where: str) -> None:
-    known = {*GATES, *BASELINE_LIMITS}
-    if name not in known:
-        raise RequestError(f"{where}unknown limit {name!r}; {nearest(name, known)}.")
+    for registry in (GATES, BASELINE_LIMITS):
+        if name not in registry and any(failure.name == name for failure in registry.failures()):
+            registry.find(name)
+    if name not in GATES and name not in BASELINE_LIMITS:
+        raise RequestError(f"{where}unknown limit {name!r}; {nearest(name, {*GATES, *BASELINE_LIMITS})}.")

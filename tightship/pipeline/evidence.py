@@ -28,7 +28,8 @@ from benchmarks.parity.parity import SIMULATED
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.statistics import quantile
 from runtimes.registry import find
-from tightship.gating.gates import decide, evaluate, guard_gate
+from tightship.gating.evaluate import evaluate, guard_gate
+from tightship.gating.verdict import decide
 from tightship.pipeline.comparisons import first_of, float_of, stock_of
 from tightship.pipeline.entries import Entries
 from tightship.pipeline.stages.results import (
@@ -73,7 +74,7 @@ def assemble(plan: Plan, entries: Entries, machine: Machine, not_run: tuple[NotR
     reference = next(r for r in records if r.id == str(REFERENCE_ID))
     records = tuple(_judged(r, reference, recipe) for r in records)
     not_run = tuple(replace(n, converted=_converted(n.target, run)) for n in not_run)
-    records, verdict = decide(records, not_run, recipe)
+    records, verdict = decide(records)
     as_json = recipe.as_json()
     return Evidence(
         name=recipe.name,

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from artifacts.errors import RecipeError, nearest
+from artifacts.yaml_loader import read_yaml
 from compress.configs import (
     Config,
     DistilConfig,
@@ -20,16 +21,15 @@ from compress.configs import (
     TeacherConfig,
     TrainConfig,
 )
+from tightship.recipe.gates import GatesConfig
 from tightship.recipe.sections import (
     DataConfig,
     DimConfig,
     ExportConfig,
-    GatesConfig,
     MeasureConfig,
     OnnxExportConfig,
     TargetConfig,
 )
-from tightship.recipe.yaml_loader import read_yaml
 
 StageConfig = DistilConfig | PruneConfig | FactorizeConfig | PalettizeConfig | QuantizeConfig
 STAGES: dict[str, type[StageConfig]] = {

@@ -13,6 +13,7 @@ from compress.configs import Config, known_names
 from compress.configs.quantize import Scheme
 from runtimes.options import Options
 from runtimes.registry import find
+from tightship.recipe.gates import GatesConfig
 from zoo.data import DataRef
 from zoo.metrics import METRICS
 
@@ -49,46 +50,6 @@ class DataConfig(Config):
     def ref(self) -> DataRef:
         """What `zoo.data` loads."""
         return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metric)
-
-
-class GatesConfig(Config):
-    """Limits that each shipped artifact must meet, as measured on the deployed file."""
-
-    accuracy_drop: float | None = Field(None, ge=0, examples=[0.01])
-    """Largest loss of the metric against the reference (0.01 is one point of accuracy)."""
-    accuracy_min: float | None = Field(None, examples=[0.92])
-    """Least value of the metric on the whole test set (0.92 is 92 % of accuracy)."""
-    latency_p50_ms: float | None = Field(None, gt=0, examples=[2.0])
-    """Largest median latency in ms, at batch 1; the upper end of its 95 % interval decides."""
-    latency_p90_ms: float | None = Field(None, gt=0, examples=[5.0])
-    """Largest 90th percentile of the latency in ms, at batch 1: a point, without an interval."""
-    latency_p99_ms: float | None = Field(None, gt=0, examples=[10.0])
-    """Largest 99th percentile of the latency in ms, at batch 1: a point, which needs 1000 samples or more."""
-    size_mb: float | None = Field(None, gt=0, examples=[1.0])
-    """Most shipped bytes, in MB of 10^6 bytes, every sidecar counted."""
-    size_ratio: float | None = Field(None, gt=0, examples=[0.25])
-    """Largest share of the reference's bytes that is shipped."""
-    speedup: float | None = Field(None, gt=0, examples=[3.0])
-    """Least speed-up over the reference in PyTorch eager; the lower end of its 95 % interval decides."""
-    stock_latency: float | None = Field(None, gt=0, examples=[0.65])
-    """Largest share of the latency of the target's stock int8 file; the upper end of its 95 % interval decides."""
-    peak_rss_mb: float | None = Field(None, gt=0, examples=[100.0])
-    """Largest peak resident set of the process that runs the engine, in MB of 10^6 bytes."""
-    cold_start_ms: float | None = Field(None, gt=0, examples=[500.0])
-    """Longest time in ms from starting the process to the first result, the mean over processes."""
-    fallback_share: float | None = Field(None, ge=0, le=1, examples=[0.0])
-    """Largest share of operators outside the accelerated kernels."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_switch(cls, limit: object) -> object:
-        if isinstance(limit, bool):
-            raise ValueError(f"a limit is a number, not {str(limit).lower()}")
-        return limit
-
-    def limits(self) -> dict[str, float]:
-        """The limits that are set."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
 class TargetConfig(Config):

@@ -10,7 +10,7 @@ from benchmarks.machine import same_machine
 from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.timing.statistics import MARGIN, Ratio, apart
 from tightship.gating.baseline import figures_of
-from tightship.gating.relative import BASELINE_LIMITS, latency_ratio, speedup_between
+from tightship.gating.baseline_limits.latency import incomparable_reason, latency_ratio, speedup_between
 from tightship.reporting.formatting import clean, is_share, number
 
 
@@ -47,7 +47,7 @@ def latencies(now: tuple[Run, ArtifactRecord], then: tuple[Run, ArtifactRecord])
     if differs:
         return Latencies(None, "not compared", f"not the same machine: {'; '.join(map(clean, differs))}")
     base = figures_of(then[1])
-    why = BASELINE_LIMITS["baseline_latency_ratio"].incomparable_reason(now[1], base)
+    why = incomparable_reason(now[1], base)
     found = None if why else speedup_between(now[1], base)
     if found is None:
         return Latencies(None, "not compared", why or "an interval is missing")

@@ -15,7 +15,7 @@ from tightship.benching.bench import bench_files
 from tightship.benching.compare import BLOCKS, compare_runs
 from tightship.cli.compare import compare as verb
 from tightship.gating.baseline import figures_of
-from tightship.gating.relative import BASELINE_LIMITS
+from tightship.gating.baseline_limits import BASELINE_LIMITS
 from tightship.pipeline.evidence import _timed_what_was_checked
 from tightship.planning.steps import MEASURE
 from tightship.reporting.run_pairs import Run, latencies

@@ -9,8 +9,9 @@ import pytest
 from artifacts.errors import IntegrityError, RequestError
 from artifacts.files import sha256_json
 from tightship.gating.baseline import baseline_of, read_baseline, write_baseline
+from tightship.gating.baseline_limits import BASELINE_LIMITS
+from tightship.gating.baseline_limits.latency import latency_ratio
 from tightship.gating.evaluate_run import judge_run
-from tightship.gating.relative import BASELINE_LIMITS, latency_ratio
 
 AT_LEAST = {"baseline_throughput_ratio"}
 TIMED = {name for name, how in BASELINE_LIMITS.items() if how.timed}

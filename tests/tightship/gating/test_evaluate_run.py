@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from artifacts.errors import RequestError
+from tightship.gating.evaluate import evaluate
 from tightship.gating.evaluate_run import regate
-from tightship.gating.gates import evaluate
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ import pytest
 
 from artifacts.errors import RequestError
 from artifacts.records.evidence import SpeedupRecord
-from tightship.gating.gates import GATES, decide, evaluate
+from tightship.gating.evaluate import evaluate
+from tightship.gating.gates import GATES
 from tightship.gating.limits import parse_limit, read_limits
-from tightship.recipe.recipe import parse_recipe
+from tightship.gating.verdict import decide
 
 VALUES = {
     "accuracy_drop": 0.05,
     "accuracy_min": 0.85,
+    "error_max": 0.15,
     # the upper end of the interval, 1.1 times the median
     "latency_p50_ms": 1.1,
     "latency_p90_ms": 2.0,
@@ -44,9 +46,17 @@ def test_the_table_below_covers_every_gate():
     assert set(VALUES) == set(GATES)
 
 
+def smaller_is_better(pair):
+    """The same two, scored by an error of 0.15 after 0.1."""
+    made, reference = pair
+    scored = replace(made.accuracy, metric="mse", deployed=0.15, reference=0.1, direction="smaller", unit="")
+    return replace(made, accuracy=scored), replace(reference, accuracy=replace(scored, deployed=0.1))
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_a_limit_is_met_on_the_right_side_and_at_equality(pair, name):
     value = VALUES[name]
+    pair = smaller_is_better(pair) if name == "error_max" else pair
     better, worse = (0.9 * value, 1.1 * value) if name in AT_LEAST else (1.1 * value, 0.9 * value)
     for limit, passed in ((better, True), (value, True), (worse, False)):
         (record,) = evaluate(*pair, {name: limit})
@@ -63,6 +73,18 @@ def test_equality_holds_through_binary_arithmetic(pair):
     assert 0.9 - 0.89 > 0.01
     assert evaluate(made, reference, {"accuracy_drop": 0.01})[0].passed
     assert not evaluate(made, reference, {"accuracy_drop": 0.0099})[0].passed
+
+
+def test_a_drop_is_a_loss_whichever_values_are_better(pair):
+    made, reference = smaller_is_better(pair)
+    (record,) = evaluate(made, reference, {"accuracy_drop": 0.04})
+    assert (record.passed, record.value) == (False, pytest.approx(0.05))
+    better = replace(made, accuracy=replace(made.accuracy, deployed=0.01))
+    assert evaluate(better, reference, {"accuracy_drop": 0})[0].passed
+    for pair_of, name, way_out in ((pair, "error_max", "accuracy_min"), ((made, reference), "accuracy_min", "error_max")):
+        (record,) = evaluate(*pair_of, {name: 0.5})
+        assert (record.passed, record.value) == (False, None)
+        assert f"values of this metric are better: set {way_out}" in record.reason
 
 
 def test_an_artifact_that_gained_accuracy_meets_any_drop(pair):
@@ -106,7 +128,7 @@ def test_the_lower_end_of_the_interval_decides_the_speed_up(pair):
     assert not evaluate(replace(made, speedup=None), reference, {"speedup": 0.001})[0].passed
 
 
-@pytest.mark.parametrize("ci95", [(0.0, 1e12), (0.0, 2.0), (math.nan, math.nan), (0.5, math.inf)])
+@pytest.mark.parametrize("ci95", [(0.0, 1e12), (0.5, None), (0.0, 2.0), (math.nan, math.nan), (0.5, math.inf)])
 def test_a_median_without_an_interval_fails_and_says_what_gives_one(pair, ci95):
     made, reference = pair
     (record,) = evaluate(replace(made, latency_ms=replace(made.latency_ms, ci95=ci95)), reference, {"latency_p50_ms": 1e9})
@@ -133,14 +155,7 @@ def test_no_limits_at_all_is_a_failure(pair):
     assert not record.passed
 
 
-@pytest.fixture
-def recipe(tmp_path):
-    """A recipe for two targets."""
-    value = {"name": "x", "model": {"zoo": "resnet"}, "data": {"zoo": "digits"}, "gates": {"accuracy_drop": 1}}
-    return parse_recipe({**value, "targets": ["onnxruntime-cpu", "torchscript-cpu"]}, tmp_path)
-
-
-def test_the_fastest_that_passed_ships_on_each_target(artifact, recipe):
+def test_the_fastest_that_passed_ships_on_each_target(artifact):
     given = (
         artifact("torch-cpu/reference", 5.0),
         artifact("onnxruntime-cpu/fp32", 2.0),
@@ -149,17 +164,17 @@ def test_the_fastest_that_passed_ships_on_each_target(artifact, recipe):
         artifact("torchscript-cpu/fp32", 0.7),
         artifact("torchscript-cpu/int8-ptq", 3.0),
     )
-    judged, verdict = decide(given, (), recipe)
+    judged, verdict = decide(given)
     assert [a.verdict for a in judged] == ["reference", "pass", "fail", "ship", "ship", "pass"]
     assert verdict.passed
     assert verdict.shipped == ("onnxruntime-cpu/int8-qat", "torchscript-cpu/fp32")
     assert verdict.best == "torchscript-cpu/fp32"
 
 
-def test_a_target_with_nothing_that_passed_fails_the_run(artifact, recipe):
+def test_a_target_with_nothing_that_passed_fails_the_run(artifact):
     gates = evaluate(artifact(), artifact("torch-cpu/reference"), {"latency_p50_ms": 0.5})
     given = (artifact("onnxruntime-cpu/fp32"), artifact("torchscript-cpu/fp32", verdict="fail", gates=gates))
-    _, verdict = decide(given, (), recipe)
+    _, verdict = decide(given)
     assert not verdict.passed
     assert verdict.shipped == ("onnxruntime-cpu/fp32",)
     assert "no artifact for torchscript-cpu passed" in verdict.reasons[0]
@@ -167,23 +182,23 @@ def test_a_target_with_nothing_that_passed_fails_the_run(artifact, recipe):
 
 
 @pytest.mark.parametrize("where", ["onnxruntime-cpu/fp32", "torch-cpu/reference"])
-def test_a_failed_parity_fails_the_run_even_where_another_artifact_ships(artifact, recipe, where):
+def test_a_failed_parity_fails_the_run_even_where_another_artifact_ships(artifact, where):
     parity = replace(artifact().parity, passed=False, first_bad="layer conv3")
     given = [artifact("torch-cpu/reference"), artifact("onnxruntime-cpu/fp32"), artifact("onnxruntime-cpu/int8-ptq")]
     given = [
         replace(a, parity=parity, verdict="fail" if a.verdict == "pass" else a.verdict) if a.id == where else a for a in given
     ]
-    _, verdict = decide(tuple(given), (), recipe)
+    _, verdict = decide(tuple(given))
     assert verdict.shipped
     assert not verdict.passed
     assert verdict.reasons == (f"{where} failed parity: layer conv3",)
 
 
-def test_nothing_that_can_ship_fails_the_run(artifact, recipe):
-    _, verdict = decide((artifact("torch-cpu/reference"),), (), recipe)
+def test_nothing_that_can_ship_fails_the_run(artifact):
+    _, verdict = decide((artifact("torch-cpu/reference"),))
     assert (verdict.passed, verdict.shipped, verdict.best) == (False, (), None)
     assert verdict.reasons
-    assert not decide((), (), recipe)[1].passed
+    assert not decide(())[1].passed
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_target_or_a_recipe_without_one_says_so(target, compress, tmp_path):
 
 
 def test_a_gate_without_a_yardstick_fails(artifact):
-    from tightship.gating.gates import evaluate
+    from tightship.gating.evaluate import evaluate
 
     (record,) = evaluate(artifact(), artifact(), {"stock_latency": 1.0})
     assert not record.passed

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from artifacts.yaml_loader import read_yaml
 from tightship.recipe.sections import GatesConfig
-from tightship.recipe.yaml_loader import read_yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 KINDS = {

@@ -11,7 +11,7 @@ import pytest
 from artifacts.arrays import save_arrays
 from artifacts.errors import RequestError
 from tightship.gating.baseline import figures_of
-from tightship.gating.relative import latency_ratio
+from tightship.gating.baseline_limits.latency import latency_ratio
 from tightship.reporting import pages
 from tightship.reporting.run_pairs import Run
 from tightship.reporting.views import comparison, history

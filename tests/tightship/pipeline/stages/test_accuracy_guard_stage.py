@@ -12,7 +12,8 @@ from artifacts.files import write_json
 from artifacts.records.accuracy_guard import CandidateRecord, GuardRecord, LayerRecord
 from artifacts.records.evidence import AccuracyRecord, read_evidence
 from compress.training.loop import subset
-from tightship.gating.gates import decide, guard_gate
+from tightship.gating.evaluate import guard_gate
+from tightship.gating.verdict import decide
 from tightship.pipeline.stages.int8_trials import held_out
 from tightship.planning.plan import make_plan
 from tightship.reporting.views.html import render
@@ -84,7 +85,7 @@ def test_where_no_candidate_held_the_run_fails_even_if_a_float_file_ships(artifa
     guarded = artifact("onnxruntime-cpu/int8-guard", guard=replace(GUARD, met=False), verdict="fail")
     guarded = replace(guarded, gates=guard_gate(guarded))
     assert not guarded.gates[0].passed  # though it lost nothing on the test set
-    _, verdict = decide((artifact("onnxruntime-cpu/fp32"), guarded), (), recipe_from(RECIPE))
+    _, verdict = decide((artifact("onnxruntime-cpu/fp32"), guarded))
     assert not verdict.passed
     (reason,) = verdict.reasons
     assert "none of 2 candidates met 0.01 on 1,001 held-out examples; the best, 'minmax, equalized'," in reason
