@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artifacts.arrays import save_arrays
 from artifacts.files import write_json
@@ -127,14 +128,14 @@ def _cut(path: Path, divergence: "Divergence", folder: Path) -> bool:
     return True
 
 
-def worst(expected: Arrays, found: Arrays, count: int, classes: bool) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def worst(expected: Arrays, found: Arrays, count: int, classes: bool) -> NDArray[np.int64]:
     """The places of the `count` examples that differ most, those whose largest output is elsewhere first."""
     apart = np.zeros(len(next(iter(expected.values()))))
     for at, (name, value) in enumerate(expected.items()):
         other = found.get(name)
         if other is None or other.shape != value.shape:
             continue
-        rows = np.abs(other.astype(np.float64) - value).reshape(len(value), -1)
+        rows = np.abs(other.astype(np.float64) - value.astype(np.float64)).reshape(len(value), -1)
         apart += np.nan_to_num(rows.max(axis=1), nan=np.inf) / (float(value.std()) or 1.0)
         if classes and at == 0:
             flat, flat_other = value.reshape(len(value), -1), other.reshape(len(value), -1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.files import sha256_json, staged, write_json
+from artifacts.json import JsonValue
 from compress.configs import QuantizeConfig
 from compress.guarding.search import AccuracySearch, Attempt, Candidate, SearchResult
 from compress.guarding.sensitivity import LayerSensitivity
@@ -80,7 +81,8 @@ class TargetTrials:
             shutil.rmtree(making / "engine", ignore_errors=True)
             size = sum(p.stat().st_size for p in (making / "files").iterdir())
             attempt = Attempt(metric, drop, error, round(time.monotonic() - started, 3), size)
-            details = {"main": file.main, "format": file.format, "signature": asdict(file.signature), "notes": list(file.notes)}
+            details: dict[str, JsonValue] = {"main": file.main, "format": file.format, "signature": asdict(file.signature)}
+            details["notes"] = list(file.notes)
             write_json(making / "attempt.json", {"attempt": asdict(attempt), "file": details})
         return attempt
 

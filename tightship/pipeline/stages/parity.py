@@ -154,7 +154,9 @@ def _blends(real: Arrays) -> Arrays:
     for name, value in real.items():
         half = len(value) // 2
         floating = np.issubdtype(value.dtype, np.floating)
-        made[name] = ((value[:half] + value[half : 2 * half]) / 2).astype(value.dtype)[:32] if floating else value[:half][:32]
+        made[name] = (
+            (np.add(value[:half], value[half : 2 * half]) / 2).astype(value.dtype)[:32] if floating else value[:half][:32]
+        )
     return made
 
 
