@@ -64,7 +64,7 @@ def read_inside(engine: Engine, inputs: Arrays, folder: Path) -> tuple[Arrays, s
     try:
         with Child(engine, folder / "inside.log") as child:
             child.open(fed)
-            names = child.ask("tensors", inputs=str(fed), outputs=str(made))["names"]
+            names = child.tensors(fed, made)
     except TightshipError as error:
         return {}, f"{SILENT}: {error}"
     numbered = load_arrays(made)
@@ -81,7 +81,7 @@ def read_outputs(engine: Engine, inputs: Arrays, folder: Path) -> Arrays:
     save_arrays(fed, inputs)
     with Child(engine, folder / "outputs.log") as child:
         child.open(fed)
-        child.ask("outputs", inputs=str(fed), outputs=str(made))
+        child.outputs(fed, made)
     return load_arrays(made)
 
 

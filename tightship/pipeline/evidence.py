@@ -88,7 +88,7 @@ def _timed_what_was_checked(name: str, entries: Mapping[str, Entry]) -> None:
     for output, values in checked.items():
         spread = float(values.std()) or 1.0
         first = values[: len(timed[output])]
-        apart = float(np.sqrt(np.mean((first - timed[output]) ** 2))) / spread
+        apart = float(np.sqrt(np.mean(np.subtract(first, timed[output]) ** 2))) / spread
         if not apart <= SIMULATED.rms_error:
             raise ParityFailed(
                 f"the timed calls of {name} gave {output!r} {apart:.3g} spreads away from the checked outputs (limit "
@@ -124,7 +124,7 @@ def _notes(exported: Sequence[str], raw: Measured) -> tuple[str, ...]:
     if raw.noise and raw.noise.disturbed:
         when = f"in {raw.noise.disturbed_turns} of {raw.noise.turns} turns {', '.join(raw.noise.reasons)}"
         notes += (f"measured on a disturbed machine: {when}; measure again when it is quiet",)
-    if not all(w["settled"] for w in raw.warmups):
+    if not all(w.settled for w in raw.warmups):
         notes += ("the latency was not stable when the warm-up ended at its limit",)
     return notes
 
@@ -160,7 +160,8 @@ def _artifact(
     raw = measured[artifact.id]
     folder = out / "artifacts" / artifact.id
     files = _files(folder, out)
-    cold = {key: sum(c[key] for c in raw.cold_ms) / len(raw.cold_ms) for key in raw.cold_ms[0] if key != "load_rss_mb"}
+    starts = [cold.times_ms() for cold in raw.cold_ms]
+    cold = {key: sum(start[key] for start in starts) / len(starts) for key in starts[0]}
     parity = checked.details["parity"]
     return ArtifactRecord(
         id=artifact.id, target=artifact.target, precision=artifact.precision, role=artifact.role,
@@ -177,8 +178,8 @@ def _artifact(
         versus_stock=ratio_over(artifact, stock_of(artifact), measured),
         rss_load_mb=max(raw.rss_load_mb), rss_run_mb=max(raw.rss_run_mb),
         activation_bytes=Work.of(checked.details["work"]).alive_bytes(artifact.scheme), warmup=WarmupRecord(
-            tuple(w["warm_calls"] for w in raw.warmups), tuple(w["warm_ms"] for w in raw.warmups),
-            all(w["settled"] for w in raw.warmups),
+            tuple(w.warm_calls for w in raw.warmups), tuple(w.warm_ms for w in raw.warmups),
+            all(w.settled for w in raw.warmups),
         ), options=find(artifact.target).read_options(artifact.options).session_options(),
         roofline=_roofline(artifact, plan, entries, raw),
         energy=Calls(entries[MEASURE].folder).energy(artifact.id),

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from artifacts.json import read
 from artifacts.records.evidence import LatencyRecord, SpeedupRecord
 from artifacts.records.noise import NoiseRecord
+from benchmarks.timing.answers import ColdStart, Warmed
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.statistics import curve, interval, quantile
 from runtimes.registry import find
@@ -15,8 +17,9 @@ from tightship.recipe.recipe import Recipe
 def measured_of(value: Mapping[str, Any]) -> Measured:
     """The timings of one artifact from what the measure step stored."""
     return Measured(
-        value["rounds_ms"], value["slice_calls"], value["cold_ms"], value["peak_rss_mb"], value["throughput_per_s"],
-        value["rss_load_mb"], value["rss_run_mb"], value["warmups"],
+        value["rounds_ms"], value["slice_calls"], [read(ColdStart, cold) for cold in value["cold_ms"]],
+        value["peak_rss_mb"], value["throughput_per_s"], value["rss_load_mb"], value["rss_run_mb"],
+        [read(Warmed, warm) for warm in value["warmups"]],
         noise=NoiseRecord.of(value["noise"]) if value["noise"] else None,
     )  # fmt: skip
 

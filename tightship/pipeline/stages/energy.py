@@ -11,6 +11,7 @@ import numpy as np
 from artifacts.files import write_json
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, Interval, PartRecord, PowerRecord, PowerSource
 from artifacts.types import Arrays
+from benchmarks.timing.end_to_end import Scaling
 from benchmarks.timing.energy import Meter, counts
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.rounds import EndToEnd, device_of
@@ -34,7 +35,7 @@ def raw_example(data: TaskData) -> tuple[EndToEnd | None, str | None]:
 
 def end_to_end_of(raw: Arrays, how: Preprocessing, same: bool) -> EndToEnd:
     """A raw example with its preprocessing, to be timed."""
-    return EndToEnd(raw, {"scale": how.scale, "mean": list(how.mean), "std": list(how.std)}, same)
+    return EndToEnd(raw, Scaling(how.scale, how.mean, how.std), same)
 
 
 def record(found: Mapping[str, Measured], meter: Meter, whole: EndToEnd | None, reason: str | None, out: Path) -> None:

@@ -47,12 +47,12 @@ def measure_all(job: Job) -> Result:
         name: {
             "rounds_ms": [[round(v, 6) for v in r] for r in one.rounds_ms],
             "slice_calls": one.slice_calls,
-            "cold_ms": one.cold_ms,
+            "cold_ms": [asdict(cold) for cold in one.cold_ms],
             "peak_rss_mb": one.peak_rss_mb,
             "throughput_per_s": one.throughput_per_s,
             "rss_load_mb": one.rss_load_mb,
             "rss_run_mb": one.rss_run_mb,
-            "warmups": one.warmups,
+            "warmups": [asdict(warm) for warm in one.warmups],
             "noise": asdict(one.noise) if one.noise else None,
         }
         for name, one in found.items()
