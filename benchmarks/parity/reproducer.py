@@ -4,13 +4,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.arrays import save_arrays
 from artifacts.files import write_json
+from artifacts.json import JsonObject, JsonValue
 from artifacts.types import Arrays, ExportedFile
 from benchmarks.parity.parity import Tolerance
 
@@ -31,7 +32,7 @@ class Shown:
 
     file: ExportedFile
     target: str
-    options: Mapping[str, Any]
+    options: JsonObject
     inputs: Arrays
     expected: Arrays
     """The network's outputs for these inputs."""
@@ -68,7 +69,7 @@ def write_reproducer(folder: Path, shown: Shown, divergence: "Divergence | None"
     write_json(folder / "repro.json", {"says": says, "checks": checks})
 
 
-def _whole(shown: Shown) -> dict[str, Any]:
+def _whole(shown: Shown) -> dict[str, JsonValue]:
     """The whole file against the network's outputs, as closely as parity asks."""
     first = next(iter(shown.expected))
     limits = {
@@ -84,7 +85,7 @@ def _whole(shown: Shown) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _part(shown: Shown, divergence: "Divergence") -> dict[str, Any]:
+def _part(shown: Shown, divergence: "Divergence") -> dict[str, JsonValue]:
     """The part of the file from tensors that agree to the one that diverges."""
     from benchmarks.parity.bisect import LIMIT
 
@@ -102,11 +103,11 @@ def _part(shown: Shown, divergence: "Divergence") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _limits(spread: float, largest: float | None, rms: float, classes: bool) -> dict[str, Any]:
+def _limits(spread: float, largest: float | None, rms: float, classes: bool) -> dict[str, JsonValue]:
     return {"spread": spread, "max": largest, "rms": rms, "classes": classes}
 
 
-def _manifest(format_name: str, shown: Shown, signature: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(format_name: str, shown: Shown, signature: JsonObject) -> dict[str, JsonValue]:
     """What a loader asks for."""
     return {
         "format": format_name, "target": shown.target, "precision": shown.file.precision, "threads": 1,
