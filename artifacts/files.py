@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from artifacts.errors import IntegrityError
+from artifacts.json import JsonValue
 
 
 def sha256_file(path: Path) -> str:
@@ -19,7 +19,7 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sha256_json(value: Any) -> str:
+def sha256_json(value: JsonValue) -> str:
     """The SHA-256 of a JSON value in canonical form (sorted keys, no spaces, no NaN)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -71,7 +71,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     sync(path.parent)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: JsonValue) -> None:
     """Write a JSON value atomically, indented, keys in the order given; NaN is refused."""
     write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 

@@ -6,14 +6,14 @@ import shutil
 import tarfile
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from artifacts.errors import IntegrityError, RequestError
 from artifacts.files import sha256_file, walk, write_json
+from artifacts.json import JsonObject, JsonValue
 from artifacts.records.evidence import FileRecord
 
 NAME = "manifest.json"
@@ -36,7 +36,7 @@ class Manifest:
 
     files: tuple[FileRecord, ...]
     """Sorted by path; paths are relative to the folder, with forward slashes."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
     """Facts beside the files, as JSON; they stand at the top level of the manifest file."""
     schema: int = SCHEMA
 
@@ -46,7 +46,7 @@ class Manifest:
         write_json(folder / NAME, {"schema": self.schema, **self.extra, "files": files})
 
 
-def build_manifest(folder: Path, extra: Mapping[str, Any]) -> Manifest:
+def build_manifest(folder: Path, extra: JsonObject) -> Manifest:
     """The manifest of a folder as it is now, an old manifest file left out; writes nothing.
 
     Raises:
@@ -180,7 +180,7 @@ def _check_file(path: Path, record: FileRecord) -> None:
         )
 
 
-def _record(entry: Mapping[str, Any]) -> FileRecord:
+def _record(entry: JsonObject) -> FileRecord:
     path, digest, size = entry["path"], entry["sha256"], entry["bytes"]
     if not (isinstance(path, str) and isinstance(digest, str) and type(size) is int):
         raise ValueError(f"an entry of 'files' is {dict(entry)!r}")
@@ -189,7 +189,7 @@ def _record(entry: Mapping[str, Any]) -> FileRecord:
     return FileRecord(path, digest, size)
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_twins(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     """A JSON object whose keys are unique: readers disagree about which of two twins counts."""
     value = dict(pairs)
     if len(value) != len(pairs):

@@ -1,13 +1,12 @@
 """From a raw picture to a model's input, and from its output to labels. NumPy alone: bundles ship this file as it is."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def prepare(raw: NDArray[Any], scale: float, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+def prepare(raw: NDArray[np.generic], scale: float, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
     """Model input `(raw * scale - mean) / std`, per channel.
 
     Args:
@@ -25,7 +24,7 @@ def prepare(raw: NDArray[Any], scale: float, mean: Sequence[float], std: Sequenc
     return made
 
 
-def likeliest(scores: NDArray[Any], count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def likeliest(scores: NDArray[np.generic], count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The classes with the highest scores, the highest first, and their shares by softmax.
 
     Args:

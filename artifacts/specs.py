@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from artifacts.errors import RequestError
+from artifacts.json import JsonObject, read
 
 Dimension = int | str
 """A fixed size, or the name of a dynamic dimension such as `batch`."""
@@ -97,10 +97,6 @@ class Signature:
                     )
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Signature":
+    def from_json(cls, value: JsonObject) -> "Signature":
         """Read what `dataclasses.asdict` wrote, by this version or by one without ranges."""
-        return cls(
-            tuple(TensorSpec(s["name"], s["dtype"], tuple(s["shape"])) for s in value["inputs"]),
-            tuple(TensorSpec(s["name"], s["dtype"], tuple(s["shape"])) for s in value["outputs"]),
-            tuple(DimRange(r["name"], r["min"], r["max"], r["opt"]) for r in value.get("ranges", ())),
-        )
+        return read(cls, value)

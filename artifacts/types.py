@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from artifacts.json import JsonValue
 from artifacts.specs import Signature
 
 if TYPE_CHECKING:
     import torch
 
-Array = NDArray[Any]
-"""An array whose element type is known when it runs, not before."""
+Array = NDArray[np.generic]
+"""A tensor of any dtype and shape."""
 
 Arrays = dict[str, Array]
 """Tensors by name, as they go into and come out of a session."""
@@ -29,7 +30,7 @@ class ModelRef:
 
     zoo: str | None = None
     factory: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Engine:
     target: str
     path: Path
     signature: Signature
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, JsonValue] = field(default_factory=dict)
     """How the runtime opens it, in plain values: what the recipe says where that is not the default, and a builder's notes."""
 
 
@@ -185,7 +186,7 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, NDArray[Any]]:
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, Array]:
         """The examples at `indices`: model inputs by name, ready to feed, and their targets."""
         ...
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from artifacts.errors import IntegrityError
 from artifacts.files import write_json
+from artifacts.json import JsonValue
 from artifacts.specs import Signature
 from artifacts.types import Arrays, ModelRef, Palette, TorchModel
 from compress.edits.replay import edit_from_json, edit_to_json, replay
@@ -28,7 +29,7 @@ def save(model: TorchModel, folder: Path) -> None:
     state = {name: tensor.detach().clone().contiguous() for name, tensor in model.module.state_dict().items()}
     state |= {MASK_PREFIX + name: mask for name, mask in model.masks.items()}
     save_file(state, folder / WEIGHTS_FILE)
-    description = {
+    description: dict[str, JsonValue] = {
         "ref": asdict(model.ref),
         "signature": asdict(model.signature),
         "edits": [edit_to_json(edit) for edit in model.edits],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from zoo import registry
 from zoo.factories import resolve
 from zoo.metrics import METRICS, usual
 from zoo.readers import data_root, digits_file, read_idx, read_imagefolder, read_npz
-from zoo.splits import ArraySplit, DatasetSplit, TaskData, inputs_of
+from zoo.splits import ArraySplit, DatasetSplit, MapDataset, TaskData, inputs_of
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ def load_data(ref: DataRef) -> TaskData:
 
 def _load(ref: DataRef) -> TaskData:
     if ref.zoo is not None:
-        loaded: TaskData = registry.find(registry.DATA, "data set", ref.zoo).load()()
-        return loaded
+        return registry.find(registry.DATA, "data set", ref.zoo).load()()
     if ref.idx is not None:
         return read_idx(ref.idx, ref.idx.name)
     if ref.npz is not None:
@@ -69,7 +68,7 @@ def _load(ref: DataRef) -> TaskData:
     return from_factory(ref.factory, resolve(ref.factory)())
 
 
-def from_factory(spec: str, made: Any) -> TaskData:
+def from_factory(spec: str, made: object) -> TaskData:
     """What a user's factory returned, as a task.
 
     Accepted: a `TaskData`; or a mapping with `train` and `test` (and optionally `labels`, `metric`), or a tuple
@@ -88,14 +87,22 @@ def from_factory(spec: str, made: Any) -> TaskData:
     return TaskData(spec, train, test, inputs_of(first), labels, made.get("preprocessing"), metric)
 
 
-def _split(spec: str, part: Any) -> Split:
+@runtime_checkable
+class _Loader(Protocol):
+    """What a DataLoader has."""
+
+    dataset: object
+    collate_fn: object
+
+
+def _split(spec: str, part: object) -> Split:
     if isinstance(part, tuple) and len(part) == 2:
         inputs, targets = part
         named = inputs if isinstance(inputs, Mapping) else {"input": inputs}
         return ArraySplit({k: np.asarray(v) for k, v in named.items()}, np.asarray(targets))
     # a Subset has a `dataset` too: the whole one, which is not meant
-    dataset = part.dataset if hasattr(part, "collate_fn") else part
-    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+    dataset = part.dataset if isinstance(part, _Loader) else part
+    if not isinstance(dataset, MapDataset):
         raise DataError(
             f"data factory {spec!r} returned a {type(part).__name__}; needed: arrays, a map-style data set or a DataLoader."
         )
@@ -112,8 +119,7 @@ def fingerprint(ref: DataRef) -> str:
     """A digest of the data's bytes: of its files where they are known, else of the examples a factory gives."""
     files: list[Path] = []
     if ref.zoo is not None:
-        entry = registry.find(registry.DATA, "data set", ref.zoo)
-        files = entry.load(entry.files)()
+        files = registry.find(registry.DATA, "data set", ref.zoo).named_files()
     elif ref.idx is not None:
         files = sorted(ref.idx.glob("*-ubyte*"))
     elif ref.npz is not None:

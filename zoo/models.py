@@ -4,9 +4,9 @@ import copy
 import inspect
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts.errors import ModelError, TightshipError, nearest
 from artifacts.specs import Signature
@@ -62,7 +62,7 @@ def build(ref: ModelRef) -> "nn.Module":
     return module
 
 
-def _builder(ref: ModelRef) -> Any:
+def _builder(ref: ModelRef) -> Callable[..., object]:
     if ref.zoo is not None:
         return registry.find(registry.MODELS, "model", ref.zoo).load()
     assert ref.factory is not None
@@ -123,7 +123,7 @@ def _refuse_unsteady(first: "dict[str, Tensor]", second: "dict[str, Tensor]") ->
             )
 
 
-def named_outputs(outputs: Any) -> "dict[str, Tensor]":
+def named_outputs(outputs: object) -> "dict[str, Tensor]":
     """A model's outputs by name: a tensor is `output`, a tuple `output_0`..., a dict keeps its keys.
 
     Raises:
@@ -184,7 +184,7 @@ def read_state(path: Path) -> "dict[str, Tensor]":
     return strip(unwrap(_load_tensors_only(path), path))
 
 
-def _load_tensors_only(path: Path) -> Any:
+def _load_tensors_only(path: Path) -> object:
     import torch
 
     if zipfile.is_zipfile(path):
@@ -207,7 +207,7 @@ def _load_tensors_only(path: Path) -> Any:
         ) from None
 
 
-def unwrap(value: Any, path: Path) -> "dict[str, Tensor]":
+def unwrap(value: object, path: Path) -> "dict[str, Tensor]":
     """The state dict inside a checkpoint: the dict itself, or the one under a usual key."""
     from torch import Tensor
 

@@ -6,12 +6,12 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.errors import DataError
+from artifacts.types import Array
 from zoo.metrics import usual
 from zoo.splits import ArraySplit, Preprocessing, TaskData, inputs_of
 
@@ -35,8 +35,8 @@ def data_root() -> Path:
 
 def image_task(
     name: str,
-    train: tuple[NDArray[Any], NDArray[Any]],
-    test: tuple[NDArray[Any], NDArray[Any]],
+    train: tuple[Array, NDArray[np.integer]],
+    test: tuple[Array, NDArray[np.integer]],
     labels: tuple[str, ...] | None,
     preprocessing: Preprocessing,
 ) -> TaskData:
@@ -50,7 +50,7 @@ def image_task(
     return TaskData(name, splits[0], splits[1], specs, names, preprocessing)
 
 
-def statistics(raw: NDArray[Any], scale: float) -> Preprocessing:
+def statistics(raw: NDArray[np.number], scale: float) -> Preprocessing:
     """Preprocessing from the training images' own mean and standard deviation, per channel."""
     axes = (0, 2, 3)
     mean = tuple(round(float(v), 6) for v in raw.mean(axis=axes, dtype=np.float64) * scale)
@@ -166,7 +166,7 @@ def read_imagefolder(folder: Path) -> TaskData:
     if not labels:
         raise DataError(f"{folder} must hold train/CLASS/* and test/CLASS/* images.")
 
-    def part(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    def part(name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         from PIL import Image, UnidentifiedImageError
 
         images, targets = [], []

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from artifacts.errors import DataError
 from artifacts.pictures import prepare
 from artifacts.specs import TensorSpec
-from artifacts.types import Arrays, Split
+from artifacts.types import Array, Arrays, Split
 from zoo.metrics import OF_CLASSES
 
 
@@ -24,7 +24,7 @@ class Preprocessing:
     std: tuple[float, ...]
     layout: str = "NCHW"
 
-    def apply(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+    def apply(self, raw: Array) -> NDArray[np.float32]:
         """Raw images (N, C, H, W) of any dtype to float32 model input of the same shape."""
         return prepare(raw, self.scale, self.mean, self.std)
 
@@ -33,8 +33,8 @@ class Preprocessing:
 class ArraySplit:
     """Examples held in memory, raw; preprocessing happens as a batch is read."""
 
-    inputs: Mapping[str, NDArray[Any]]
-    targets: NDArray[Any]
+    inputs: Mapping[str, Array]
+    targets: Array
     preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class ArraySplit:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, NDArray[Any]]:
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, Array]:
         """See `artifacts.types.Split`."""
         apply = self.preprocessing.apply if self.preprocessing else lambda raw: raw
         return {name: np.ascontiguousarray(apply(v[indices])) for name, v in self.inputs.items()}, self.targets[indices]
@@ -59,6 +59,17 @@ class ArraySplit:
         return digest.hexdigest()
 
 
+@runtime_checkable
+class MapDataset(Protocol):
+    """What PyTorch calls a map-style data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[object, object]:
+        """One example: its inputs and its target."""
+        ...
+
+
 @dataclass(frozen=True)
 class DatasetSplit:
     """A user's map-style data set: `len(dataset)` and `dataset[i] -> (inputs, target)`.
@@ -66,13 +77,13 @@ class DatasetSplit:
     Inputs are one array or tensor, a tuple of them in the order of the signature, or a dict by name.
     """
 
-    dataset: Any
+    dataset: MapDataset
     names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, NDArray[Any]]:
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, Array]:
         """See `artifacts.types.Split`."""
         items = [self.dataset[int(i)] for i in indices]
         rows = [by_name(item[0], self.names) for item in items]
@@ -108,7 +119,7 @@ class TaskData:
         return self.train.batch(np.arange(min(count, len(self.train))))[0]
 
 
-def by_name(inputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
+def by_name(inputs: object, names: tuple[str, ...]) -> dict[str, object]:
     """One example's inputs by name, from a dict, a tuple in signature order, or a single array."""
     if isinstance(inputs, Mapping):
         missing = [n for n in names if n not in inputs]
@@ -121,6 +132,6 @@ def by_name(inputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def inputs_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[TensorSpec, ...]:
+def inputs_of(arrays: Mapping[str, Array]) -> tuple[TensorSpec, ...]:
     """The input specs of a batch of arrays: the first axis is the dynamic dimension `batch`."""
     return tuple(TensorSpec(n, str(a.dtype), ("batch", *map(int, a.shape[1:]))) for n, a in arrays.items())

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from artifacts.errors import RequestError
 from artifacts.files import write_json
+from artifacts.json import JsonObject
 from artifacts.records.accuracy_guard import GuardRecord
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, PowerRecord
 from artifacts.records.measured import AccuracyRecord as AccuracyRecord
@@ -56,7 +57,7 @@ class StageRecord:
     """What the stage did to the model, in one line."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Measured figures; of a model: accuracy (0..1), parameters, macs, bytes, sparsity (0..1)."""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class ArtifactRecord:
     main: str
     files: tuple[FileRecord, ...]
     bytes: int
-    signature: Mapping[str, Any]
+    signature: JsonObject
     parity: ParityRecord
     accuracy: AccuracyRecord
     latency_ms: LatencyRecord
@@ -123,7 +124,7 @@ class ArtifactRecord:
     activation_bytes: float | None = None
     """Activations that are needed at once, at most, in a call on one example: an estimate from the network's graph."""
     warmup: WarmupRecord | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: JsonObject = field(default_factory=dict)
     """How the runtime opened it: the target's options of the recipe that are not at their default."""
     roofline: RooflineRecord | None = None
     """How much of what this machine can do it reaches, and what its layers take."""
@@ -146,7 +147,7 @@ class ConvertedRecord:
     """What a runtime opens: a file, or a folder that holds several."""
     files: tuple[FileRecord, ...]
     bytes: int
-    signature: Mapping[str, Any]
+    signature: JsonObject
     checked: Mapping[str, str]
     """What was looked at without running it, and what was found; in order."""
     notes: tuple[str, ...] = ()
@@ -179,10 +180,10 @@ class Evidence:
 
     name: str
     command: str
-    recipe: Mapping[str, Any]
+    recipe: JsonObject
     recipe_sha256: str
     machine: Machine
-    data: Mapping[str, Any]
+    data: JsonObject
     """Name, example counts, labels, preprocessing and fingerprint of the data set."""
     stages: tuple[StageRecord, ...]
     artifacts: tuple[ArtifactRecord, ...]

@@ -1,9 +1,9 @@
 """What surrounded the timed calls: the warm-up before them, and what else the machine did meanwhile."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from artifacts.json import JsonObject, read
 
 
 class Disturbance(StrEnum):
@@ -60,7 +60,6 @@ class NoiseRecord:
     """The smallest step of the clock."""
 
     @classmethod
-    def of(cls, value: Mapping[str, Any]) -> "NoiseRecord":
+    def of(cls, value: JsonObject) -> "NoiseRecord":
         """Read what `asdict` wrote."""
-        mhz = (value["mhz"][0], value["mhz"][1]) if value["mhz"] else None
-        return cls(**{**value, "reasons": tuple(value["reasons"]), "mhz": mhz})
+        return read(cls, value)

@@ -1,8 +1,8 @@
 """What an int8 file loses, and which layers lose it: each quantized alone, in the target's runtime, on held-out examples."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from artifacts.json import JsonObject, read
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,6 @@ class SensitivityRecord:
     """Of the metric; as in `AccuracyRecord`."""
 
 
-def sensitivity_of(value: Mapping[str, Any]) -> SensitivityRecord:
+def sensitivity_of(value: JsonObject) -> SensitivityRecord:
     """Read what `asdict` wrote."""
-    return SensitivityRecord(**{
-        **value,
-        "whole": LossRecord(**value["whole"]),
-        "kept": LossRecord(**value["kept"]) if value["kept"] else None,
-        "layers": tuple(SensitiveLayer(**layer) for layer in value["layers"]),
-        "in_float": tuple(value["in_float"]),
-        "keep": tuple(value["keep"]),
-    })  # fmt: skip
+    return read(SensitivityRecord, value)

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -32,7 +31,7 @@ class Divergence:
     """The tensor's name in the file."""
     inputs: Arrays
     """What the network has for the tensors of the file that it is computed from, by their names there."""
-    expected: NDArray[Any]
+    expected: NDArray[np.floating]
     """What the network has for it."""
     error: float | None = None
     """Of a quantized file: how much the tensor's error grows here, as root mean square in its spread."""
@@ -46,9 +45,9 @@ class ActivationRecorder(Interpreter):
 
     def __init__(self, module: GraphModule) -> None:
         super().__init__(module)
-        self.found: dict[Node, np.ndarray[Any, Any]] = {}
+        self.found: dict[Node, NDArray[np.floating]] = {}
 
-    def run_node(self, n: Node) -> Any:
+    def run_node(self, n: Node) -> object:
         """See `Interpreter`."""
         result = super().run_node(n)
         if n.op == "call_function" and isinstance(result, torch.Tensor) and result.is_floating_point():

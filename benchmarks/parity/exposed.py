@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch.fx import Graph, GraphModule, Node
@@ -73,5 +72,4 @@ def _sizes(graph: Graph, signature: Signature) -> dict[str, str]:
 
 
 def _dtype(node: Node) -> str:
-    value: Any = node.meta["val"]
-    return str(value.dtype).removeprefix("torch.")
+    return str(node.meta["val"].dtype).removeprefix("torch.")

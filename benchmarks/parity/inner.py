@@ -7,7 +7,6 @@ are, or with the channels last.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch.fx import Node
 
 from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import TightshipError
-from artifacts.types import Arrays, Engine, TorchModel
+from artifacts.types import Array, Arrays, Engine, TorchModel
 from benchmarks.parity.bisect import LIMIT, ActivationRecorder, Divergence, layer_of
 from benchmarks.timing.child import Child
 from compress.fold import fold
@@ -31,7 +30,7 @@ Floats = NDArray[np.float64]
 class _Pairs:
     """How far every tensor of the network is from every tensor of the file that has as many values."""
 
-    values: Mapping[Node, NDArray[Any]]
+    values: Mapping[Node, NDArray[np.floating]]
     """The network's tensors, in order."""
     apart: Mapping[Node, Mapping[str, tuple[float, float]]]
     """The largest difference and the root mean square, both in the spread of the network's tensor."""
@@ -64,7 +63,7 @@ def read_inside(engine: Engine, inputs: Arrays, folder: Path) -> tuple[Arrays, s
     try:
         with Child(engine, folder / "inside.log") as child:
             child.open(fed)
-            names = child.ask("tensors", inputs=str(fed), outputs=str(made))["names"]
+            names = child.tensors(fed, made)
     except TightshipError as error:
         return {}, f"{SILENT}: {error}"
     numbered = load_arrays(made)
@@ -81,7 +80,7 @@ def read_outputs(engine: Engine, inputs: Arrays, folder: Path) -> Arrays:
     save_arrays(fed, inputs)
     with Child(engine, folder / "outputs.log") as child:
         child.open(fed)
-        child.ask("outputs", inputs=str(fed), outputs=str(made))
+        child.outputs(fed, made)
     return load_arrays(made)
 
 
@@ -148,7 +147,7 @@ def _pairs(model: TorchModel, tensors: Arrays, inputs: Arrays) -> _Pairs:
     graph = ActivationRecorder(fold(model.module, model.signature))
     graph.run(*(torch.from_numpy(a) for a in inputs.values()))
     values = {node: value for node, value in graph.found.items() if value.size > 1}
-    by_size: dict[int, list[tuple[str, NDArray[Any]]]] = {}
+    by_size: dict[int, list[tuple[str, Array]]] = {}
     for name, value in tensors.items():
         if np.issubdtype(value.dtype, np.floating):
             by_size.setdefault(value.size, []).append((name, value))
@@ -156,7 +155,7 @@ def _pairs(model: TorchModel, tensors: Arrays, inputs: Arrays) -> _Pairs:
     return _Pairs(values, apart)
 
 
-def _apart(value: NDArray[Any], other: NDArray[Any]) -> tuple[float, float]:
+def _apart(value: NDArray[np.floating], other: Array) -> tuple[float, float]:
     """The largest difference and the root mean square of two tensors of as many values, in the layout that fits best."""
     flat = other.ravel().astype(np.float64)
     if not np.isfinite(flat).all():
@@ -167,7 +166,7 @@ def _apart(value: NDArray[Any], other: NDArray[Any]) -> tuple[float, float]:
     return float(best.max()) / spread, float(np.sqrt(np.mean(best**2))) / spread
 
 
-def _layouts(value: NDArray[Any]) -> Iterator[Floats]:
+def _layouts(value: NDArray[np.floating]) -> Iterator[Floats]:
     """A tensor's values in order, and with the channels last where it has places beside them."""
     yield value.ravel().astype(np.float64)
     if value.ndim > 2:

@@ -1,10 +1,8 @@
 """Whether two runs returned the same, so that no timed call left its work out."""
 
-from typing import Any
-
 import numpy as np
 
-from artifacts.types import Arrays
+from artifacts.types import Array, Arrays
 
 SAME = 1e-3
 """How far two runs of one engine on the same inputs may be apart, in units of the output's largest value."""
@@ -15,7 +13,7 @@ def copied(outputs: Arrays) -> Arrays:
     return {name: np.array(value) for name, value in outputs.items()}
 
 
-def near(a: Any, b: Any) -> bool:
+def near(a: Array, b: Array) -> bool:
     """Whether two outputs are the same up to the order of a sum."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.dtype.kind not in "fc":

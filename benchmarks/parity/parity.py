@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.records.evidence import ParityRecord
 from artifacts.specs import Signature, TensorSpec
-from artifacts.types import Arrays
+from artifacts.types import Array, Arrays
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def at_ends(inputs: Arrays, signature: Signature) -> list[tuple[str, Arrays]]:
     return made
 
 
-def _at(array: NDArray[Any], spec: TensorSpec, sizes: Mapping[str, int]) -> NDArray[Any]:
+def _at(array: Array, spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
     """An input with its dynamic dimensions at these sizes."""
     for axis, dimension in enumerate(spec.shape):
         if isinstance(dimension, str):
@@ -130,7 +129,7 @@ def _finite(value: float) -> float:
     return value if np.isfinite(value) else 1e30
 
 
-def errors(expected: NDArray[np.float32], found: NDArray[np.float32]) -> tuple[float, float]:
+def errors(expected: Array, found: Array) -> tuple[float, float]:
     """Largest and root-mean-square difference, divided by the spread of `expected`; infinite where either is not a number."""
     if not (np.isfinite(found).all() and np.isfinite(expected).all()):
         return float("inf"), float("inf")

@@ -9,14 +9,58 @@ the spread (standard deviation) of what was expected.
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
 
 
-def outputs_of(check: dict[str, Any]) -> dict[str, Any]:
+class Spec(TypedDict):
+    """An input or an output."""
+
+    name: str
+
+
+class Signature(TypedDict):
+    """All of them, in order."""
+
+    inputs: list[Spec]
+    outputs: list[Spec]
+
+
+class Manifest(TypedDict):
+    """What is read here of what a loader asks for."""
+
+    format: str
+    signature: Signature
+
+
+class Limits(TypedDict):
+    """How closely a tensor must agree, in units of its spread."""
+
+    spread: float
+    max: float | None
+    rms: float
+    classes: bool
+    """Whether the place of the largest value must be the same."""
+
+
+class Check(TypedDict):
+    """One file and what it should give."""
+
+    file: str
+    about: str
+    inputs: str
+    expected: str
+    batch: int | None
+    """How many examples go in at a time; none: all."""
+    limits: dict[str, Limits]
+    manifest: Manifest
+
+
+def outputs_of(check: Check) -> dict[str, NDArray[np.floating]]:
     """What the file computes of the stored inputs, by name."""
     sys.path.insert(0, str(HERE))
     sys.dont_write_bytecode = True
@@ -32,7 +76,7 @@ def outputs_of(check: dict[str, Any]) -> dict[str, Any]:
     return {name: np.concatenate([part[at] for part in parts]) for at, name in enumerate(names)}
 
 
-def compare(name: str, expected: Any, found: Any, limits: dict[str, Any]) -> bool:
+def compare(name: str, expected: NDArray[np.floating], found: NDArray[np.floating], limits: Limits) -> bool:
     """Print how far a tensor is from what was expected; whether that is within its limits."""
     if found.shape != expected.shape:
         print(f"  {name}: shape {found.shape}, expected {expected.shape}: DIFFERS")
@@ -54,7 +98,8 @@ def main() -> int:
     told = json.loads((HERE / "repro.json").read_text("utf-8"))
     print(told["says"])
     agreed = True
-    for check in told["checks"]:
+    checks: list[Check] = told["checks"]
+    for check in checks:
         print(f"{check['file']}: {check['about']}")
         found = outputs_of(check)
         with np.load(HERE / check["expected"], allow_pickle=False) as expected:

@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artifacts.arrays import save_arrays
 from artifacts.files import write_json
+from artifacts.json import JsonObject, JsonValue
 from artifacts.types import Arrays, ExportedFile
 from benchmarks.parity.parity import Tolerance
 
@@ -30,7 +32,7 @@ class Shown:
 
     file: ExportedFile
     target: str
-    options: Mapping[str, Any]
+    options: JsonObject
     inputs: Arrays
     expected: Arrays
     """The network's outputs for these inputs."""
@@ -67,7 +69,7 @@ def write_reproducer(folder: Path, shown: Shown, divergence: "Divergence | None"
     write_json(folder / "repro.json", {"says": says, "checks": checks})
 
 
-def _whole(shown: Shown) -> dict[str, Any]:
+def _whole(shown: Shown) -> dict[str, JsonValue]:
     """The whole file against the network's outputs, as closely as parity asks."""
     first = next(iter(shown.expected))
     limits = {
@@ -83,7 +85,7 @@ def _whole(shown: Shown) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _part(shown: Shown, divergence: "Divergence") -> dict[str, Any]:
+def _part(shown: Shown, divergence: "Divergence") -> dict[str, JsonValue]:
     """The part of the file from tensors that agree to the one that diverges."""
     from benchmarks.parity.bisect import LIMIT
 
@@ -101,11 +103,11 @@ def _part(shown: Shown, divergence: "Divergence") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _limits(spread: float, largest: float | None, rms: float, classes: bool) -> dict[str, Any]:
+def _limits(spread: float, largest: float | None, rms: float, classes: bool) -> dict[str, JsonValue]:
     return {"spread": spread, "max": largest, "rms": rms, "classes": classes}
 
 
-def _manifest(format_name: str, shown: Shown, signature: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(format_name: str, shown: Shown, signature: JsonObject) -> dict[str, JsonValue]:
     """What a loader asks for."""
     return {
         "format": format_name, "target": shown.target, "precision": shown.file.precision, "threads": 1,
@@ -127,14 +129,14 @@ def _cut(path: Path, divergence: "Divergence", folder: Path) -> bool:
     return True
 
 
-def worst(expected: Arrays, found: Arrays, count: int, classes: bool) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def worst(expected: Arrays, found: Arrays, count: int, classes: bool) -> NDArray[np.int64]:
     """The places of the `count` examples that differ most, those whose largest output is elsewhere first."""
     apart = np.zeros(len(next(iter(expected.values()))))
     for at, (name, value) in enumerate(expected.items()):
         other = found.get(name)
         if other is None or other.shape != value.shape:
             continue
-        rows = np.abs(other.astype(np.float64) - value).reshape(len(value), -1)
+        rows = np.abs(other.astype(np.float64) - value.astype(np.float64)).reshape(len(value), -1)
         apart += np.nan_to_num(rows.max(axis=1), nan=np.inf) / (float(value.std()) or 1.0)
         if classes and at == 0:
             flat, flat_other = value.reshape(len(value), -1), other.reshape(len(value), -1)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from artifacts.errors import TightshipError
-from artifacts.records.roofline import LayerTime, LayerTimes
+from artifacts.json import JsonObject
+from artifacts.json import read as read_json
+from artifacts.records.roofline import LayerTimes
 from artifacts.types import Engine
 from benchmarks.timing.child import Child
 from runtimes.registry import find
@@ -40,7 +41,7 @@ def _of_target(engines: Mapping[str, Engine], first: Path, threads: int, log: Pa
             child = child or Child(engine, log, threads)
             child.engine = engine
             child.open(first)
-            found[name] = read(child.ask("layers", inputs=str(first)))
+            found[name] = child.layers(first)
         except TightshipError as error:  # what is missing here says nothing against the file
             found[name] = LayerTimes((), 0, f"the layers could not be timed: {error}")
             if child:
@@ -51,6 +52,6 @@ def _of_target(engines: Mapping[str, Engine], first: Path, threads: int, log: Pa
     return found
 
 
-def read(value: dict[str, Any]) -> LayerTimes:
+def read(value: JsonObject) -> LayerTimes:
     """Read what `asdict` wrote."""
-    return LayerTimes(tuple(LayerTime(**layer) for layer in value["layers"]), value["runs"], value["how"])
+    return read_json(LayerTimes, value)

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from artifacts.arrays import save_arrays
 from artifacts.specs import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, TensorProto
 
 LAYERS = 2
 """In a row, so that what happens at the ends weighs less; few, so that a call is over before others want the core."""
@@ -86,34 +89,41 @@ def write(shape: Shape, precision: str, path: Path) -> Signature:
     return Signature((specs[0],), (specs[1],))
 
 
-def _scales() -> list[Any]:
+def _scales() -> "list[TensorProto]":
     from onnx import numpy_helper
 
     values = {"scale": np.float32(0.01), "zero": np.uint8(128), "scale_w": np.float32(0.01), "zero_w": np.int8(0)}
     return [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
 
 
-def _quantize(tensor: str, made: str) -> Any:
+def _quantize(tensor: str, made: str) -> "NodeProto":
     from onnx import helper
 
     return helper.make_node("QuantizeLinear", [tensor, "scale", "zero"], [made])
 
 
-def _layer(shape: Shape, precision: str, n: int, at: str) -> tuple[list[Any], list[Any]]:
+def _product(operator: str, inputs: list[str], made: str) -> "NodeProto":
+    from onnx import helper
+
+    if operator == "Conv":
+        return helper.make_node(operator, inputs, [made], pads=[1, 1, 1, 1])
+    return helper.make_node(operator, inputs, [made])
+
+
+def _layer(shape: Shape, precision: str, n: int, at: str) -> "tuple[list[NodeProto], list[TensorProto]]":
     """The nodes of one layer that reads the tensor `at`, and its weight."""
     from onnx import helper, numpy_helper
 
     numbers = np.random.default_rng(n).integers(-64, 64, shape.weight)
     operator = "Conv" if len(shape.input) == 4 else "MatMul"
-    more: dict[str, Any] = {"pads": [1, 1, 1, 1]} if operator == "Conv" else {}
     if precision != "int8":
         # sums of many products stay near one, so that no later layer meets infinities or denormals
         weight = (numbers / (37 * np.sqrt(np.prod(shape.weight[1:])))).astype(np.float32)
-        return [helper.make_node(operator, [at, f"w{n}"], [f"f{n}"], **more)], [numpy_helper.from_array(weight, f"w{n}")]
+        return [_product(operator, [at, f"w{n}"], f"f{n}")], [numpy_helper.from_array(weight, f"w{n}")]
     nodes = [
         helper.make_node("DequantizeLinear", [at, "scale", "zero"], [f"a{n}"]),
         helper.make_node("DequantizeLinear", [f"w{n}", "scale_w", "zero_w"], [f"v{n}"]),
-        helper.make_node(operator, [f"a{n}", f"v{n}"], [f"f{n}"], **more),
+        _product(operator, [f"a{n}", f"v{n}"], f"f{n}"),
         _quantize(f"f{n}", f"q{n}"),
     ]
     return nodes, [numpy_helper.from_array(numbers.astype(np.int8), f"w{n}")]

@@ -127,9 +127,9 @@ def _visit(child: Child, file: PeakFile, seconds: float, watch: NoiseMonitor) ->
     child.engine = Engine(child.engine.target, file.path, file.signature)
     child.open(file.first)
     begun = Counters.now()
-    answer = child.ask("block", inputs=str(file.first), seconds=seconds, calls=CALLS)
-    turn = watch.turn([Block.of(answer["seen"])], begun)
-    return float(file.shape.macs / min(answer["ns"])), turn
+    answer = child.block(file.first, seconds, CALLS)
+    turn = watch.turn([answer.seen], begun)
+    return file.shape.macs / min(answer.ns), turn
 
 
 def last_level_cache() -> int | None:
@@ -191,4 +191,4 @@ def triad(length: int, threads: int, seconds: float = 0.0) -> tuple[float, Block
 
     with ThreadPoolExecutor(threads) as pool:
         times, _, seen = watched(lambda: once(pool), seconds, CALLS)
-    return 5 * 8 * length / min(times), replace(Block.of(seen), cpu_ns=0)
+    return 5 * 8 * length / min(times), replace(seen, cpu_ns=0)

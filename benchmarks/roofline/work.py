@@ -1,13 +1,18 @@
 """What one call of a network has to do, whatever runs it: multiply-accumulates, weights, and what its layers read and write."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from artifacts.json import JsonObject, read
 from artifacts.types import Arrays
 from benchmarks.roofline.liveness import Step, most_alive
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch._ops import OpOverload
 
 BYTES = {
     "fp32": (4.0, 4.0), "int8": (1.0, 1.0), "int8-dynamic": (1.0, 4.0), "int8-weights": (1.0, 4.0), "int4-weights": (0.5, 4.0),
@@ -44,12 +49,12 @@ class Work:
         return None if sizes is None else self.alive * sizes[1]
 
     @classmethod
-    def of(cls, value: Mapping[str, Any]) -> "Work":
+    def of(cls, value: JsonObject) -> "Work":
         """Read what `asdict` wrote."""
-        return cls(**{**value, "uncounted": tuple(value["uncounted"])})
+        return read(cls, value)
 
 
-def work_of(module: Any, example: Arrays) -> Work:
+def work_of(module: "nn.Module", example: Arrays) -> Work:
     """Count one example's call of a torch module; layers are the operators that PyTorch's own counter counts."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -68,7 +73,13 @@ def work_of(module: Any, example: Arrays) -> Work:
     moved, uncounted, memory = 0, set[str](), _Memory(stored)
 
     class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(
+            self,
+            func: "OpOverload[..., object]",
+            types: Sequence[type],
+            args: tuple[object, ...] = (),
+            kwargs: Mapping[str, object] | None = None,
+        ) -> object:
             nonlocal moved
             made = func(*args, **(kwargs or {}))
             taken, given = (tensors(v) for v in ((args, kwargs), made))
@@ -85,7 +96,7 @@ def work_of(module: Any, example: Arrays) -> Work:
                     moved += tensor.numel()
             return made
 
-    def tensors(value: Any) -> list[Any]:
+    def tensors(value: object) -> list[torch.Tensor]:
         return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
 
     module.eval()
@@ -101,25 +112,25 @@ class _Memory:
 
     def __init__(self, stored: set[int]) -> None:
         self._stored = stored
-        self._kept: list[Any] = []
+        self._kept: list[Tensor] = []
         self._sizes: dict[int, int] = {}
         self._steps: list[Step] = []
 
-    def ran(self, taken: list[Any], given: list[Any], in_place: bool) -> None:
+    def ran(self, taken: list["Tensor"], given: list["Tensor"], in_place: bool) -> None:
         """An operator ran."""
         self._steps.append(Step(self._pieces(taken), self._pieces(given), in_place))
 
-    def most_alive(self, inputs: list[Any], results: list[Any]) -> int:
+    def most_alive(self, inputs: list["Tensor"], results: list["Tensor"]) -> int:
         """Numbers that are needed at once, at most."""
         return most_alive(self._sizes, self._steps, self._pieces(inputs), self._pieces(results))
 
-    def _pieces(self, tensors: list[Any]) -> frozenset[int]:
+    def _pieces(self, tensors: list["Tensor"]) -> frozenset[int]:
         self._kept += tensors
         found = {_place(t): t.untyped_storage().nbytes() // t.element_size() for t in tensors if _place(t) not in self._stored}
         self._sizes.update({place: size for place, size in found.items() if place})
         return frozenset(place for place in found if place)
 
 
-def _place(tensor: Any) -> int:
+def _place(tensor: "Tensor") -> int:
     """Where a tensor's numbers lie; views of one tensor share it."""
     return int(tensor.untyped_storage().data_ptr())

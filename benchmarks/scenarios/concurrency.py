@@ -16,7 +16,6 @@ from artifacts.types import Engine
 from benchmarks.timing.child import Child
 from benchmarks.timing.noise import Counters, NoiseMonitor, Round
 from benchmarks.timing.statistics import Ratio, paired_ratio, quantile
-from benchmarks.timing.stopwatch import Block
 
 ROUNDS = 5
 """Each number of callers is timed so often, in random order, so that ratios are paired."""
@@ -93,7 +92,7 @@ def sweep(
         for index in range(counts[-1]):
             child = stack.enter_context(Child(engine, folder / f"child-{index}.log", threads))
             child.open(first)
-            child.ask("warm", inputs=str(first), seconds=0.2)
+            child.warm(first, 0.2)
             children.append(child)
         pool = stack.enter_context(ThreadPoolExecutor(counts[-1]))
         for round_ in range(ROUNDS):
@@ -113,15 +112,15 @@ def _together(
     """All latencies in ms, calls per second of all together, and what was seen."""
     begun = Counters.now()
     start = time.monotonic_ns() + LEAD_NS
-    asked = [pool.submit(c.ask, "together", inputs=str(first), start_ns=start, seconds=seconds) for c in children]
+    asked = [pool.submit(c.together, first, start, seconds) for c in children]
     answers = [future.result() for future in asked]
-    turn = watch.turn([Block.of(a["seen"]) for a in answers], begun)
+    turn = watch.turn([a.seen for a in answers], begun)
     if len(children) > 1:
         turn.reasons = [reason for reason in turn.reasons if reason in FOREIGN]
-    if max(a["late_ms"] for a in answers) > LATE * 1000 * seconds:
+    if max(a.late_ms for a in answers) > LATE * 1000 * seconds:
         turn.reasons.append(Disturbance.LATE)
-    rate = sum(len(a["ns"]) / (a["seen"]["wall_ns"] / 1e9) for a in answers)
-    return [ns / 1e6 for a in answers for ns in a["ns"]], rate, turn
+    rate = sum(len(a.ns) / (a.seen.wall_ns / 1e9) for a in answers)
+    return [ns / 1e6 for a in answers for ns in a.ns], rate, turn
 
 
 def _levels(counts: Sequence[int], rates: dict[int, list[float]], times: dict[int, list[float]]) -> tuple[Level, ...]:

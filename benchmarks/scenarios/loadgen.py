@@ -7,17 +7,15 @@ Benchmark, https://arxiv.org/abs/1911.02549.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from artifacts.arrays import save_arrays
 from artifacts.records.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
 from benchmarks.scenarios.logs import LoadLog, read_log
-from benchmarks.scenarios.plan import LoadPlan
+from benchmarks.scenarios.plan import LoadPlan, SampleCut
 from benchmarks.scenarios.samples import Samples
 from benchmarks.timing.child import TIMEOUT, Child
 from benchmarks.timing.noise import Counters, NoiseMonitor
-from benchmarks.timing.stopwatch import Block
 
 SEARCH_RUNS = 8
 SEARCH_WIDTH = 0.05
@@ -72,9 +70,8 @@ class Loaded:
         self.child = Child(engine, folder / "child.log", threads, timeout=TIMEOUT + 10 * plan.seconds)
         try:
             self.child.open(one)
-            self.child.ask("warm", inputs=str(one), seconds=0.2)
-            sizes = {"inputs": str(self.inputs), "count": samples.count, "per": samples.per, "most": self.most(plan)}
-            self.pace = float(self.child.ask("pace", **sizes)["samples_per_s"])
+            self.child.warm(one, 0.2)
+            self.pace = self.child.pace(self.inputs, self._cut(plan))
         except BaseException:
             self.child.close()
             raise
@@ -89,6 +86,9 @@ class Loaded:
         """The most samples in a call."""
         return plan.most if self.samples.stack else 1
 
+    def _cut(self, plan: LoadPlan) -> SampleCut:
+        return SampleCut(self.samples.count, self.samples.per, self.most(plan))
+
     def run(self, name: str, plan: LoadPlan | None = None, repeats: int = 0, min_queries: int = 0) -> LoadRun:
         """Run LoadGen; while others disturb it, again, at most `repeats` times. Logs go to `folder/name`, `name-2`, ...
 
@@ -102,22 +102,13 @@ class Loaded:
         while True:
             place = self.folder / (f"{name}-{watch.repeated + 1}" if watch.repeated else name)
             begun = Counters.now()
-            answer = self.child.ask("loadgen", **self._request(plan, place, min_queries))
-            turn = watch.turn([Block.of(answer["seen"])], begun)
+            answer = self.child.loadgen(self.inputs, place, plan, self._cut(plan), self.pace, min_queries)
+            turn = watch.turn([answer.seen], begun)
             if not turn.reasons or watch.repeated >= repeats:
                 break
             watch.repeated += 1
         watch.keep(turn)
-        return LoadRun(read_log(place), str(place), plan.target_qps, answer["answered"], answer["checked"], watch.record())
-
-    def _request(self, plan: LoadPlan, place: Path, min_queries: int) -> dict[str, Any]:
-        asked = {
-            "scenario": plan.scenario, "seconds": plan.seconds, "query_samples": plan.query_samples,
-            "target_qps": plan.target_qps, "latency_bound_ms": plan.latency_bound_ms, "accuracy": plan.accuracy,
-            "min_queries": min_queries, "pace": self.pace,
-        }  # fmt: skip
-        sizes = {"count": self.samples.count, "per": self.samples.per, "most": self.most(plan)}
-        return {"inputs": str(self.inputs), "folder": str(place), "asked": asked, **sizes}
+        return LoadRun(read_log(place), str(place), plan.target_qps, answer.answered, answer.checked, watch.record())
 
     def find_qps(self, repeats: int = 0, runs: int = SEARCH_RUNS) -> tuple[LoadRun | None, list[LoadRun]]:
         """The valid run of the highest rate, or none, and all runs of the search, in order."""

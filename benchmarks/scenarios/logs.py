@@ -7,9 +7,9 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from artifacts.errors import StageCrashed
+from artifacts.json import JsonValue
 
 DETAIL, SUMMARY, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.json"
 CONSTRAINTS = {
@@ -52,7 +52,7 @@ class LoadLog:
     """Server: queries that exceeded the latency bound."""
     per_s: dict[str, float]
     """Rates by LoadGen's names."""
-    settings: dict[str, Any]
+    settings: dict[str, JsonValue]
     """The settings that LoadGen really used."""
     version: str
 
@@ -91,7 +91,7 @@ def read_log(folder: Path) -> LoadLog:
     )
 
 
-def _percentiles(said: dict[str, Any]) -> dict[str, float]:
+def _percentiles(said: dict[str, float]) -> dict[str, float]:
     """In ms; where queries have several samples, of whole queries."""
     per_query = any("_per_query_latency_ns" in key for key in said)
     found = {}

@@ -16,6 +16,18 @@ BATCHES: dict[Scenario, int] = {"single-stream": 1, "multi-stream": SAMPLES_PER_
 
 
 @dataclass(frozen=True)
+class SampleCut:
+    """How the examples of a file become samples, and samples calls."""
+
+    count: int
+    """Samples in all."""
+    per: int
+    """Examples of a sample: 1, or what a file of fixed batch takes."""
+    most: int
+    """The most samples in one call."""
+
+
+@dataclass(frozen=True)
 class LoadPlan:
     """One run of LoadGen.
 

@@ -15,7 +15,6 @@ from benchmarks.timing.child import Child
 from benchmarks.timing.noise import Counters, NoiseMonitor
 from benchmarks.timing.statistics import MARGIN, Ratio, apart, quantile, unpaired_ratio
 from benchmarks.timing.statistics import interval as interval_of
-from benchmarks.timing.stopwatch import Block
 
 WINDOW = 5.0
 """Seconds of a window, if that leaves enough of them."""
@@ -105,22 +104,21 @@ def sustain(
     windows: list[Window] = []
     with Child(engine, folder / "child.log", threads) as child:
         child.open(first)
-        child.ask("warm", inputs=str(first), seconds=0.2)
+        child.warm(first, 0.2)
         started = Counters.now()
         began = time.monotonic()
         for index in range(count):
             start, begun = time.monotonic() - began, started if index == 0 else Counters.now()
-            answer = child.ask("block", inputs=str(first), seconds=length, calls=1)
-            block = Block.of(answer["seen"])
-            turn = watch.turn([block], begun)
+            answer = child.block(first, length, 1)
+            turn = watch.turn([answer.seen], begun)
             watch.sample()
             watch.keep(turn)
-            times = [ns / 1e6 for ns in answer["ns"]]
-            rss = child.ask("resident")["rss_mb"]
+            times = [ns / 1e6 for ns in answer.ns]
+            rss = child.resident_mb()
             busy = sum(times) / 1e3 / (time.monotonic() - began - start)
             windows.append(
                 Window(
-                    start, len(times), median(times), quantile(times, 0.99), busy, block.spin_ns, rss, _mhz(),
+                    start, len(times), median(times), quantile(times, 0.99), busy, answer.seen.spin_ns, rss, _mhz(),
                     tuple(turn.reasons),
                 )
             )  # fmt: skip

@@ -5,16 +5,18 @@ accuracy mode. The engine stays in the thread that opened it: for a server, whos
 answered, LoadGen has the other thread.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from types import ModuleType
+from typing import Protocol
 
 import numpy as np
 
 from artifacts.errors import TargetUnavailable
 from artifacts.types import Arrays
+from benchmarks.scenarios.plan import LoadPlan
 from benchmarks.scenarios.samples import Samples, address, packed
 
 NAMES = {"single-stream": "SingleStream", "multi-stream": "MultiStream", "server": "Server", "offline": "Offline"}
@@ -28,7 +30,23 @@ SAMPLE_SECONDS = 2e-6
 Run = Callable[[Arrays], Arrays]
 
 
-def load_generator() -> Any:
+class QuerySample(Protocol):
+    """LoadGen's sample of a query."""
+
+    id: int
+    index: int
+
+
+Query = list[QuerySample]
+
+
+class Response(Protocol):
+    """LoadGen's answer to a sample."""
+
+    id: int
+
+
+def load_generator() -> ModuleType:
     """LoadGen's Python module.
 
     Raises:
@@ -38,7 +56,8 @@ def load_generator() -> Any:
         import mlperf_loadgen
     except ModuleNotFoundError:
         raise TargetUnavailable("mlcommons-loadgen is not installed: pip install 'tightship[loadgen]'.") from None
-    return mlperf_loadgen
+    made: ModuleType = mlperf_loadgen
+    return made
 
 
 class System:
@@ -52,7 +71,7 @@ class System:
         self.queries = self.answered = self.calls = 0
         self.failed: Exception | None = None
 
-    def answer(self, query: list[Any]) -> None:
+    def answer(self, query: Query) -> None:
         """Run a query's samples, at most `most` in a call, and tell LoadGen of each call when it is done."""
         self.queries += 1
         if len(query) == 1:
@@ -61,7 +80,7 @@ class System:
         for at in range(0, len(query), self.most):
             self._call(query[at : at + self.most])
 
-    def serve(self, waiting: "SimpleQueue[list[Any] | None]") -> None:
+    def serve(self, waiting: "SimpleQueue[Query | None]") -> None:
         """Answer queries as they come, those that wait together up to `most`, until none follows."""
         while (query := waiting.get()) is not None:
             together = list(query)
@@ -75,7 +94,7 @@ class System:
                 together += more
             self._call(together)
 
-    def _call(self, part: list[Any]) -> None:
+    def _call(self, part: Query) -> None:
         """An exception must not run into LoadGen, which would end the process: it is kept, and all is answered empty."""
         self.calls += 1
         self.answered += len(part)
@@ -87,7 +106,7 @@ class System:
             self.failed = error
         self.complete([self.response(sample.id, 0, 0) for sample in part])
 
-    def _one(self, sample: Any) -> None:
+    def _one(self, sample: QuerySample) -> None:
         outputs = self.run(self.samples.single[sample.index])
         slot = self.slot
         if slot is None or not slot.fits(outputs):
@@ -95,7 +114,7 @@ class System:
         slot.answer[0].id = sample.id
         self.complete(slot.answer)
 
-    def _several(self, part: list[Any]) -> None:
+    def _several(self, part: Query) -> None:
         made = packed(self.run(self.samples.feeds([sample.index for sample in part])), len(part))
         start, size = address(made), made.shape[1]
         self.complete([self.response(sample.id, start + i * size, size) for i, sample in enumerate(part)])
@@ -104,7 +123,7 @@ class System:
 class Slot:
     """A place for one sample's outputs whose address stays, because asking for an address takes longer than the copy."""
 
-    def __init__(self, outputs: Arrays, response: Any) -> None:
+    def __init__(self, outputs: Arrays, response: Callable[[int, int, int], Response]) -> None:
         arrays = [np.asarray(value) for value in outputs.values()]
         ends = np.cumsum([0, *(a.nbytes for a in arrays)])
         self.buffer = np.zeros(ends[-1], np.uint8)
@@ -122,29 +141,31 @@ class Slot:
         return True
 
 
-def drive(system: System, folder: Path, asked: Mapping[str, Any]) -> dict[str, int]:
+def drive(system: System, folder: Path, plan: LoadPlan, pace: float, min_queries: int = 0) -> dict[str, int]:
     """One run of LoadGen; its logs are in `folder` afterwards.
 
     Args:
         system: what answers.
         folder: for the logs.
-        asked: `scenario`, `seconds`, `query_samples`, `target_qps`, `latency_bound_ms`, `accuracy`, `min_queries`, and
-            `pace`: samples per second that the engine was seen to run.
+        plan: what LoadGen is asked for.
+        pace: samples per second that the engine was seen to run.
+        min_queries: at least so many; 0 leaves that to LoadGen.
 
     Returns:
         `queries`, `samples` and `calls` that were answered.
     """
     generator = system.generator
     folder.mkdir(parents=True, exist_ok=True)
-    waiting: SimpleQueue[list[Any] | None] = SimpleQueue()
-    server = asked["scenario"] == "server"
+    waiting: SimpleQueue[Query | None] = SimpleQueue()
+    server = plan.scenario == "server"
     subject = generator.ConstructSUT(waiting.put if server else system.answer, lambda: None)
     count = system.samples.count
     library = generator.ConstructQSL(count, count, lambda indices: None, lambda indices: None)
 
     def test() -> None:
         try:
-            generator.StartTestWithLogSettings(subject, library, _settings(generator, asked), _logs(generator, folder))
+            settings = _settings(generator, plan, pace, min_queries)
+            generator.StartTestWithLogSettings(subject, library, settings, _logs(generator, folder))
         finally:
             waiting.put(None)
 
@@ -162,32 +183,31 @@ def drive(system: System, folder: Path, asked: Mapping[str, Any]) -> dict[str, i
     return {"queries": system.queries, "samples": system.answered, "calls": system.calls}
 
 
-def _settings(generator: Any, asked: Mapping[str, Any]) -> Any:
+def _settings(generator: ModuleType, plan: LoadPlan, pace: float, min_queries: int) -> object:
     """LoadGen's own settings; what it expects of the engine only decides how many queries it prepares."""
     made = generator.TestSettings()
-    made.scenario = getattr(generator.TestScenario, NAMES[asked["scenario"]])
+    made.scenario = getattr(generator.TestScenario, NAMES[plan.scenario])
     mode = generator.TestMode
-    made.mode = mode.AccuracyOnly if asked["accuracy"] else mode.PerformanceOnly
-    made.min_duration_ms = round(1000 * asked["seconds"])
+    made.mode = mode.AccuracyOnly if plan.accuracy else mode.PerformanceOnly
+    made.min_duration_ms = round(1000 * plan.seconds)
     made.accuracy_log_sampling_target = LOGGED
-    if asked["min_queries"]:
-        made.min_query_count = asked["min_queries"]
-    pace = asked["pace"]
+    if min_queries:
+        made.min_query_count = min_queries
     # twice the pace: if the queries run out before the time is over, LoadGen calls the run invalid
     made.single_stream_expected_latency_ns = max(1, round(0.5e9 / pace))
-    made.multi_stream_expected_latency_ns = max(1, round(0.5e9 * asked["query_samples"] / pace))
-    made.multi_stream_samples_per_query = asked["query_samples"]
+    made.multi_stream_expected_latency_ns = max(1, round(0.5e9 * plan.query_samples / pace))
+    made.multi_stream_samples_per_query = plan.query_samples
     made.offline_expected_qps = SLACK / (1 / pace + SAMPLE_SECONDS)
-    if asked["scenario"] == "server":
-        bound = asked["latency_bound_ms"] / 1000
-        made.server_target_qps = asked["target_qps"]
+    if plan.scenario == "server" and plan.latency_bound_ms is not None:
+        bound = plan.latency_bound_ms / 1000
+        made.server_target_qps = plan.target_qps
         made.server_target_latency_ns = round(1e9 * bound)
         # with a backlog of ten bounds nothing can become valid any more, and draining it would take ever longer
         made.server_max_async_queries = max(100, round(10 * bound * pace))
     return made
 
 
-def _logs(generator: Any, folder: Path) -> Any:
+def _logs(generator: ModuleType, folder: Path) -> object:
     made, output = generator.LogSettings(), generator.LogOutputSettings()
     output.outdir, output.copy_summary_to_stdout = str(folder), False
     made.log_output, made.enable_trace = output, False

@@ -65,7 +65,7 @@ def _slices(tool: "subprocess.Popen[str]", child: Child, one: Path) -> list[int]
         tool.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, tool.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # until it stands still, or has ended
         begun = time.perf_counter()
-        times += child.ask("block", inputs=str(one), seconds=SLICE_SECONDS, calls=SLICE_CALLS)["ns"]
+        times += child.block(one, SLICE_SECONDS, SLICE_CALLS).ns
         tool.send_signal(signal.SIGCONT)
         time.sleep(time.perf_counter() - begun)
     return times

@@ -15,13 +15,13 @@ def test_latency(artifact, benchmark, tmp_path):
     save_arrays(first, synthesise(engine.signature))
     with Child(engine, tmp_path / "child.log") as child:
         child.open(first)
-        child.ask("warm", inputs=str(first), seconds=0.2)
+        child.warm(first, 0.2)
         calls = 50
         # timed inside the child, so that the pipe between the processes is not part of it
         timed = []
 
         def block():
-            timed.extend(child.ask("block", inputs=str(first), seconds=0.0, calls=calls)["ns"])
+            timed.extend(child.block(first, 0.0, calls).ns)
 
         benchmark.pedantic(block, rounds=20, iterations=1)
     timed.sort()

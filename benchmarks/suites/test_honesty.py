@@ -257,8 +257,8 @@ def test_the_harness_adds_less_than_two_microseconds_to_a_call(known):
     np.savez(first, x=np.zeros((1, 3), np.float32))
     with Child(Engine("nothing", first, Signature(())), known / "child.log") as child:
         child.open(first)
-        child.ask("warm", inputs=str(first), seconds=0.1)
-        times = child.ask("block", inputs=str(first), seconds=0.0, calls=CALLS)["ns"]
+        child.warm(first, 0.1)
+        times = child.block(first, 0.0, CALLS).ns
     print(f"a call that does nothing: p50 {np.median(times):.0f} ns, p99 {np.quantile(times, 0.99):.0f} ns")
     assert np.median(times) < OVERHEAD_NS
 

@@ -37,8 +37,7 @@ def loadgen_turn(run, samples, pace, folder):
         times.append(clock() - before)
         return made
 
-    asked = {**vars(LoadPlan("single-stream", SECONDS)), "query_samples": 1, "min_queries": CALLS, "pace": pace}
-    drive(System(timed, samples, 1), folder, asked)
+    drive(System(timed, samples, 1), folder, LoadPlan("single-stream", SECONDS), pace, CALLS)
     return read_log(folder).percentiles_ms["p50"], float(np.median(times)) / 1e6
 
 
@@ -92,9 +91,7 @@ def test_what_loadgen_adds(tmp_path):
     """A system that does nothing: what is left is LoadGen, its Python binding and our answer."""
     feeds, outputs = {"x": np.zeros((1, 3), np.float32)}, {"y": np.zeros((1, 10), np.float32)}
     system = System(lambda inputs: outputs, Samples(feeds, 1, 1), 1)
-    plan = LoadPlan("single-stream", SECONDS)
-    asked = {**vars(plan), "query_samples": 1, "min_queries": 0, "pace": 500_000.0}
-    drive(system, tmp_path, asked)
+    drive(system, tmp_path, LoadPlan("single-stream", SECONDS), 500_000.0)
     found = read_log(tmp_path).percentiles_ms
     print(f"LoadGen around a call that does nothing: p50 {1000 * found['p50']:.2f} us, p90 {1000 * found['p90']:.2f} us")
     assert found["p50"] < 0.02

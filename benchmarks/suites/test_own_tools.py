@@ -79,8 +79,8 @@ def medians(tool: Tool, engine: Engine, one: Path, shape: tuple[int, ...], folde
     """Ours and the tool's in ms, of two processes that take turns."""
     with Child(engine, folder / "child.log", 1) as child:
         child.open(one)
-        child.ask("warm", inputs=str(one), seconds=0.1)
-        ms = float(np.median(child.ask("block", inputs=str(one), seconds=0.1, calls=20)["ns"])) / 1e6
+        child.warm(one, 0.1)
+        ms = float(np.median(child.block(one, 0.1, 20).ns)) / 1e6
         times = alternated(tool.command(engine, ms, shape, folder), tool.begins, child, one)
     return float(np.median(times)) / 1e6, tool.median(json.loads((folder / tool.report).read_text()))
 

@@ -10,14 +10,32 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 from artifacts import errors
 from artifacts.environments import child_environment
+from artifacts.json import JsonValue, read
+from artifacts.records.measured import PlacementRecord
+from artifacts.records.roofline import LayerTimes
 from artifacts.types import Engine
+from benchmarks.scenarios.plan import LoadPlan, SampleCut
+from benchmarks.timing.answers import (
+    ColdStart,
+    LoadAnswer,
+    Memory,
+    Opened,
+    Tensors,
+    Timed,
+    TimedParts,
+    TimedTogether,
+    Warmed,
+)
+from benchmarks.timing.end_to_end import Scaling
 from runtimes.registry import TARGETS
 
 TIMEOUT = 600.0
+
+T = TypeVar("T")
 
 
 class Child:
@@ -50,8 +68,8 @@ class Child:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """One request and its answer.
+    def ask(self, do: str, **arguments: JsonValue) -> JsonValue:
+        """One request and its answer, as JSON.
 
         Raises:
             TightshipError: what the child says went wrong.
@@ -78,12 +96,16 @@ class Child:
         if "error" in answer:
             kind = getattr(errors, answer["kind"], errors.StageCrashed)
             raise kind(f"{self.engine.target}: {answer['error']}")
-        result: dict[str, Any] = answer["ok"]
+        result: JsonValue = answer["ok"]
         return result
 
-    def open(self, first: Path) -> dict[str, float]:
-        """Load the engine and run the inputs of `first` once; the parts of the cold start in ms, and `total`."""
-        parts = self.ask(
+    def _read(self, kind: type[T], do: str, **arguments: JsonValue) -> T:
+        return read(kind, self.ask(do, **arguments))
+
+    def open(self, first: Path) -> ColdStart:
+        """Load the engine and run the inputs of `first` once; how long that took since the process was started."""
+        found = self._read(
+            Opened,
             "open",
             target=self.engine.target,
             path=str(self.engine.path),
@@ -92,10 +114,92 @@ class Child:
             first=str(first),
             options=dict(self.engine.options),
         )
-        ended = parts.pop("ended_ns")
-        parts["total"] = (ended - self.spawned) / 1e6
-        parts["process"] = parts["total"] - sum(parts[k] for k in ("python", "import", "load", "first_run"))
-        return parts
+        total = (found.ended_ns - self.spawned) / 1e6
+        return ColdStart(found.python, found.imports, found.load, found.first_run, total, found.load_rss_mb)
+
+    def run(self, inputs: Path, outputs: Path, batch: int) -> None:
+        """Run a whole file of examples, `batch` at a time, and write the outputs."""
+        self.ask("run", inputs=str(inputs), outputs=str(outputs), batch=batch)
+
+    def warm(self, inputs: Path, seconds: float) -> Warmed:
+        """Run at least `seconds`, until the latency is stable or a limit is reached."""
+        return self._read(Warmed, "warm", inputs=str(inputs), seconds=seconds)
+
+    def block(self, inputs: Path, seconds: float, calls: int) -> Timed:
+        """Time single calls until both `seconds` and `calls` are over.
+
+        Raises:
+            ParityFailed: the last call did not return what the first one did.
+        """
+        return self._read(Timed, "block", inputs=str(inputs), seconds=seconds, calls=calls)
+
+    def together(self, inputs: Path, start_ns: int, seconds: float) -> TimedTogether:
+        """Time calls for `seconds` from a given moment of the monotonic clock on."""
+        return self._read(TimedTogether, "together", inputs=str(inputs), start_ns=start_ns, seconds=seconds)
+
+    def end_to_end_able(self) -> bool:
+        """Whether calls from a raw example can be timed there."""
+        return bool(self.ask("end_to_end_able"))
+
+    def end_to_end(self, raw: Path, scaling: Scaling, labels: int, like: Path | None, seconds: float, calls: int) -> TimedParts:
+        """Time calls from a raw example to the likeliest labels, whole and by part; see `Worker.end_to_end`.
+
+        Raises:
+            ParityFailed: the last call did not return what the first one did, or what the same example as input gave.
+        """
+        same_as = str(like) if like else None
+        return self._read(
+            TimedParts,
+            "end_to_end",
+            raw=str(raw),
+            scaling=asdict(scaling),
+            labels=labels,
+            like=same_as,
+            seconds=seconds,
+            calls=calls,
+        )
+
+    def outputs(self, inputs: Path, outputs: Path) -> None:
+        """Write what the first run made of `inputs`; every timed call since was held against it."""
+        self.ask("outputs", inputs=str(inputs), outputs=str(outputs))
+
+    def memory(self) -> Memory:
+        """The largest resident sets so far."""
+        return self._read(Memory, "memory")
+
+    def resident_mb(self) -> float | None:
+        """What is in memory now, in MB of 10^6 bytes; none where the kernel does not say."""
+        found = self.ask("resident_mb")
+        return found if isinstance(found, float) else None
+
+    def pace(self, inputs: Path, cut: SampleCut) -> float:
+        """Samples per second of calls back to back, with as many samples in each as may share one."""
+        found = self.ask("pace", inputs=str(inputs), cut=asdict(cut))
+        assert isinstance(found, float)
+        return found
+
+    def loadgen(self, inputs: Path, folder: Path, plan: LoadPlan, cut: SampleCut, pace: float, min_queries: int) -> LoadAnswer:
+        """One run of LoadGen, whose logs go to `folder`; see `benchmarks.scenarios.system.drive`.
+
+        Raises:
+            ParityFailed: the outputs under load are not those of plain runs.
+        """
+        return self._read(
+            LoadAnswer, "loadgen", inputs=str(inputs), folder=str(folder), plan=asdict(plan), cut=asdict(cut), pace=pace,
+            min_queries=min_queries,
+        )  # fmt: skip
+
+    def placement(self) -> PlacementRecord:
+        """Which operators run where."""
+        return self._read(PlacementRecord, "placement")
+
+    def layers(self, inputs: Path) -> LayerTimes:
+        """What each layer takes in a call on `inputs`, where the runtime says so."""
+        return self._read(LayerTimes, "layers", inputs=str(inputs))
+
+    def tensors(self, inputs: Path, outputs: Path) -> list[str]:
+        """Write every float tensor inside the file for one call, numbered from 0; their names, in order."""
+        return self._read(Tensors, "tensors", inputs=str(inputs), outputs=str(outputs)).names
 
     def end(self) -> None:
         """Tell the process to end, without waiting until it has."""

@@ -7,9 +7,11 @@ its rival beside a quiet one: two equal files then differ by a third, and no cou
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 from benchmarks.timing.child import Child
+from runtimes.registry import TARGETS
 
 LAST_CORE = 36
 """Where `/proc/PID/stat` says on which core a thread ran last, counted from what follows the command's name (proc(5))."""
@@ -55,7 +57,12 @@ def last_core(pid: int) -> int | None:
 
 def _single(child: Child) -> bool:
     """Whether calls run in the thread that was asked for them: several threads need several cores."""
-    return int(child.engine.options.get("threads") or child.threads) == 1
+    target = TARGETS.get(child.engine.target)  # a runtime may be known to the child alone
+    if target is None:
+        return child.threads == 1
+    known = {f.name for f in fields(target.options_kind())}  # an engine carries notes of its builder besides
+    options = target.read_options({name: value for name, value in child.engine.options.items() if name in known})
+    return (options.threads or child.threads) == 1
 
 
 def _allowed(pid: int) -> set[int]:

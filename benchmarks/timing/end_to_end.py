@@ -1,8 +1,8 @@
 """Calls from a raw example to the likeliest labels, by the code that bundles ship, each part timed."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,18 +10,29 @@ from artifacts.pictures import likeliest, prepare
 from artifacts.types import Arrays
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """What `artifacts.pictures.prepare` takes besides the picture."""
+
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 class Parts:
     """A call in three parts, and the nanoseconds of each of them."""
 
-    def __init__(self, raw: Arrays, how: Mapping[str, Any], labels: int, run: Callable[[Arrays], Arrays]) -> None:
+    def __init__(self, raw: Arrays, how: Scaling, labels: int, run: Callable[[Arrays], Arrays]) -> None:
         self.raw, self.how, self.labels, self.run = raw, how, labels, run
         self.ns: dict[str, list[int]] = {"pre": [], "inference": [], "post": []}
 
     def __call__(self) -> Arrays:
         """One call; returns the outputs of the network."""
-        clock = time.perf_counter_ns
+        clock, how = time.perf_counter_ns, self.how
         begun = clock()
-        fed = {name: np.ascontiguousarray(prepare(value, **self.how)) for name, value in self.raw.items()}
+        fed: Arrays = {
+            name: np.ascontiguousarray(prepare(value, how.scale, how.mean, how.std)) for name, value in self.raw.items()
+        }
         ready = clock()
         made = self.run(fed)
         ran = clock()

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
 from artifacts.records.calls import PowerRecord, PowerSource
 
@@ -48,7 +49,7 @@ class Nvml:
 
     device: Device = "cuda"
 
-    def __init__(self, library: Any, index: int) -> None:
+    def __init__(self, library: ModuleType, index: int) -> None:
         self._library, self._handle = library, library.nvmlDeviceGetHandleByIndex(index)
         name = library.nvmlDeviceGetName(self._handle)
         self.name = f"NVML {name.decode() if isinstance(name, bytes) else name}"

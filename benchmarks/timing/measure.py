@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,16 +14,17 @@ from artifacts.errors import ParityFailed
 from artifacts.records.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
 from benchmarks.parity.outputs import near
+from benchmarks.timing.answers import ColdStart, Timed, TimedParts, Warmed
 from benchmarks.timing.child import Child
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.noise import NoiseMonitor
-from benchmarks.timing.rounds import Answer, EndToEnd, Rounds, energy_mj
+from benchmarks.timing.rounds import EndToEnd, Rounds, energy_mj
 from benchmarks.timing.starting import Starting
 from benchmarks.timing.statistics import Ratio, mean_ratio, typical_ratio
 
 LISTS = ("rounds_ms", "slice_calls", "cold_ms", "peak_rss_mb", "rss_load_mb", "rss_run_mb", "warmups", "energy_mj", "whole_ms")
 """Fields of `Measured` that hold something of each process."""
-PARTS = ("pre", "inference", "post")
+PARTS = ("pre", "inference", "post", "whole")
 """Of a call from the raw example to the labels."""
 
 
@@ -61,15 +61,14 @@ class Measured:
     """Single-call latencies, one list per process."""
     slice_calls: list[list[int]] = field(default_factory=list)
     """How many calls each slice of a process had, in order; the slices of engines that were measured together are pairs."""
-    cold_ms: list[dict[str, float]] = field(default_factory=list)
+    cold_ms: list[ColdStart] = field(default_factory=list)
     peak_rss_mb: list[float] = field(default_factory=list)
     throughput_per_s: float = 0.0
     rss_load_mb: list[float] = field(default_factory=list)
     """Peak resident set until the file was loaded, one per process."""
     rss_run_mb: list[float] = field(default_factory=list)
     """Peak resident set of the single calls, one per process."""
-    warmups: list[dict[str, Any]] = field(default_factory=list)
-    """`warm_calls`, `warm_ms` and `settled` of each process."""
+    warmups: list[Warmed] = field(default_factory=list)
     outputs: Arrays = field(default_factory=dict)
     """What the timed calls returned."""
     energy_mj: list[float] = field(default_factory=list)
@@ -156,7 +155,7 @@ def measure(
                 for index, name in enumerate(names):
                     progress((round_ + 0.6 * index / len(names)) / plan.processes, f"round {round_ + 1}: start {name}")
                     started[name] = starting.one(name)
-                    results[name].cold_ms.append(started[name].cold_ms)
+                    results[name].cold_ms.append(started[name].cold)
             else:
                 progress(round_ / plan.processes, f"round {round_ + 1}: start {len(names)} processes")
                 started = starting.side_by_side(names, watch.cores)
@@ -181,11 +180,11 @@ def measure(
 
 def _finish(child: Child, result: Measured, plan: MeasurePlan, one: Path, many: Path, last: bool) -> None:
     """What is asked of a process when its calls are timed: outputs, memory and, of the last one, throughput."""
-    memory = child.ask("memory")
-    result.rss_load_mb.append(memory["load_rss_mb"])
-    result.rss_run_mb.append(memory["run_rss_mb"])
+    memory = child.memory()
+    result.rss_load_mb.append(memory.load_rss_mb)
+    result.rss_run_mb.append(memory.run_rss_mb)
     made = one.with_name("outputs.npz")
-    child.ask("outputs", inputs=str(one), outputs=str(made))
+    child.outputs(one, made)
     outputs = load_arrays(made)
     made.unlink()
     for name, value in result.outputs.items():
@@ -194,7 +193,7 @@ def _finish(child: Child, result: Measured, plan: MeasurePlan, one: Path, many: 
     result.outputs = result.outputs or outputs
     if last and plan.throughput_batch:
         result.throughput_per_s = _throughput(child, many, plan)
-    result.peak_rss_mb.append(child.ask("memory")["peak_rss_mb"])
+    result.peak_rss_mb.append(child.memory().peak_rss_mb)
 
 
 def _write_inputs(inputs: Arrays, plan: MeasurePlan, folder: Path) -> tuple[Path, Path]:
@@ -214,12 +213,12 @@ def _time_round(turns: Rounds, results: Mapping[str, Measured], plan: MeasurePla
     slices = max(1, min(plan.slices, plan.block_calls // 2))
     seconds, calls = plan.block_seconds / slices, math.ceil(plan.block_calls / slices)
 
-    def slice_(child: Child) -> Answer:
-        return child.ask("block", inputs=str(one), seconds=seconds, calls=calls)
+    def slice_(child: Child) -> Timed:
+        return child.block(one, seconds, calls)
 
     for name, answers in turns.take(plan.blocks, slice_, slices).items():
-        results[name].rounds_ms.append([ns / 1e6 for answer in answers for ns in answer["ns"]])
-        results[name].slice_calls.append([len(answer["ns"]) for answer in answers])
+        results[name].rounds_ms.append([ns / 1e6 for answer in answers for ns in answer.ns])
+        results[name].slice_calls.append([len(answer.ns) for answer in answers])
         energy = energy_mj(answers)
         if energy is not None:
             results[name].energy_mj.append(energy)
@@ -229,24 +228,23 @@ def _time_whole(turns: Rounds, results: Mapping[str, Measured], plan: MeasurePla
     """Time half as many turns of calls from the raw example to the labels, where the engine lives in the child."""
     raw = one.with_name("raw.npz")
     save_arrays(raw, whole.raw)
-    asked = {"raw": str(raw), "how": dict(whole.how), "labels": whole.labels, "like": str(one) if whole.same else None}
-    children = {name: child for name, child in turns.children.items() if child.ask("end_to_end_able")["able"]}
+    like = one if whole.same else None
+    children = {name: child for name, child in turns.children.items() if child.end_to_end_able()}
     if not children:
         return
 
-    def block(child: Child) -> Answer:
-        return child.ask("whole", **asked, seconds=plan.block_seconds, calls=plan.block_calls)
+    def block(child: Child) -> TimedParts:
+        return child.end_to_end(raw, whole.scaling, whole.labels, like, plan.block_seconds, plan.block_calls)
 
     mine = replace(turns, children=children)
     for name, answers in mine.take(max(1, plan.blocks // 2), block).items():
-        parts = {part: [ns / 1e6 for answer in answers for ns in answer[part]] for part in PARTS}
-        parts["whole"] = [ns / 1e6 for answer in answers for ns in answer["ns"]]
+        parts = {part: [ns / 1e6 for answer in answers for ns in answer.parts()[part]] for part in PARTS}
         results[name].whole_ms.append({part: [float(np.quantile(ms, q)) for q in (0.5, 0.9)] for part, ms in parts.items()})
         results[name].whole_calls += len(parts["whole"])
     turns.spare = mine.spare
 
 
 def _throughput(child: Child, many: Path, plan: MeasurePlan) -> float:
-    child.ask("warm", inputs=str(many), seconds=0.05)
-    answer = child.ask("block", inputs=str(many), seconds=2 * plan.block_seconds, calls=5)
-    return float(plan.throughput_batch * len(answer["ns"]) / (sum(answer["ns"]) / 1e9))
+    child.warm(many, 0.05)
+    times = child.block(many, 2 * plan.block_seconds, 5).ns
+    return plan.throughput_batch * len(times) / (sum(times) / 1e9)

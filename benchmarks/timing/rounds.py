@@ -2,19 +2,20 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from artifacts.types import Arrays
+from benchmarks.timing.answers import Timed
 from benchmarks.timing.child import Child
 from benchmarks.timing.cores import OneCore
+from benchmarks.timing.end_to_end import Scaling
 from benchmarks.timing.energy import Device, Meter
 from benchmarks.timing.noise import Counters, NoiseMonitor
 from benchmarks.timing.stopwatch import Block
 from runtimes.registry import TARGETS
 
-Answer = dict[str, Any]
-"""What a child said of its slice: `ns` of its calls, `seen`, and here `watts`, where energy can be read."""
+T = TypeVar("T", bound=Timed)
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class EndToEnd:
 
     raw: Arrays
     """One raw example by the name of the input, (1, C, H, W)."""
-    how: Mapping[str, Any]
-    """What `artifacts.pictures.prepare` takes."""
+    scaling: Scaling
     same: bool
     """Whether it is the very example that latency is measured on, so that the outputs must be equal."""
     labels: int = 5
@@ -42,15 +42,15 @@ class Rounds:
     spare: int
     """How many disturbed turns may still be thrown away."""
 
-    def take(self, count: int, ask: Callable[[Child], Answer], slices: int = 1) -> dict[str, list[Answer]]:
+    def take(self, count: int, ask: Callable[[Child], T], slices: int = 1) -> dict[str, list[T]]:
         """The answers of so many turns that count, `slices` of each engine in a turn; those of one slice stand at one place."""
-        kept: dict[str, list[Answer]] = {name: [] for name in self.children}
+        kept: dict[str, list[T]] = {name: [] for name in self.children}
         core, done = OneCore(self.children.values()), 0
         while done < count:
             begun = Counters.now()
             with core.turn():
                 answers = self._turn(ask, slices, core)
-            blocks = [Block.merged([Block.of(answer["seen"]) for answer in told]) for told in answers.values()]
+            blocks = [Block.merged([answer.seen for answer in told]) for told in answers.values()]
             turn = self.watch.turn(blocks, begun)
             if turn.reasons and self.spare > 0:
                 self.spare -= 1
@@ -62,8 +62,8 @@ class Rounds:
                 kept[name] += told
         return kept
 
-    def _turn(self, ask: Callable[[Child], Answer], slices: int, core: OneCore) -> dict[str, list[Answer]]:
-        answers: dict[str, list[Answer]] = {name: [] for name in self.children}
+    def _turn(self, ask: Callable[[Child], T], slices: int, core: OneCore) -> dict[str, list[T]]:
+        answers: dict[str, list[T]] = {name: [] for name in self.children}
         for _ in range(slices):
             order: Sequence[str] = self.shuffle.sample(list(self.children), len(self.children))
             for name in order:
@@ -71,10 +71,10 @@ class Rounds:
                 core.follow(self.children[name])
         return answers
 
-    def _metered(self, child: Child, ask: Callable[[Child], Answer]) -> Answer:
+    def _metered(self, child: Child, ask: Callable[[Child], T]) -> T:
         begun = self.meter.read()
         answer = ask(child)
-        return {**answer, "watts": self.meter.watts(begun, device_of(child.engine.target))}
+        return replace(answer, watts=self.meter.watts(begun, device_of(child.engine.target)))
 
 
 def device_of(target: str) -> Device:
@@ -83,13 +83,15 @@ def device_of(target: str) -> Device:
     return found.device if found else "cpu"
 
 
-def energy_mj(answers: Sequence[Answer]) -> float | None:
+def energy_mj(answers: Sequence[Timed]) -> float | None:
     """Millijoules of one call: mean power while called, times the mean latency; none where it cannot be read.
 
-    >>> energy_mj([{"watts": 20.0, "ns": [1_000_000, 3_000_000]}])
+    >>> energy_mj([Timed([1_000_000, 3_000_000], Block(4_000_000, 0, None, 0, 0), watts=20.0)])
     40.0
     """
-    if any(answer["watts"] is None for answer in answers):
-        return None
-    spent = sum(answer["watts"] * sum(answer["ns"]) for answer in answers)
-    return float(spent / sum(len(answer["ns"]) for answer in answers) / 1e6)
+    spent = 0.0
+    for answer in answers:
+        if answer.watts is None:
+            return None
+        spent += answer.watts * sum(answer.ns)
+    return spent / sum(len(answer.ns) for answer in answers) / 1e6

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from artifacts.types import Engine
+from benchmarks.timing.answers import ColdStart, Warmed
 from benchmarks.timing.child import Child
 
 
@@ -16,8 +16,8 @@ class Started:
     """A process that is ready to be timed."""
 
     child: Child
-    cold_ms: dict[str, float]
-    warmup: dict[str, Any]
+    cold: ColdStart
+    warmup: Warmed
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Starting:
         log = self.first.with_name(f"{name.replace('/', '-')}.log")
         child = self.stack.enter_context(Child(self.engines[name], log, self.threads))
         cold = child.open(self.first)
-        return Started(child, cold, child.ask("warm", inputs=str(self.first), seconds=self.warm_seconds))
+        return Started(child, cold, child.warm(self.first, self.warm_seconds))
 
     def side_by_side(self, names: list[str], cores: int) -> dict[str, Started]:
         """All of them, as many at once as have cores of their own."""

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-Timer = Callable[[float, int], tuple[list[int], Any]]
+T = TypeVar("T")
+
+Timer = Callable[[float, int], tuple[list[int], T]]
 """(seconds, calls) -> nanoseconds of single calls, and what the last one returned."""
 
 
@@ -20,11 +22,6 @@ class Block:
     waited_ns: int | None
     preempted: int
     spin_ns: int
-
-    @classmethod
-    def of(cls, seen: dict[str, Any]) -> "Block":
-        """Read what `asdict` wrote."""
-        return cls(**seen)
 
     @classmethod
     def merged(cls, parts: "Sequence[Block]") -> "Block":
@@ -44,27 +41,27 @@ class Block:
         return None if self.waited_ns is None or not self.wall_ns else self.waited_ns / self.wall_ns
 
 
-def time_calls(call: Callable[[], Any], seconds: float, calls: int) -> tuple[list[int], Any]:
-    """Nanoseconds of single calls, until both `seconds` and `calls` are over, and what the last one returned."""
+def time_calls(call: Callable[[], T], seconds: float, calls: int) -> tuple[list[int], T]:
+    """Nanoseconds of single calls, one at least, until both `seconds` and `calls` are over, and what the last one returned."""
     clock = time.perf_counter_ns
     times: list[int] = []
-    last = None
     end = clock() + int(seconds * 1e9)
-    while len(times) < calls or clock() < end:
+    while True:
         before = clock()
         last = call()
         times.append(clock() - before)
-    return times, last
+        if len(times) >= calls and clock() >= end:
+            return times, last
 
 
 def watched(
-    call: Callable[[], Any],
+    call: Callable[[], T],
     seconds: float,
     calls: int,
-    timer: Timer | None = None,
+    timer: Timer[T] | None = None,
     elsewhere_ns: Callable[[], int] = lambda: 0,
-) -> tuple[list[int], Any, dict[str, Any]]:
-    """`time_calls` with the fields of a `Block`: what the process saw while it timed.
+) -> tuple[list[int], T, Block]:
+    """`time_calls` with what the process saw while it timed.
 
     Args:
         call: what is timed.
@@ -82,7 +79,7 @@ def watched(
     wall, lost, after = time.perf_counter_ns() - wall, preempted() - lost, waited_ns()
     spent = None if waited is None or after is None else after - waited
     used, spin = spent_ns() - cpu, spin_ns()
-    return times, last, asdict(Block(wall, used, spent, lost, spin))
+    return times, last, Block(wall, used, spent, lost, spin)
 
 
 def waited_ns() -> int | None:

@@ -13,20 +13,30 @@ import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
-from dataclasses import asdict  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
 from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
 from artifacts.errors import ParityFailed, TightshipError  # noqa: E402
+from artifacts.json import JsonObject, read  # noqa: E402
+from artifacts.records.measured import PlacementRecord  # noqa: E402
 from artifacts.records.roofline import LayerTimes  # noqa: E402
 from artifacts.specs import Signature  # noqa: E402
 from artifacts.types import Arrays, Engine, Session  # noqa: E402
 from benchmarks.parity.outputs import copied, near  # noqa: E402
-from benchmarks.timing.end_to_end import Parts  # noqa: E402
+from benchmarks.timing.answers import (  # noqa: E402
+    LoadAnswer,
+    Memory,
+    Opened,
+    Tensors,
+    Timed,
+    TimedParts,
+    TimedTogether,
+    Warmed,
+)
+from benchmarks.timing.end_to_end import Parts, Scaling  # noqa: E402
 from benchmarks.timing.stopwatch import Timer, time_calls, watched  # noqa: E402
 from benchmarks.timing.warmup import settle  # noqa: E402
 from runtimes.registry import find  # noqa: E402
@@ -48,14 +58,15 @@ class Worker:
         self.load_peak_mb = 0.0
 
     def open(
-        self, target: str, path: str, signature: dict[str, Any], threads: int, first: str, options: dict[str, Any] | None = None
-    ) -> dict[str, float]:
+        self, target: str, path: str, signature: JsonObject, threads: int, first: str, options: JsonObject | None = None
+    ) -> Opened:
         """Load the engine and run it once; milliseconds for each part of the cold start since the process began."""
         begun = time.monotonic_ns()
         runtime = find(target).runtime()
         runtime.probe()
+        engine = Engine(target, Path(path), Signature.from_json(signature), options or {})
         imported = time.monotonic_ns()
-        self.session = runtime.open(Engine(target, Path(path), Signature.from_json(signature), options or {}), threads)
+        self.session = runtime.open(engine, threads)
         loaded = time.monotonic_ns()
         self.load_peak_mb = peak_rss_mb() + self._elsewhere_mb()
         reset_peak()
@@ -64,14 +75,14 @@ class Worker:
         made = self.session.run(feeds)
         ran = time.monotonic_ns()
         self.made[first] = copied(made)
-        return {
-            "python": (begun - STARTED) / 1e6,
-            "import": (imported - begun) / 1e6,
-            "load": (loaded - imported) / 1e6,
-            "first_run": (ran - begun_run) / 1e6,
-            "ended_ns": float(ran),
-            "load_rss_mb": self.load_peak_mb,
-        }
+        return Opened(
+            python=(begun - STARTED) / 1e6,
+            imports=(imported - begun) / 1e6,
+            load=(loaded - imported) / 1e6,
+            first_run=(ran - begun_run) / 1e6,
+            ended_ns=float(ran),
+            load_rss_mb=self.load_peak_mb,
+        )
 
     def _elsewhere_mb(self) -> float:
         """The peak resident set of another process that holds the engine."""
@@ -83,7 +94,7 @@ class Worker:
             self.feeds[path] = load_arrays(Path(path))
         return self.feeds[path]
 
-    def run(self, inputs: str, outputs: str, batch: int) -> dict[str, int]:
+    def run(self, inputs: str, outputs: str, batch: int) -> None:
         """Run a whole file of examples, `batch` at a time, and write the outputs."""
         assert self.session is not None
         feeds = self._inputs(inputs)
@@ -94,20 +105,16 @@ class Worker:
         ]
         merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         save_arrays(Path(outputs), merged)
-        return {"examples": total}
 
-    def warm(self, inputs: str, seconds: float) -> dict[str, Any]:
-        """Run until `seconds` and a minimum number of calls are over and the latency is stable, within a limit.
-
-        Returns: `calls` that were made, and where it became stable: `warm_calls`, `warm_ms`, `settled`.
-        """
+    def warm(self, inputs: str, seconds: float) -> Warmed:
+        """Run until `seconds` and a minimum number of calls are over and the latency is stable, within a limit."""
         limit = time.perf_counter() + WARM_LIMIT * seconds
         times = self._timed(inputs, seconds, WARM_CALLS)
         while not (found := settle(times)).settled and time.perf_counter() < limit:
             times += self._timed(inputs, seconds, 1)
-        return {"calls": len(times), "warm_calls": found.calls, "warm_ms": found.ms, "settled": found.settled}
+        return Warmed(len(times), found.calls, found.ms, found.settled)
 
-    def block(self, inputs: str, seconds: float, calls: int) -> dict[str, Any]:
+    def block(self, inputs: str, seconds: float, calls: int) -> Timed:
         """Time single calls until both `seconds` and `calls` are over; nanoseconds each, and what the process saw.
 
         Raises:
@@ -117,18 +124,20 @@ class Worker:
         elsewhere = getattr(self.session, "cpu_ns", lambda: 0)
         times, last, seen = watched(partial(run, feeds), seconds, calls, self._timer(feeds), elsewhere)
         self._same(inputs, last)
-        return {"ns": times, "seen": seen}
+        return Timed(times, seen)
 
-    def end_to_end_able(self) -> dict[str, bool]:
+    def end_to_end_able(self) -> bool:
         """Whether calls from a raw example can be timed here: not where the engine lives in yet another process."""
-        return {"able": not hasattr(self.session, "timed")}
+        return not hasattr(self.session, "timed")
 
-    def whole(self, raw: str, how: dict[str, Any], labels: int, like: str | None, seconds: float, calls: int) -> dict[str, Any]:
+    def end_to_end(
+        self, raw: str, scaling: JsonObject, labels: int, like: str | None, seconds: float, calls: int
+    ) -> TimedParts:
         """Time calls from a raw example to the likeliest labels; nanoseconds of each, whole and by part.
 
         Args:
             raw: an NPZ with one raw example.
-            how: what `prepare` takes besides.
+            scaling: a `Scaling`.
             labels: how many are looked for.
             like: an NPZ with the same example as model input: then the outputs must be those of its first run.
             seconds: at least so long.
@@ -138,14 +147,14 @@ class Worker:
             ParityFailed: the last call did not return what the first one did, or what the same example as input gave.
         """
         given, run = self._ready(raw)
-        parts = Parts(given, how, labels, run)
+        parts = Parts(given, read(Scaling, scaling), labels, run)
         if raw not in self.made:
             parts.warm(WARM_CALLS)
         times, last, seen = watched(parts, seconds, calls, parts.timed)
         if like is not None:
             self.made.setdefault(raw, self.made[like])
         self._same(raw, last)
-        return {"ns": times, **parts.ns, "seen": seen}
+        return TimedParts(times, seen, pre=parts.ns["pre"], inference=parts.ns["inference"], post=parts.ns["post"])
 
     def _timed(self, inputs: str, seconds: float, calls: int) -> list[int]:
         feeds, run = self._ready(inputs)
@@ -154,7 +163,7 @@ class Worker:
         self._same(inputs, last)
         return times
 
-    def _timer(self, feeds: Arrays) -> Timer | None:
+    def _timer(self, feeds: Arrays) -> Timer[Arrays] | None:
         """The session's own clock, where its engine lives in another process, so that the way there is not timed."""
         timed = getattr(self.session, "timed", None)
         return partial(timed, feeds) if timed else None
@@ -171,73 +180,76 @@ class Worker:
             if not near(expected, last[name]):
                 raise ParityFailed(f"the output {name!r} of a timed call is not that of the first call on the same inputs.")
 
-    def outputs(self, inputs: str, outputs: str) -> dict[str, int]:
+    def outputs(self, inputs: str, outputs: str) -> None:
         """Write what the first run made of `inputs`; every timed call since was held against it."""
         save_arrays(Path(outputs), self.made[inputs])
-        return {"outputs": len(self.made[inputs])}
 
-    def memory(self) -> dict[str, float]:
+    def memory(self) -> Memory:
         """The largest resident sets in MB of 10^6 bytes: of all so far, of loading, and since the file was loaded."""
         run = peak_rss_mb() + self._elsewhere_mb()
-        return {"peak_rss_mb": max(self.load_peak_mb, run), "load_rss_mb": self.load_peak_mb, "run_rss_mb": run}
+        return Memory(max(self.load_peak_mb, run), self.load_peak_mb, run)
 
-    def pace(self, inputs: str, count: int, per: int, most: int) -> dict[str, float]:
-        """Samples per second of calls back to back, with `most` samples in each."""
-        from benchmarks.scenarios.samples import Samples  # here, so that no cold start pays for it
+    def pace(self, inputs: str, cut: JsonObject) -> float:
+        """Samples per second of calls back to back, with as many samples in each as may share one."""
+        from benchmarks.scenarios.plan import SampleCut  # here, so that no cold start pays for it
+        from benchmarks.scenarios.samples import Samples
 
         assert self.session is not None
-        run, feeds = self.session.run, Samples(self._inputs(inputs), count, per).feeds([i % count for i in range(most)])
+        sizes = read(SampleCut, cut)
+        samples = Samples(self._inputs(inputs), sizes.count, sizes.per)
+        run, feeds = self.session.run, samples.feeds([i % sizes.count for i in range(sizes.most)])
         times, _ = time_calls(lambda: run(feeds), PACE_SECONDS, PACE_CALLS)
-        return {"samples_per_s": most / (float(np.median(times)) / 1e9)}
+        return sizes.most / (float(np.median(times)) / 1e9)
 
-    def loadgen(self, inputs: str, folder: str, asked: dict[str, Any], count: int, per: int, most: int) -> dict[str, Any]:
-        """One run of LoadGen, `asked` as `benchmarks.scenarios.system.drive` reads it; what was answered, checked and seen.
+    def loadgen(self, inputs: str, folder: str, plan: JsonObject, cut: JsonObject, pace: float, min_queries: int) -> LoadAnswer:
+        """One run of LoadGen by a `LoadPlan` on samples by a `SampleCut`; what was answered, checked and seen.
 
         Raises:
             ParityFailed: the outputs under load are not those of plain runs.
         """
         from benchmarks.scenarios.checks import check_logged
+        from benchmarks.scenarios.plan import LoadPlan, SampleCut
         from benchmarks.scenarios.samples import Samples
         from benchmarks.scenarios.system import System, drive
 
         assert self.session is not None
-        system = System(self.session.run, Samples(self._inputs(inputs), count, per), most)
-        _, answered, seen = watched(lambda: drive(system, Path(folder), asked), 0.0, 1)
-        checked = check_logged(Path(folder), system.samples, self.session.run, asked["accuracy"])
-        return {"answered": answered, "checked": checked, "seen": seen}
+        sizes, asked = read(SampleCut, cut), read(LoadPlan, plan)
+        system = System(self.session.run, Samples(self._inputs(inputs), sizes.count, sizes.per), sizes.most)
+        _, answered, seen = watched(lambda: drive(system, Path(folder), asked, pace, min_queries), 0.0, 1)
+        checked = check_logged(Path(folder), system.samples, self.session.run, asked.accuracy)
+        return LoadAnswer(answered, checked, seen)
 
-    def together(self, inputs: str, start_ns: int, seconds: float) -> dict[str, Any]:
+    def together(self, inputs: str, start_ns: int, seconds: float) -> TimedTogether:
         """Like `block`, but from a given moment of the monotonic clock on, so that several processes begin at once."""
         time.sleep(max(0, start_ns - time.monotonic_ns()) / 1e9)
-        return {"late_ms": (time.monotonic_ns() - start_ns) / 1e6, **self.block(inputs, seconds, 1)}
+        late_ms = (time.monotonic_ns() - start_ns) / 1e6
+        timed = self.block(inputs, seconds, 1)
+        return TimedTogether(timed.ns, timed.seen, late_ms=late_ms)
 
-    def resident(self) -> dict[str, float | None]:
+    def resident_mb(self) -> float | None:
         """What is in memory now, in MB of 10^6 bytes; none where the kernel does not say."""
         try:
             text = Path("/proc/self/status").read_text()
         except OSError:
-            return {"rss_mb": None}
-        return {"rss_mb": next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6}
+            return None
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6
 
-    def placement(self) -> dict[str, Any]:
+    def placement(self) -> PlacementRecord:
         """Which operators run where."""
         assert self.session is not None
         placed = self.session.placement()
-        return {**asdict(placed), "fallback_share": placed.fallback_share}
+        return PlacementRecord(placed.accelerated, placed.fallback, placed.fallback_share, placed.how)
 
-    def layers(self, inputs: str) -> dict[str, Any]:
+    def layers(self, inputs: str) -> LayerTimes:
         """What each layer takes in a call on `inputs`, where the runtime says so (its `tells_layers`)."""
         times: LayerTimes = getattr(self.session, "layer_times")(self._inputs(inputs))  # noqa: B009  not every session has it
-        return asdict(times)
+        return times
 
-    def tensors(self, inputs: str, outputs: str) -> dict[str, Any]:
-        """Write every float tensor inside the file for one call, where the runtime shows them (its `shows_tensors`).
-
-        Returns: their names in the order of the computation; in the NPZ they are numbered from 0.
-        """
+    def tensors(self, inputs: str, outputs: str) -> Tensors:
+        """Write every float tensor inside the file for one call, where the runtime shows them (its `shows_tensors`)."""
         found: Arrays = getattr(self.session, "tensors")(self._inputs(inputs))  # noqa: B009  not every session has it
         save_arrays(Path(outputs), {str(number): value for number, value in enumerate(found.values())})
-        return {"names": list(found)}
+        return Tensors(list(found))
 
 
 def reset_peak() -> None:
@@ -269,13 +281,14 @@ def serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer: dict[str, Any] = {"ok": getattr(worker, request.pop("do"))(**request)}
+            answer = {"ok": getattr(worker, request.pop("do"))(**request)}
         except TightshipError as error:
             answer = {"error": str(error), "kind": type(error).__name__}
         except Exception as error:
             # some libraries write paragraphs
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}", "kind": "StageCrashed"}
-        answers.write(json.dumps(answer) + "\n")
+        # of a dataclass, its fields: `asdict` would copy every number
+        answers.write(json.dumps(answer, default=vars) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 from artifacts.errors import ModelError, RequestError, TargetUnavailable, TightshipError
 from artifacts.files import sha256_file, write_atomic
+from artifacts.json import JsonValue
 from artifacts.types import Availability, Engine, ExportedFile
 from runtimes.tensorrt.engine_key import (
     EngineKey,
@@ -71,8 +72,8 @@ class TensorRt:
         EngineKey(replace(machine, driver=_driver()), hashes, sizes, profiles, sha256_file(path)).write(path)
         command = trtexec_command(file.path, path, profiles, self.workspace_mib)
         notes = (*check_placement(file.path), TF32, f"The same engine with NVIDIA's tool: `{command}`")
-        options = {"onnx": str(file.path), "hashes": hashes, "precision": file.precision, "notes": list(notes)}
-        return Engine("tensorrt", path, file.signature, options)
+        options: dict[str, JsonValue] = {"onnx": str(file.path), "hashes": hashes, "precision": file.precision}
+        return Engine("tensorrt", path, file.signature, {**options, "notes": list(notes)})
 
     def open(self, engine: Engine, threads: int) -> TensorRtSession:
         """Load an engine on the GPU; `threads` changes nothing, the CPU only launches kernels.
@@ -83,9 +84,11 @@ class TensorRt:
         """
         trt, torch = _libraries()
         key = EngineKey.read(engine.path)
-        onnx = Path(engine.options.get("onnx", next(iter(key.onnx), "model.onnx")))
+        onnx = Path(str(engine.options.get("onnx", next(iter(key.onnx), "model.onnx"))))
         rebuild = rebuild_command(onnx, engine.path.parent, key.sizes)
-        refuse_foreign(engine.path, key, _machine(trt, torch), engine.options.get("hashes"), rebuild)
+        built_from = engine.options.get("hashes")
+        hashes = {name: str(digest) for name, digest in built_from.items()} if isinstance(built_from, Mapping) else None
+        refuse_foreign(engine.path, key, _machine(trt, torch), hashes, rebuild)
         logger = _logger(trt)
         runtime = trt.Runtime(logger)
         loaded = runtime.deserialize_cuda_engine(engine.path.read_bytes())

@@ -35,8 +35,8 @@ def deployed(engine, inputs, folder, batch, threads=1):
     save_arrays(folder / "first.npz", {k: v[:1] for k, v in inputs.items()})
     with Child(engine, folder / "log", threads) as child:
         child.open(folder / "first.npz")
-        child.ask("run", inputs=str(folder / "in.npz"), outputs=str(folder / "out.npz"), batch=batch)
-        return load_arrays(folder / "out.npz"), child.ask("placement")
+        child.run(folder / "in.npz", folder / "out.npz", batch)
+        return load_arrays(folder / "out.npz"), child.placement()
 
 
 def test_where_it_is_missing_the_one_command_is_said(tmp_path, monkeypatch):
@@ -101,7 +101,7 @@ def test_a_foreign_file_says_what_it_takes_and_runs(tmp_path, name, kind, shape)
     (given,) = engine.signature.outputs
     assert outputs[given.name].dtype == given.dtype
     assert outputs[given.name].shape == (3, *given.shape[1:])
-    assert placement["fallback_share"] < 1
+    assert placement.fallback_share < 1
     if name == "kws_ref_model":
         np.testing.assert_allclose(
             outputs[given.name].astype(int).sum(1) + 12 * 128, 256, atol=3
@@ -162,10 +162,10 @@ def test_int8_runs_in_the_delegate_and_kept_layers_stay_float(tmp_path):
         file = QUANTIZERS["litert-int8"].load()(plain, tmp_path / label, Calibration(digits.train, config, 0, model))
         assert file.precision == "int8"
         found, placement = deployed(runtime.build(file, tmp_path), inputs, tmp_path, 40)
-        assert placement["fallback_share"] == 0
+        assert placement.fallback_share == 0
         sizes[label] = file.path.stat().st_size
         errors[label] = float(np.abs(found[name] - float_outputs[name]).max() / float_outputs[name].std())
-        casts[label] = placement["accelerated"]["DEQUANTIZE"]
+        casts[label] = placement.accelerated["DEQUANTIZE"]
     assert 0 < errors["all"] < 0.5
     assert sizes["all"] < 0.5 * plain.path.stat().st_size
     assert sizes["all"] < sizes["kept"] < plain.path.stat().st_size

@@ -119,12 +119,12 @@ def _row(path: Path, engine: Engine, raw: Measured, plan: MeasurePlan) -> dict[s
         "file": str(path), "target": engine.target, "p50_ms": quantile(raw.samples, 0.5), "ci95_ms": [low, min(high, 1e12)],
         "p90_ms": quantile(raw.samples, 0.9), "p99_ms": quantile(raw.samples, 0.99), "samples": len(raw.samples),
         "batch": plan.latency_batch, "throughput_per_s": raw.throughput_per_s, "throughput_batch": plan.throughput_batch,
-        "cold_start_ms": float(np.mean([c["total"] for c in raw.cold_ms])),
+        "cold_start_ms": float(np.mean([c.total for c in raw.cold_ms])),
         "peak_rss_mb": max(raw.peak_rss_mb), "rss_load_mb": max(raw.rss_load_mb), "rss_run_mb": max(raw.rss_run_mb),
         "bytes": shipped_bytes(path), "processes": plan.processes,
         "threads": find(engine.target).read_options(engine.options).threads or plan.threads,
-        "warm_calls": max(w["warm_calls"] for w in raw.warmups), "warm_ms": max(w["warm_ms"] for w in raw.warmups),
-        "settled": all(w["settled"] for w in raw.warmups), "noise": asdict(raw.noise) if raw.noise else None,
+        "warm_calls": max(w.warm_calls for w in raw.warmups), "warm_ms": max(w.warm_ms for w in raw.warmups),
+        "settled": all(w.settled for w in raw.warmups), "noise": asdict(raw.noise) if raw.noise else None,
         "options": dict(engine.options),
     }  # fmt: skip
 

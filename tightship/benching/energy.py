@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from artifacts.errors import TightshipError
+from artifacts.json import JsonValue, read
 from artifacts.records.evidence import ArtifactRecord, Evidence, read_evidence
 from artifacts.types import Engine
 from benchmarks.timing.energy import Meter
@@ -37,7 +38,7 @@ def raw_example_for(engines: Sequence[Engine]) -> tuple[EndToEnd | None, str | N
 
     What preprocessing takes does not depend on the pixels, so they are made up, as other inputs are.
     """
-    hows: list[dict[str, Any]] = []
+    hows: list[JsonValue] = []
     for engine in engines:
         found = beside(engine.path)
         if found is None:
@@ -49,7 +50,7 @@ def raw_example_for(engines: Sequence[Engine]) -> tuple[EndToEnd | None, str | N
     sizes = tuple(size for size in spec.shape[1:] if isinstance(size, int))
     if len(engines[0].signature.inputs) != 1 or len(sizes) != 3:
         return None, "the input is not one picture of a fixed size"
-    how = Preprocessing(**{**hows[0], "mean": tuple(hows[0]["mean"]), "std": tuple(hows[0]["std"])})
+    how = read(Preprocessing, hows[0])
     # a scale below 1 brings raw values to 0..1, so white is 1 / scale there
     white = round(1 / how.scale) if how.scale < 1 else 255
     raw = np.random.default_rng(0).integers(0, white, (1, *sizes), np.uint8, endpoint=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from artifacts.errors import IntegrityError
 from artifacts.records.evidence import ArtifactRecord
+from artifacts.specs import Signature
 
 STORED = ("inputs.npz", "outputs.npz")
 
@@ -50,8 +51,9 @@ def _check(record: ArtifactRecord, folder: Path) -> None:
     import numpy as np
 
     rows = set()
-    for kind, name in zip(("inputs", "outputs"), STORED, strict=True):
-        wanted = sorted(spec["name"] for spec in record.signature[kind])
+    signature = Signature.from_json(record.signature)
+    for specs, name in zip((signature.inputs, signature.outputs), STORED, strict=True):
+        wanted = sorted(spec.name for spec in specs)
         try:
             with np.load(folder / name, allow_pickle=False) as stored:
                 rows |= {stored[key].shape[:1] for key in stored.files}

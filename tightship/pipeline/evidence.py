@@ -105,7 +105,7 @@ def _timed_what_was_checked(artifact: ArtifactPlan, entries: Entries) -> None:
     for output, values in checked.items():
         spread = float(values.std()) or 1.0
         first = values[: len(timed[output])]
-        apart = float(np.sqrt(np.mean((first - timed[output]) ** 2))) / spread
+        apart = float(np.sqrt(np.mean(np.subtract(first, timed[output]) ** 2))) / spread
         if not apart <= SIMULATED.rms_error:
             raise ParityFailed(
                 f"the timed calls of {artifact.id} gave {output!r} with a normalized RMSE of {apart:.3g} from the checked "
@@ -166,7 +166,8 @@ def _artifact(artifact: ArtifactPlan, run: _Run) -> ArtifactRecord:
     name, measured = str(artifact.id), run.measured
     raw, timing, threads = measured[name], run.timings.timings[name], threads_of(artifact, run.plan.recipe)
     files = _files(run.out / "artifacts" / name, run.out)
-    cold = {key: sum(c[key] for c in raw.cold_ms) / len(raw.cold_ms) for key in raw.cold_ms[0] if key != "load_rss_mb"}
+    starts = [cold.times_ms() for cold in raw.cold_ms]
+    cold = {key: sum(start[key] for start in starts) / len(starts) for key in starts[0]}
     p50 = quantile(raw.samples, 0.5)
     assert p50 is not None
     return ArtifactRecord(

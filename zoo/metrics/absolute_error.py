@@ -8,13 +8,13 @@ from zoo.metrics.base import Metric, first
 
 def sizes(outputs: Arrays, targets: Array) -> Array:
     """The mean of each example's absolute differences, (N,)."""
-    differences = np.abs(first(outputs).reshape(targets.shape) - targets)
+    differences = np.abs(np.subtract(first(outputs).reshape(targets.shape), targets))
     return np.asarray(differences.reshape(len(targets), -1).mean(axis=1))
 
 
 def mae(outputs: Arrays, targets: Array) -> float:
     """The mean absolute difference of the first output from the targets, over all their values."""
-    return float(np.mean(np.abs(first(outputs).reshape(targets.shape) - targets)))
+    return float(np.mean(np.abs(np.subtract(first(outputs).reshape(targets.shape), targets))))
 
 
 MAE = Metric("mae", mae, "smaller", per_example=sizes)

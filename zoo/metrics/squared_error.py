@@ -8,13 +8,13 @@ from zoo.metrics.base import Metric, first
 
 def squares(outputs: Arrays, targets: Array) -> Array:
     """The mean of each example's squared differences, (N,)."""
-    differences = first(outputs).reshape(targets.shape) - targets
+    differences = np.subtract(first(outputs).reshape(targets.shape), targets)
     return np.asarray((differences**2).reshape(len(targets), -1).mean(axis=1))
 
 
 def mse(outputs: Arrays, targets: Array) -> float:
     """The mean squared difference of the first output from the targets, over all their values."""
-    return float(np.mean((first(outputs).reshape(targets.shape) - targets) ** 2))
+    return float(np.mean(np.subtract(first(outputs).reshape(targets.shape), targets) ** 2))
 
 
 def negative_mse(outputs: Arrays, targets: Array) -> float:

@@ -13,9 +13,10 @@ def right(outputs: Arrays, targets: Array) -> Array:
 
     A value that is as large as the target's counts as larger where its class comes first, as in top-1.
     """
-    scores = first(outputs).reshape(len(targets), -1)
-    own = np.take_along_axis(scores, targets[:, None], axis=1)
-    before = np.arange(scores.shape[1])[None] < targets[:, None]
+    classes = targets.astype(np.int64)[:, None]
+    scores = first(outputs).reshape(len(targets), -1).astype(np.float64)
+    own = np.take_along_axis(scores, classes, axis=1)
+    before = np.arange(scores.shape[1])[None] < classes
     return np.asarray(((scores > own) | ((scores == own) & before)).sum(axis=1) < MOST)
 
 

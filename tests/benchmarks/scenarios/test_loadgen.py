@@ -25,10 +25,6 @@ pytest.importorskip("mlperf_loadgen", reason="MLPerf LoadGen is missing: pip ins
 COUNT = 16
 X = np.random.default_rng(0).standard_normal((COUNT, 3)).astype(np.float32)
 SERVER = {"target_qps": 3000.0, "latency_bound_ms": 100.0}
-ASKED = {
-    "scenario": "single-stream", "seconds": 0.1, "query_samples": 1, "accuracy": False, "min_queries": 0, "pace": 5000.0,
-    "target_qps": None, "latency_bound_ms": None,
-}  # fmt: skip
 
 
 def plan(scenario, **more):
@@ -56,10 +52,10 @@ def under_load(loaded, request):
     return lambda asked: loaded.run(re.sub(r"\W", "-", request.node.name), asked)
 
 
-def in_this_process(run, feeds, folder, most=1, **asked):
+def in_this_process(run, feeds, folder, most=1, pace=5000.0, **asked):
     """Drives LoadGen against a function."""
     system = System(run, Samples(feeds, COUNT), most)
-    return system, drive(system, folder, {**ASKED, **asked})
+    return system, drive(system, folder, LoadPlan(**{"scenario": "single-stream", "seconds": 0.1, **asked}), pace)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -175,7 +171,7 @@ def test_an_exception_under_load_ends_the_test_and_not_the_process(tmp_path, sce
         return {"y": inputs["x"]}
 
     with pytest.raises(ModelError, match="no more"):
-        in_this_process(run, {"x": X}, tmp_path, scenario=scenario, target_qps=1000.0, latency_bound_ms=10.0)
+        in_this_process(run, {"x": X}, tmp_path, **vars(plan(scenario)) | {"seconds": 0.1})
 
 
 def test_queries_that_wait_together_share_a_call(tmp_path):

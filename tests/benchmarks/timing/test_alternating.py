@@ -40,12 +40,12 @@ def run(code):
     """What the tool that ends with `code` gives, and of each slice: what was asked, the tool's state, the cores of both."""
     before, asked = set(children()), []
 
-    def ask(do, **arguments):
+    def block(inputs, seconds, calls):
         tool = {pid: state for pid, state in children().items() if pid not in before}
-        asked.append((do, arguments, list(tool.values()), [os.sched_getaffinity(pid) for pid in (0, *tool)]))
-        return {"ns": [len(asked)]}
+        asked.append(((inputs, seconds, calls), list(tool.values()), [os.sched_getaffinity(pid) for pid in (0, *tool)]))
+        return SimpleNamespace(ns=[len(asked)])
 
-    child = SimpleNamespace(pid=os.getpid(), ask=ask)
+    child = SimpleNamespace(pid=os.getpid(), block=block)
     return alternated([sys.executable, "-c", TOOL, str(code)], "now timing", child, Path("one.npz")), asked
 
 
@@ -63,8 +63,8 @@ def test_the_tool_stands_still_on_our_core_while_ours_is_timed(monkeypatch):
     times, asked = run(0)
     assert len(times) > 3
     assert times == list(range(1, len(times) + 1))
-    for do, arguments, states, (ours, theirs) in asked[:-1]:
-        assert (do, arguments) == ("block", {"inputs": "one.npz", "seconds": SLICE_SECONDS, "calls": SLICE_CALLS})
+    for arguments, states, (ours, theirs) in asked[:-1]:
+        assert arguments == (Path("one.npz"), SLICE_SECONDS, SLICE_CALLS)
         assert states == ["T"]
         assert len(ours) == 1
         assert ours == theirs
@@ -81,7 +81,7 @@ def test_a_tool_does_not_outlive_our_own_failure():
         alternated(
             [sys.executable, "-c", TOOL.replace("0.6", "600"), "0"],
             "now timing",
-            SimpleNamespace(pid=os.getpid(), ask=lambda do, **arguments: 1 / 0),
+            SimpleNamespace(pid=os.getpid(), block=lambda *arguments: 1 / 0),
             Path("one.npz"),
         )
     assert set(children()) == before

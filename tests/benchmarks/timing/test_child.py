@@ -11,8 +11,8 @@ import pytest
 
 from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import DataError, ModelError, ParityFailed, StageCrashed, TargetUnavailable
+from artifacts.records.measured import PlacementRecord
 from benchmarks.timing.child import Child
-from benchmarks.timing.stopwatch import Block
 from benchmarks.timing.worker import peak_rss_mb
 
 
@@ -20,16 +20,18 @@ def test_a_child_runs_times_and_places_an_engine(moody, first, tmp_path):
     inputs = {"x": np.arange(15, dtype=np.float32).reshape(5, 3)}
     save_arrays(tmp_path / "in.npz", inputs)
     with Child(moody("well"), tmp_path / "log") as child:
-        parts = child.open(first)
-        assert child.ask("run", inputs=str(tmp_path / "in.npz"), outputs=str(tmp_path / "out.npz"), batch=2) == {"examples": 5}
-        times = child.ask("block", inputs=str(first), seconds=0, calls=7)["ns"]
-        assert child.ask("warm", inputs=str(first), seconds=0)["calls"] == 20
-        placed = child.ask("placement")
+        cold = child.open(first)
+        child.run(tmp_path / "in.npz", tmp_path / "out.npz", batch=2)
+        times = child.block(first, seconds=0, calls=7).ns
+        assert child.warm(first, seconds=0).calls == 20
+        placed = child.placement()
     np.testing.assert_array_equal(load_arrays(tmp_path / "out.npz")["y"], inputs["x"] + 1)
     assert len(times) == 7
     assert min(times) > 0
-    assert placed["fallback_share"] == 0.25
-    assert {"python", "import", "load", "first_run", "process", "total", "load_rss_mb"} == set(parts)
+    assert placed == PlacementRecord({"Add": 3}, {"Softmax": 1}, 0.25, "as given")
+    parts = cold.times_ms()
+    assert {"python", "import", "load", "first_run", "process", "total"} == set(parts)
+    assert min(parts.values()) > 0
     assert parts["total"] == pytest.approx(sum(parts[k] for k in ("process", "python", "import", "load", "first_run")))
 
 
@@ -52,7 +54,7 @@ def test_a_child_that_died_between_two_requests_is_told_alike(moody, first, tmp_
     child._process.kill()
     child._process.wait()
     with pytest.raises(StageCrashed, match=r"signal 9.*'memory'"), child:
-        child.ask("memory")
+        child.memory()
 
 
 def test_a_hang_ends_at_the_time_limit_and_leaves_no_process(moody, first, tmp_path):
@@ -82,15 +84,15 @@ def test_a_child_outlives_an_error(moody, first, tmp_path):
     with Child(moody("well"), tmp_path / "log") as child:
         child.open(first)
         with pytest.raises(DataError, match=r"none\.npz"):
-            child.ask("warm", inputs=str(tmp_path / "none.npz"), seconds=0)
-        assert child.ask("memory")["peak_rss_mb"] > 1
+            child.warm(tmp_path / "none.npz", seconds=0)
+        assert child.memory().peak_rss_mb > 1
 
 
 def test_what_a_library_prints_goes_to_the_log_and_not_between_the_answers(moody, first, tmp_path):
     log = tmp_path / "log"
     with Child(moody("chatty"), log) as child:
         child.open(first)
-        assert child.ask("warm", inputs=str(first), seconds=0)["calls"] == 20
+        assert child.warm(first, seconds=0).calls == 20
     text = log.read_text()
     for said in ("not the answer", "nor this", "a child of the child"):
         assert said in text
@@ -133,7 +135,7 @@ def test_a_timed_call_that_returns_something_else_is_no_measurement(moody, first
     with Child(moody(mood), tmp_path / "log") as child:
         child.open(first)
         with pytest.raises(ParityFailed, match="'y' of a timed call is not that of the first call"):
-            child.ask("block", inputs=str(first), seconds=0, calls=5)
+            child.block(first, seconds=0, calls=5)
 
 
 def test_loading_and_running_have_peaks_of_their_own(moody, first, tmp_path):
@@ -141,27 +143,27 @@ def test_loading_and_running_have_peaks_of_their_own(moody, first, tmp_path):
     for mood in ("well", "heavy", "hungry"):
         with Child(moody(mood), tmp_path / "log") as child:
             child.open(first)
-            child.ask("block", inputs=str(first), seconds=0, calls=5)
-            peaks[mood] = child.ask("memory")
-    assert peaks["heavy"]["load_rss_mb"] > peaks["well"]["load_rss_mb"] + 60
-    assert peaks["hungry"]["load_rss_mb"] < peaks["well"]["load_rss_mb"] + 10
-    assert peaks["hungry"]["run_rss_mb"] > peaks["well"]["run_rss_mb"] + 40
+            child.block(first, seconds=0, calls=5)
+            peaks[mood] = child.memory()
+    assert peaks["heavy"].load_rss_mb > peaks["well"].load_rss_mb + 60
+    assert peaks["hungry"].load_rss_mb < peaks["well"].load_rss_mb + 10
+    assert peaks["hungry"].run_rss_mb > peaks["well"].run_rss_mb + 40
     for found in peaks.values():
-        assert found["peak_rss_mb"] == max(found["load_rss_mb"], found["run_rss_mb"])
+        assert found.peak_rss_mb == max(found.load_rss_mb, found.run_rss_mb)
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="this kernel keeps one peak for all")
 def test_the_peak_of_running_forgets_that_of_loading(moody, first, tmp_path):
     with Child(moody("heavy"), tmp_path / "log") as child:
         child.open(first)
-        found = child.ask("memory")
-    assert found["run_rss_mb"] < found["load_rss_mb"] - 40
+        found = child.memory()
+    assert found.run_rss_mb < found.load_rss_mb - 40
 
 
 def test_a_block_says_what_its_process_saw(moody, first, tmp_path):
     with Child(moody("well"), tmp_path / "log") as child:
         child.open(first)
-        seen = Block.of(child.ask("block", inputs=str(first), seconds=0.02, calls=1)["seen"])
+        seen = child.block(first, seconds=0.02, calls=1).seen
     assert seen.wall_ns >= 0.02e9
     assert seen.cpu_ns > 0
     assert seen.spin_ns > 0
@@ -170,7 +172,6 @@ def test_a_block_says_what_its_process_saw(moody, first, tmp_path):
 def test_warm_up_is_found_and_not_only_waited_for(moody, first, tmp_path):
     with Child(moody("well"), tmp_path / "log") as child:
         child.open(first)
-        warm = child.ask("warm", inputs=str(first), seconds=0.02)
-    assert set(warm) == {"calls", "warm_calls", "warm_ms", "settled"}
-    assert 0 <= warm["warm_calls"] <= warm["calls"]
-    assert warm["calls"] >= 20
+        warm = child.warm(first, seconds=0.02)
+    assert 0 <= warm.warm_calls <= warm.calls
+    assert warm.calls >= 20

@@ -23,7 +23,7 @@ HELD = pytest.mark.skipif(
 def pair(onnx_engine, tmp_path):
     with Child(onnx_engine(2.0), tmp_path / "a.log") as a, Child(onnx_engine(3.0), tmp_path / "b.log") as b:
         for child in (a, b):
-            child.ask("memory")
+            child.memory()
         yield a, b
 
 
@@ -49,6 +49,34 @@ def test_a_lone_engine_and_one_of_several_threads_go_where_they_like(pair, why):
     with core.turn():
         core.follow(pair[0])
         assert len(os.sched_getaffinity(pair[0].pid)) > 1
+
+
+@HELD
+@pytest.mark.parametrize(
+    ("target", "options", "held"),
+    [
+        ("onnxruntime-cpu", {"intra_op_threads": 2}, False),
+        ("onnxruntime-cpu", {"intra_op_threads": 1}, True),
+        ("onnxruntime-cpu", {"spinning": False, "notes": ["a builder's"]}, True),
+        ("known to the child alone", {"threads": 2}, True),
+    ],
+)
+def test_the_threads_that_a_targets_options_ask_for_count(pair, target, options, held):
+    pair[1].engine = replace(pair[1].engine, target=target, options=options)
+    core = OneCore(pair)
+    with core.turn():
+        core.follow(pair[0])
+        assert (len(os.sched_getaffinity(pair[0].pid)) == 1) is held
+
+
+@HELD
+def test_an_option_of_one_thread_holds_a_row_that_the_recipe_gives_two(pair):
+    for child in pair:
+        child.threads, child.engine = 2, replace(child.engine, options={"intra_op_threads": 1})
+    core = OneCore(pair)
+    with core.turn():
+        core.follow(pair[0])
+        assert len(os.sched_getaffinity(pair[0].pid)) == 1
 
 
 @HELD

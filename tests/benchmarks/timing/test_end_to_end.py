@@ -5,7 +5,7 @@ import pytest
 
 from artifacts.errors import ParityFailed
 from artifacts.pictures import likeliest, prepare
-from benchmarks.timing.end_to_end import Parts
+from benchmarks.timing.end_to_end import Parts, Scaling
 from benchmarks.timing.measure import MeasurePlan, measure
 from benchmarks.timing.rounds import EndToEnd
 from tightship.pipeline.stages.energy import end_to_end, raw_example
@@ -14,13 +14,13 @@ from zoo.readers import read_digits
 from zoo.splits import Preprocessing
 
 PLAN = MeasurePlan(processes=2, blocks=4, block_seconds=0.0, block_calls=6, warm_seconds=0.0, throughput_batch=2)
-HOW = {"scale": 0.5, "mean": [1.0, 0.0, 0.0], "std": [2.0, 1.0, 1.0]}
+SCALING = Scaling(0.5, (1.0, 0.0, 0.0), (2.0, 1.0, 1.0))
 RAW = np.asarray([4, 8, 2], np.uint8).reshape(1, 3, 1, 1)
 READY = np.asarray([0.5, 4.0, 1.0], np.float32).reshape(1, 3)
 
 
 def test_pixels_become_input_by_channel():
-    made = prepare(RAW, **HOW)
+    made = prepare(RAW, **vars(SCALING))
     assert made.dtype == np.float32
     assert made.reshape(1, 3).tolist() == READY.tolist()
     assert np.array_equal(made, Preprocessing(0.5, (1.0, 0.0, 0.0), (2.0, 1.0, 1.0)).apply(RAW))
@@ -34,7 +34,7 @@ def test_labels_come_with_their_shares_the_likeliest_first():
 
 
 def test_the_parts_of_a_call_add_up_to_the_whole_and_warm_ones_do_not_count():
-    parts = Parts({"x": RAW}, HOW, 2, lambda fed: {"y": fed["x"].reshape(1, 3)})
+    parts = Parts({"x": RAW}, SCALING, 2, lambda fed: {"y": fed["x"].reshape(1, 3)})
     parts.warm(3)
     times, last = parts.timed(0.0, 7)
     assert len(times) == 7
@@ -57,8 +57,8 @@ def flat(onnx_engine):
 
 
 def test_each_process_times_its_parts(flat, tmp_path):
-    whole = EndToEnd({"x": RAW}, HOW, same=True)
-    found = measure({"a": flat}, {"x": prepare(RAW, **HOW)}, PLAN, tmp_path / "work", whole=whole)["a"]
+    whole = EndToEnd({"x": RAW}, SCALING, same=True)
+    found = measure({"a": flat}, {"x": prepare(RAW, **vars(SCALING))}, PLAN, tmp_path / "work", whole=whole)["a"]
     assert found.whole_calls == 2 * 2 * 6
     record = end_to_end(found, whole)
     assert (record.samples, record.processes, record.raw, record.labels) == (24, 2, "uint8 1x3x1x1", 5)
@@ -68,21 +68,21 @@ def test_each_process_times_its_parts(flat, tmp_path):
 
 
 def test_without_a_raw_example_nothing_is_recorded(flat, tmp_path):
-    found = measure({"a": flat}, {"x": prepare(RAW, **HOW)}, PLAN, tmp_path / "work")["a"]
+    found = measure({"a": flat}, {"x": prepare(RAW, **vars(SCALING))}, PLAN, tmp_path / "work")["a"]
     assert (found.whole_ms, end_to_end(found, None)) == ([], None)
 
 
 def test_another_example_than_the_checked_one_ends_the_measurement(flat, tmp_path):
-    whole = EndToEnd({"x": RAW + 1}, HOW, same=True)
+    whole = EndToEnd({"x": RAW + 1}, SCALING, same=True)
     with pytest.raises(ParityFailed, match="not that of the first call"):
-        measure({"a": flat}, {"x": prepare(RAW, **HOW)}, PLAN, tmp_path / "work", whole=whole)
+        measure({"a": flat}, {"x": prepare(RAW, **vars(SCALING))}, PLAN, tmp_path / "work", whole=whole)
 
 
 def test_data_with_preprocessing_has_a_raw_example_and_other_data_says_why_not():
     digits = read_digits()
     whole, reason = raw_example(digits)
     assert (reason, whole.same) == (None, True)
-    ready = prepare(whole.raw["image"], **whole.how)
+    ready = prepare(whole.raw["image"], **vars(whole.scaling))
     assert np.array_equal(ready, digits.test.batch(np.arange(1))[0]["image"])
     rows = np.zeros((4, 3), np.float32), np.zeros(4, np.int64)
     whole, reason = raw_example(from_factory("mine:data", (rows, rows)))

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from artifacts.records.calls import PowerRecord, PowerSource
+from benchmarks.timing.answers import Timed
 from benchmarks.timing.energy import Meter, Rapl, Reading, says
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
 from benchmarks.timing.rounds import energy_mj
+from benchmarks.timing.stopwatch import Block
 from tightship.pipeline.stages.energy import energy_of
 
 PLAN = MeasurePlan(processes=2, blocks=2, block_seconds=0.1, block_calls=4, warm_seconds=0.0, throughput_batch=2)
@@ -102,8 +104,9 @@ def test_a_gpu_counts_for_its_own_engines_only_and_the_cpu_for_all(domain):
 
 
 def test_energy_is_power_times_latency():
-    assert energy_mj([{"watts": 20.0, "ns": [1_000_000] * 3}, {"watts": 40.0, "ns": [1_000_000]}]) == pytest.approx(25.0)
-    assert energy_mj([{"watts": None, "ns": [1]}]) is None
+    seen = Block(1, 1, None, 0, 1)
+    assert energy_mj([Timed([1_000_000] * 3, seen, 20.0), Timed([1_000_000], seen, 40.0)]) == pytest.approx(25.0)
+    assert energy_mj([Timed([1], seen, 20.0), Timed([1], seen, None)]) is None
 
 
 def test_idle_power_is_taken_off_and_a_counter_that_stood_still_says_nothing():

@@ -27,7 +27,7 @@ def test_every_engine_and_every_round_has_its_samples(onnx_engine, tmp_path):
         assert min(one.samples) > 0
         assert one.medians == [float(np.median(r)) for r in one.rounds_ms]
         assert len(one.cold_ms) == len(one.peak_rss_mb) == 2
-        assert all(c["total"] > c["load"] > 0 for c in one.cold_ms)
+        assert all(c.total > c.load > 0 for c in one.cold_ms)
         assert one.throughput_per_s > 0
         assert len(one.warmups) == len(one.rss_load_mb) == len(one.rss_run_mb) == 2
         assert all(peak >= load > 1 for peak, load in zip(one.peak_rss_mb, one.rss_load_mb, strict=True))

@@ -105,12 +105,11 @@ def test_a_thread_that_shares_its_core_is_seen_to_wait():
     rivals = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * cores)]
     try:
         time.sleep(0.3)
-        _, _, seen = watched(lambda: sum(range(1000)), seconds=1.0, calls=1)
+        _, _, found = watched(lambda: sum(range(1000)), seconds=1.0, calls=1)
     finally:
         for rival in rivals:
             rival.kill()
             rival.wait()
-    found = Block.of(seen)
     assert found.lost is not None
     assert found.lost > noise.LOST_LIMIT
     assert found.preempted > 0

@@ -85,7 +85,7 @@ def test_denormal_numbers_become_zero_where_that_is_asked_for(tmp_path):
         engine = Engine("onnxruntime-cpu", tmp_path / "m.onnx", signature, options)
         with Child(engine, tmp_path / "log") as child:
             child.open(tmp_path / "in.npz")
-            child.ask("outputs", inputs=str(tmp_path / "in.npz"), outputs=str(tmp_path / "out.npz"))
+            child.outputs(tmp_path / "in.npz", tmp_path / "out.npz")
         with np.load(tmp_path / "out.npz") as made:
             assert bool((made["y"] == 0).all()) is zero
 
@@ -94,7 +94,7 @@ def test_a_child_is_told_the_options_of_its_engine(file, tmp_path):
     np.savez(tmp_path / "in.npz", x=X)
     with Child(Engine("onnxruntime-cpu", file.path, SIGNATURE, {"graph_level": "disable"}), tmp_path / "log") as child:
         child.open(tmp_path / "in.npz")
-        assert child.ask("placement")["accelerated"] == {"Conv": 1, "Relu": 1}
+        assert child.placement().accelerated == {"Conv": 1, "Relu": 1}
 
 
 @pytest.mark.parametrize("form", ["onnx", "ort"])

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tarfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from artifacts.records.evidence import (
     GateRecord,
     Verdict,
 )
+from artifacts.specs import Signature, TensorSpec
 from benchmarks.machine import describe
 from tightship.bundling import pack
 from tightship.bundling.pack import make_bundle, verify_bundle
@@ -104,7 +105,7 @@ def test_an_artifact_that_failed_is_packed_only_on_demand(make_run, unpack):
         ({"files": (FileRecord("../evidence.json", "0" * 64, 1),)}, "may leave it"),
         ({"files": (FileRecord("evidence.json", "0" * 64, 1),)}, "does not lie in"),
         ({"files": (FileRecord("artifacts/onnxruntime-cpu/fp32/no", "0" * 64, 1),)}, "missing or a link"),
-        ({"signature": {"inputs": [{"name": "x"}], "outputs": [{"name": "logits"}]}}, "holds .'image'., not .'x'."),
+        ({"signature": asdict(Signature((TensorSpec("x", "float32", ("batch", 3)),)))}, "holds .'image'., not .'x'."),
     ],
 )
 def test_what_cannot_be_packed_is_refused_and_leaves_nothing(make_run, changes, reason):

@@ -6,6 +6,7 @@ import numpy as np
 
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, Interval, PartRecord, PowerRecord
 from artifacts.types import Arrays
+from benchmarks.timing.end_to_end import Scaling
 from benchmarks.timing.energy import counts
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.rounds import EndToEnd, device_of
@@ -28,7 +29,7 @@ def raw_example(data: TaskData) -> tuple[EndToEnd | None, str | None]:
 
 def end_to_end_of(raw: Arrays, how: Preprocessing, same: bool) -> EndToEnd:
     """A raw example with its preprocessing, to be timed."""
-    return EndToEnd(raw, {"scale": how.scale, "mean": list(how.mean), "std": list(how.std)}, same)
+    return EndToEnd(raw, Scaling(how.scale, how.mean, how.std), same)
 
 
 def energy_of(one: Measured, power: PowerRecord, target: str) -> EnergyRecord | None:

@@ -13,7 +13,7 @@ from benchmarks.timing.noise import NoiseMonitor
 from tightship.pipeline.stages import energy, roofline
 from tightship.pipeline.stages.export import engine_of
 from tightship.pipeline.stages.job import Job
-from tightship.pipeline.stages.results import ExportResult, MeasureResult, SensitivityResult, Timing, Warmup
+from tightship.pipeline.stages.results import ExportResult, MeasureResult, SensitivityResult, Timing
 from tightship.planning.step_configs import MeasureStep, SensitivityStep
 
 
@@ -69,6 +69,5 @@ def _timing(one: Measured, layers: LayerTimes) -> Timing:
     return Timing(
         rounds_ms=[[round(v, 6) for v in r] for r in one.rounds_ms], slice_calls=one.slice_calls, cold_ms=one.cold_ms,
         peak_rss_mb=one.peak_rss_mb, throughput_per_s=one.throughput_per_s, rss_load_mb=one.rss_load_mb,
-        rss_run_mb=one.rss_run_mb, noise=one.noise, layers=layers,
-        warmups=[Warmup(w["warm_calls"], w["warm_ms"], w["settled"]) for w in one.warmups],
+        rss_run_mb=one.rss_run_mb, warmups=one.warmups, noise=one.noise, layers=layers,
     )  # fmt: skip

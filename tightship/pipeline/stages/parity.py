@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.arrays import load_arrays, save_arrays
+from artifacts.json import read
 from artifacts.records.evidence import PlacementRecord
 from artifacts.specs import Signature
 from artifacts.types import Arrays
@@ -46,7 +47,7 @@ def check(job: Job[CheckStep]) -> CheckResult:
         run = _Runner(child, job.work)
         outputs = run(test_inputs, signature.most(256))
         cases, tolerance, against = _cases(job, test_inputs, outputs, run, signature)
-        placement = PlacementRecord(**child.ask("placement"))
+        placement = read(PlacementRecord, child.ask("placement"))
     metric = METRICS.find(job.data.metric)
     parity, reproducer = evaluate(cases, tolerance, against, metric.classifies), False
     if not parity.passed:
@@ -156,7 +157,9 @@ def _blends(real: Arrays) -> Arrays:
     for name, value in real.items():
         half = len(value) // 2
         floating = np.issubdtype(value.dtype, np.floating)
-        made[name] = ((value[:half] + value[half : 2 * half]) / 2).astype(value.dtype)[:32] if floating else value[:half][:32]
+        made[name] = (
+            (np.add(value[:half], value[half : 2 * half]) / 2).astype(value.dtype)[:32] if floating else value[:half][:32]
+        )
     return made
 
 

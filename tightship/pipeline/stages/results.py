@@ -14,6 +14,7 @@ from artifacts.records.roofline import LayerTimes, PeaksRecord
 from artifacts.records.sensitivity import SensitivityRecord
 from artifacts.specs import Signature, TensorSpec
 from benchmarks.roofline.work import Work
+from benchmarks.timing.answers import ColdStart, Warmed
 from benchmarks.timing.measure import Measured
 from compress.configs import QuantizeConfig
 from zoo.splits import Preprocessing
@@ -174,26 +175,17 @@ class SensitivityResult:
 
 
 @dataclass(frozen=True)
-class Warmup:
-    """What one process needed until its latency was stable."""
-
-    warm_calls: int
-    warm_ms: float
-    settled: bool
-
-
-@dataclass(frozen=True)
 class Timing:
     """Raw timings of one file; all times in milliseconds, memory in MB of 10^6 bytes, one entry per process."""
 
     rounds_ms: list[list[float]]
     slice_calls: list[list[int]]
-    cold_ms: list[dict[str, float]]
+    cold_ms: list[ColdStart]
     peak_rss_mb: list[float]
     throughput_per_s: float
     rss_load_mb: list[float]
     rss_run_mb: list[float]
-    warmups: list[Warmup]
+    warmups: list[Warmed]
     noise: NoiseRecord | None
     layers: LayerTimes
     energy: EnergyRecord | None = None
@@ -203,7 +195,7 @@ class Timing:
         """These as what intervals and ratios are computed from."""
         return Measured(
             self.rounds_ms, self.slice_calls, self.cold_ms, self.peak_rss_mb, self.throughput_per_s,
-            self.rss_load_mb, self.rss_run_mb, noise=self.noise,
+            self.rss_load_mb, self.rss_run_mb, self.warmups, noise=self.noise,
         )  # fmt: skip
 
     def time_shares(self) -> dict[str, float]:
