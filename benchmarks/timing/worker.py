@@ -21,20 +21,23 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 
 from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
-from artifacts.errors import ParityFailed, TightshipError  # noqa: E402
-from artifacts.records.roofline import LayerTimes  # noqa: E402
+from artifacts.errors import ModelError, ParityFailed, TightshipError  # noqa: E402
 from artifacts.specs import Signature  # noqa: E402
-from artifacts.types import Arrays, Engine, Session  # noqa: E402
+from artifacts.types import Arrays, Engine, Placement, Session  # noqa: E402
 from benchmarks.parity.outputs import copied, near  # noqa: E402
 from benchmarks.timing.end_to_end import Parts  # noqa: E402
 from benchmarks.timing.stopwatch import Timer, time_calls, watched  # noqa: E402
 from benchmarks.timing.warmup import settle  # noqa: E402
+from runtimes.base import Closes, Placed, ShowsTensors, TimesItself, TimesLayers  # noqa: E402
 from runtimes.registry import find  # noqa: E402
 
 WARM_CALLS = 20
 PACE_SECONDS, PACE_CALLS = 0.2, 5
 WARM_LIMIT = 10
 """Warm-up goes on until the latency is stable, but no longer than so many times what was asked for."""
+
+
+NOT_PLACED = Placement({}, {}, "this runtime does not say where operators run")
 
 
 class Worker:
@@ -75,8 +78,7 @@ class Worker:
 
     def _elsewhere_mb(self) -> float:
         """The peak resident set of another process that holds the engine."""
-        held: float = getattr(self.session, "peak_mb", lambda: 0.0)()
-        return held
+        return self.session.peak_mb() if isinstance(self.session, TimesItself) else 0.0
 
     def _inputs(self, path: str) -> Arrays:
         if path not in self.feeds:
@@ -114,14 +116,14 @@ class Worker:
             ParityFailed: the last call did not return what the first one did.
         """
         feeds, run = self._ready(inputs)
-        elsewhere = getattr(self.session, "cpu_ns", lambda: 0)
+        elsewhere = self.session.cpu_ns if isinstance(self.session, TimesItself) else lambda: 0
         times, last, seen = watched(partial(run, feeds), seconds, calls, self._timer(feeds), elsewhere)
         self._same(inputs, last)
         return {"ns": times, "seen": seen}
 
     def end_to_end_able(self) -> dict[str, bool]:
         """Whether calls from a raw example can be timed here: not where the engine lives in yet another process."""
-        return {"able": not hasattr(self.session, "timed")}
+        return {"able": not isinstance(self.session, TimesItself)}
 
     def whole(self, raw: str, how: dict[str, Any], labels: int, like: str | None, seconds: float, calls: int) -> dict[str, Any]:
         """Time calls from a raw example to the likeliest labels; nanoseconds of each, whole and by part.
@@ -156,8 +158,7 @@ class Worker:
 
     def _timer(self, feeds: Arrays) -> Timer | None:
         """The session's own clock, where its engine lives in another process, so that the way there is not timed."""
-        timed = getattr(self.session, "timed", None)
-        return partial(timed, feeds) if timed else None
+        return partial(self.session.timed, feeds) if isinstance(self.session, TimesItself) else None
 
     def _ready(self, inputs: str) -> tuple[Arrays, Callable[[Arrays], Arrays]]:
         assert self.session is not None
@@ -221,21 +222,25 @@ class Worker:
 
     def placement(self) -> dict[str, Any]:
         """Which operators run where."""
-        assert self.session is not None
-        placed = self.session.placement()
+        placed = self.session.placement() if isinstance(self.session, Placed) else NOT_PLACED
         return {**asdict(placed), "fallback_share": placed.fallback_share}
 
     def layers(self, inputs: str) -> dict[str, Any]:
-        """What each layer takes in a call on `inputs`, where the runtime says so (its `tells_layers`)."""
-        times: LayerTimes = getattr(self.session, "layer_times")(self._inputs(inputs))  # noqa: B009  not every session has it
-        return asdict(times)
+        """What each layer takes in a call on `inputs`, where the session is one of `TimesLayers`."""
+        assert isinstance(self.session, TimesLayers), "its runtime's `session` says so"
+        return asdict(self.session.layer_times(self._inputs(inputs)))
 
     def tensors(self, inputs: str, outputs: str) -> dict[str, Any]:
-        """Write every float tensor inside the file for one call, where the runtime shows them (its `shows_tensors`).
+        """Write every float tensor inside the file for one call, where the session is one of `ShowsTensors`.
 
         Returns: their names in the order of the computation; in the NPZ they are numbered from 0.
+
+        Raises:
+            ModelError: this session shows none, though others of its runtime do.
         """
-        found: Arrays = getattr(self.session, "tensors")(self._inputs(inputs))  # noqa: B009  not every session has it
+        if not isinstance(self.session, ShowsTensors):
+            raise ModelError("the runtime shows no tensors inside this kind of file.")
+        found = self.session.tensors(self._inputs(inputs))
         save_arrays(Path(outputs), {str(number): value for number, value in enumerate(found.values())})
         return {"names": list(found)}
 
@@ -276,6 +281,8 @@ def serve() -> None:
             # some libraries write paragraphs
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}", "kind": "StageCrashed"}
         answers.write(json.dumps(answer) + "\n")
+    if isinstance(worker.session, Closes):
+        worker.session.close()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from compress.configs import QuantizeConfig
 from compress.edits.replay import edit_to_json
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
-from runtimes.registry import Target
+from runtimes.target import Target
 from tightship.planning.export_options import digests
 from tightship.store import code_digest, versions
 

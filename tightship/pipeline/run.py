@@ -16,7 +16,8 @@ from artifacts.records.evidence import Evidence, Machine, NotRun
 from artifacts.types import Availability
 from benchmarks.machine import describe
 from runtimes.probe import missing_library, probe
-from runtimes.registry import Target, find
+from runtimes.registry import find
+from runtimes.target import Target
 from tightship.pipeline.evidence import assemble, lay_out
 from tightship.pipeline.progress import Progress
 from tightship.pipeline.stages import compression, convert, export, measure, parity

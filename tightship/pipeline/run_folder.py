@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artifacts.files import staged
 from benchmarks.parity.reproducer import REPRODUCER
-from runtimes.executorch.bundled_program import BUNDLED
+from runtimes.registry import find
 from tightship.planning.plan import Plan
 from tightship.store import Entry
 
@@ -23,7 +23,7 @@ def lay_out(plan: Plan, entries: Mapping[str, Entry], out: Path) -> None:
                     shutil.copytree(entry / "files", place)
                 else:
                     place.mkdir(parents=True)
-                    for name in ("inputs.npz", "outputs.npz", "correct.npz", *BUNDLED):
+                    for name in ("inputs.npz", "outputs.npz", "correct.npz", *find(artifact.target).options_kind().test_files):
                         if (entry / name).is_file():
                             shutil.copyfile(entry / name, place / name)
     _lay_out_reproducers(plan, entries, out)

@@ -11,9 +11,6 @@ from tightship.recipe.recipe import Recipe
 from zoo.data import load_data
 from zoo.factories import resolve, source_files
 
-HYBRID = "torchscript-trace"
-"""The format that holds modules compiled within a traced program."""
-
 LATENCY_BATCH = 1
 """Examples in a call whose latency is measured."""
 
@@ -102,7 +99,7 @@ def check_operators(recipe: Recipe) -> None:
     operators = recipe.export.onnx.operators
     if not operators:
         return
-    from export.operators import translations
+    from export.onnx.operators import translations
 
     if recipe.model.factory:
         resolve(recipe.model.factory)  # it registers the operators
@@ -133,14 +130,15 @@ def said(recipe: Recipe, target: str, format_name: str) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if recipe.export.dims:
         config["dims"] = {name: dims.model_dump() for name, dims in recipe.export.dims.items()}
-    if recipe.export.torchscript.script and format_name == HYBRID:
+    written = FORMATS.find(format_name)
+    if recipe.export.torchscript.script and written.holds_scripted:
         config["script"] = list(recipe.export.torchscript.script)
     operators = recipe.export.onnx.operators
-    if "onnxscript" in FORMATS[format_name].libraries:
+    if written.through_onnx:
         config |= recipe.export.onnx.model_dump(exclude={"operators"}, exclude_defaults=True)
         return config | ({"operators": digests(operators)} if operators else {})
     own = [name for name in operators if not name.startswith("aten::")]
-    if own and format_name != "module":
+    if own and not written.holds_any_operator:
         raise RecipeError(
             f"target {target!r} opens {format_name} files, in which {own[0]!r} cannot be translated as in ONNX; "
             "take the target out, or write that layer with PyTorch's own operators."

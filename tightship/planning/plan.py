@@ -157,7 +157,7 @@ def _model_config(model: ModelConfig) -> dict[str, Any]:
 def _export(artifact: ArtifactPlan, recipe: Recipe) -> Step:
     # a label tells rows of the recipe apart, not files: what is equal is made once
     config: dict[str, Any] = {"format": artifact.format, "precision": artifact.precision.partition("@")[0]}
-    libraries = FORMATS[artifact.format].libraries
+    libraries = FORMATS.find(artifact.format).libraries
     config |= said(recipe, artifact.target, artifact.format)
     packages: tuple[str, ...] = (*COMPRESSING, "export")
     options = find(artifact.target).read_options(artifact.options)

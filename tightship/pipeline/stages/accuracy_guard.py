@@ -12,7 +12,8 @@ from artifacts.files import sha256_json, staged, write_json
 from compress.configs import QuantizeConfig
 from compress.guarding.search import AccuracySearch, Attempt, Candidate, SearchResult
 from compress.guarding.sensitivity import LayerSensitivity
-from runtimes.registry import Target, find
+from runtimes.registry import find
+from runtimes.target import Target
 from tightship.pipeline.stages.int8_trials import Int8Trials
 from tightship.pipeline.stages.job import Job
 from tightship.store import Result

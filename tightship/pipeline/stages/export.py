@@ -31,11 +31,7 @@ def _as_shipped(job: Job, artifact: ArtifactPlan, file: ExportedFile) -> Exporte
     """The file as the recipe and the target's options want it shipped, in the folder that it lies in."""
     options = find(artifact.target).read_options(artifact.options)
     if not options.of_the_file:
-        if not job.recipe.export.onnx.sidecar or file.format != "onnx":
-            return file
-        from export.onnx.export import weights_beside  # it needs torch, which a run that finds all in the store does not
-
-        return weights_beside(file)
+        return FORMATS.find(file.format).lay_weights_beside(file) if job.recipe.export.onnx.sidecar else file
     with tempfile.TemporaryDirectory(dir=file.folder.parent) as work:
         plain = Path(work) / "plain"
         file.folder.rename(plain)
@@ -45,7 +41,7 @@ def _as_shipped(job: Job, artifact: ArtifactPlan, file: ExportedFile) -> Exporte
 
 def written(job: Job, artifact: ArtifactPlan, model: TorchModel, folder: Path) -> ExportedFile:
     """The file of an artifact made from `model`, in an empty folder, quantized as its target wants it."""
-    write = FORMATS[artifact.format].load()
+    write = FORMATS.find(artifact.format).load()
     if artifact.quantizer is None:
         return write(model, folder)
     config = job.recipe.stage("quantize")

@@ -21,7 +21,7 @@ from compress.guarding.sensitivity import LayerSensitivity, Loss, layer_names, r
 from compress.quantizers import QUANTIZERS, Calibration
 from compress.training.loop import predict, subset
 from export.registry import FORMATS
-from runtimes.registry import Target
+from runtimes.target import Target
 from zoo.metrics import score
 from zoo.splits import TaskData
 

@@ -14,6 +14,7 @@ from benchmarks.parity.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, 
 from benchmarks.roofline.work import work_of
 from benchmarks.timing.child import Child
 from compress.configs import QuantizeConfig
+from compress.quantizers import QUANTIZERS
 from tightship.pipeline.stages.export import engine_of, made_from
 from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.reproducer import Failed, reproduce
@@ -22,9 +23,6 @@ from tightship.planning.steps import ArtifactPlan
 from tightship.store import Result
 
 PARITY_EXAMPLES = 256
-
-OTHER_GRIDS = ("coreml-weights",)
-"""Quantizers that round weights on grids of their runtime's own, which `rounded` does not know."""
 
 
 def check(job: Job) -> Result:
@@ -92,7 +90,7 @@ def _cases(job: Job, inputs: Arrays, outputs: Arrays, run: _Runner, signature: S
     module, tolerance, against = _yardstick(job, artifact)
 
     def reference(arrays: Arrays) -> Arrays:
-        from zoo.models import named_outputs
+        from zoo.outputs import named_outputs
 
         with torch.no_grad():
             named = named_outputs(module(*(torch.from_numpy(a) for a in arrays.values())))
@@ -127,7 +125,7 @@ def _yardstick(job: Job, artifact: ArtifactPlan) -> tuple[Any, Tolerance, str]:
         limit = stored_limit(artifact.quantizer, config)
         bits = "" if limit == limit_of(config.weight_bits) else "7-bit "
         return simulate(model, config, limit), SIMULATED, f"{bits}simulated"
-    if artifact.quantizer in OTHER_GRIDS:
+    if artifact.quantizer and QUANTIZERS[artifact.quantizer].own_grid:
         return model.module.eval(), QUANTIZED, "float"
     tolerance = SCHEMES.get(artifact.scheme, QUANTIZED)
     # equalized or corrected weights are not those of the model before they are rounded
