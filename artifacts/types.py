@@ -166,7 +166,7 @@ class Availability:
 
 
 class Session(Protocol):
-    """An engine that is loaded and can be run."""
+    """An engine that is loaded and can be run; what else one may be able to do is told in `runtimes.base`."""
 
     def run(self, inputs: Arrays) -> Arrays:
         """Run one batch.
@@ -174,10 +174,6 @@ class Session(Protocol):
         >>> session.run({"x": np.zeros((1, 3, 32, 32), np.float32)})["logits"].shape
         (1, 10)
         """
-        ...
-
-    def placement(self) -> Placement:
-        """Which operators run where."""
         ...
 
 

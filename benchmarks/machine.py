@@ -3,20 +3,28 @@
 import os
 import platform
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import psutil
 
 from artifacts.environments import installed_version
 from artifacts.records.evidence import Machine
+from compress.quantizers import QUANTIZERS
 from compress.quantizers.isa import instructions
+from export.registry import FORMATS
+from runtimes.registry import TARGETS
 
-LIBRARIES = (
-    "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "torch-pruning", "executorch", "torchao", "tensorrt",
-    "openvino", "nncf", "ai-edge-litert", "litert-torch", "ai-edge-quantizer", "ncnn", "pnnx", "onnxruntime-web",
-    "coremltools", "mlcommons-loadgen",
-    "numpy", "tightship",
-)  # fmt: skip
+LIBRARIES = ("torch", "torch-pruning", "mlcommons-loadgen", "numpy", "tightship")
+"""What every run depends on, or may; the rest is told by the targets, formats and quantizers."""
+
+
+def libraries() -> tuple[str, ...]:
+    """The distributions whose versions a run records."""
+    told = [target.libraries for target in TARGETS.values()]
+    told += [known.libraries for known in FORMATS.values()]
+    told += [quantizer.libraries for quantizer in QUANTIZERS.values()]
+    return tuple(dict.fromkeys(chain(LIBRARIES, *told)))
 
 
 def library_version(name: str) -> str | None:
@@ -50,7 +58,7 @@ def other_versions(a: Machine, b: Machine) -> tuple[str, ...]:
 
 def describe() -> Machine:
     """This machine, without importing anything heavy."""
-    versions = {name: found for name in LIBRARIES if (found := library_version(name))}
+    versions = {name: found for name in libraries() if (found := library_version(name))}
     return Machine(
         cpu=_cpu(),
         isa=instructions(),

@@ -1,45 +1,28 @@
-"""The one list of formats; nothing heavy is imported until one is used."""
+"""The one list of formats, a line each; others come by the entry points `tightship.formats`. Nothing heavy is imported."""
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from artifacts.plugins import Registry
+from export.base import API, Format
 
-from artifacts.types import ExportedFile, TorchModel
-
-Exporter = Callable[[TorchModel, Path], ExportedFile]
-"""(model, empty folder) -> the file written there, with every sidecar."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """One row of the list."""
-
-    name: str
-    entry_point: str
-    libraries: tuple[str, ...]
-
-    def load(self) -> Exporter:
-        """The function that writes this format."""
-        module, _, name = self.entry_point.partition(":")
-        made: Exporter = getattr(importlib.import_module(module), name)
-        return made
+FORMATS = Registry(
+    "format",
+    "tightship.formats",
+    Format,
+    (
+        "export.module:FORMAT",
+        "export.torchscript:FORMATS",
+        "export.onnx:FORMATS",
+        "export.openvino:FORMAT",
+        "export.litert:FORMAT",
+        "export.ncnn:FORMAT",
+        "export.coreml:FORMAT",
+        "export.aotinductor:FORMAT",
+        "export.executorch:FORMAT",
+    ),
+    API,
+)
 
 
-FORMATS: dict[str, Format] = {
-    f.name: f
-    for f in (
-        Format("module", "export.module:export", ("torch", "safetensors")),
-        Format("torchscript-trace", "export.torchscript.export:trace", ("torch",)),
-        Format("torchscript-script", "export.torchscript.export:script", ("torch",)),
-        Format("onnx", "export.onnx.export:export", ("torch", "onnx", "onnxscript")),
-        Format("onnx-stock", "export.onnx.export:export_stock", ("torch", "onnx", "onnxscript")),
-        Format("onnx-packed", "export.onnx.packing:export", ("torch", "onnx", "onnxscript")),
-        Format("openvino", "export.openvino:export", ("torch", "onnx", "onnxscript", "openvino")),
-        Format("litert", "export.litert.export:export", ("torch", "litert-torch")),
-        Format("ncnn", "export.ncnn:export", ("torch", "pnnx")),
-        Format("coreml", "export.coreml.export:export", ("torch", "coremltools")),
-        Format("aotinductor", "export.aotinductor:export", ("torch",)),
-        Format("executorch", "export.executorch:export", ("torch", "executorch")),
-    )
-}
+def of_suffix(suffix: str) -> Format | None:
+    """The format of files with this ending; none if there is none."""
+    ours = (record for record in FORMATS.own().values() if suffix in record.suffixes)
+    return next(ours, None) or next((record for record in FORMATS.values() if suffix in record.suffixes), None)

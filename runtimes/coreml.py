@@ -1,13 +1,14 @@
 """Core ML through coremltools, on macOS only: one example at a time, on the devices that Core ML chooses."""
 
 import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from artifacts.errors import ModelError, TargetUnavailable
-from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from artifacts.types import Arrays, Availability, Engine, Placement
+from runtimes.base import Placed, Runtime
+from runtimes.target import Target
 
 SYSTEM = "Darwin"
 """What Python calls macOS."""
@@ -16,7 +17,7 @@ ACCELERATORS = ("MLNeuralEngineComputeDevice", "MLGPUComputeDevice")
 """The names of coremltools' classes of devices besides the CPU."""
 
 
-class CoreMlSession:
+class CoreMlSession(Placed):
     """A loaded package; batches run example by example, since it has a fixed batch of one."""
 
     def __init__(self, engine: Engine) -> None:
@@ -59,12 +60,15 @@ class CoreMlSession:
 
 
 def _core_ml_type(dtype: str) -> type[np.generic]:
-    """EndToEnd numbers are 32-bit in Core ML."""
+    """Whole numbers are 32-bit in Core ML."""
     return np.int32 if np.dtype(dtype).kind in "iu" else np.float32
 
 
-class CoreMl:
-    """Core ML on a Mac; elsewhere its packages are made and checked, and not run."""
+class CoreMl(Runtime):
+    """Core ML on a Mac, which compiles a package as it loads; elsewhere packages are made and checked, and not run."""
+
+    target = "coreml"
+    session = CoreMlSession
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""
@@ -76,10 +80,6 @@ class CoreMl:
             return Availability(False, f"{error.name} is not installed: pip install 'tightship[coreml]'")
         return Availability(True, f"Core ML by coremltools {coremltools.__version__}")
 
-    def build(self, file: ExportedFile, folder: Path) -> Engine:
-        """The package is opened as it is; Core ML compiles it as it loads."""
-        return Engine("coreml", file.path, file.signature)
-
     def open(self, engine: Engine, threads: int) -> CoreMlSession:
         """See `runtimes.base.Runtime`; Core ML chooses its threads itself.
 
@@ -90,3 +90,17 @@ class CoreMl:
             here = platform.system()
             raise TargetUnavailable(f"{MACOS_ONLY}, and this is {here}; copy {engine.path.name} to a Mac and run it there.")
         return CoreMlSession(engine)
+
+
+TARGETS = (
+    Target(
+        "coreml",
+        "runtimes.coreml:CoreMl",
+        ("coreml",),
+        None,
+        ("coremltools",),
+        extra="coreml",
+        schemes={"fp16": "coreml-half", "int8-weights": "coreml-weights", "palette4-weights": "coreml-weights"},
+        only_on="darwin",
+    ),
+)

@@ -35,6 +35,10 @@ class Options:
 
     beside: ClassVar[frozenset[str]] = frozenset()
     """The options that only add files to the self-test: what is shipped and how it is opened do not depend on them."""
+    making: ClassVar[frozenset[str]] = frozenset()
+    """The options that decide what file is made, and not how one is opened."""
+    test_files: ClassVar[tuple[str, ...]] = ()
+    """The files that `add_tests` may write."""
     external: ClassVar[frozenset[str]] = frozenset()
     """The options for files made elsewhere, which a recipe refuses."""
 
@@ -60,6 +64,11 @@ class Options:
     def add_tests(self, program: Path, tests: Examples, folder: Path) -> tuple[str, ...]:
         """Write further files of the self-test into `folder`, where the options ask for any; notes that name them."""
         return ()
+
+    @classmethod
+    def refuse_tests(cls, program: Path, folder: Path) -> str | None:
+        """Why the `test_files` in `folder` are not of `program`; none if nothing speaks against it."""
+        return None
 
     def session_options(self) -> dict[str, Any]:
         """Those of `said` that a file is opened with."""

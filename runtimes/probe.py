@@ -7,40 +7,28 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from artifacts.environments import WEB, child_environment, installed_version
+from artifacts.environments import child_environment, installed_version
 from artifacts.types import Availability
-from runtimes.registry import Target, find
+from runtimes.registry import find
+from runtimes.target import Target
 
 TIMEOUT = 120.0
 ANSWER = "tightship-probe: "
 
 
-INSTEAD = {"onnxruntime": "onnxruntime-gpu"}
-"""Distributions that bring the same module: where the GPU build stands, the CPU build must not be."""
-
-
 def missing_library(target: Target) -> str | None:
     """The first distribution that a target needs and that is not installed; imports nothing."""
     for name in target.libraries:
-        if not (installed_version(name) or (name in INSTEAD and installed_version(INSTEAD[name]))):
+        if not any(installed_version(one) for one in (name, target.instead.get(name)) if one):
             return name
     return None
-
-
-def mend(target: Target, missing: str) -> str:
-    """The one command that brings a missing distribution."""
-    if target.environment is not None:
-        return target.environment.command
-    if missing == WEB.name:
-        return WEB.command
-    return f"pip install 'tightship[{target.extra}]'" if target.extra else f"pip install {missing}"
 
 
 def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
     """Whether `target` works on this machine, with the reason and the one command that would mend it."""
     missing = missing_library(target)
     if missing:
-        return Availability(False, f"{missing} is not installed: {mend(target, missing)}")
+        return Availability(False, f"{missing} is not installed: {target.install_hint(missing)}")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
     command = [sys.executable, "-m", "runtimes.probe", target.name]
     if target.environment is not None:

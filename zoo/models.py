@@ -13,6 +13,7 @@ from artifacts.specs import Signature
 from artifacts.types import ModelRef
 from zoo import registry
 from zoo.factories import resolve
+from zoo.outputs import named_outputs
 from zoo.splits import TaskData
 
 if TYPE_CHECKING:
@@ -121,28 +122,6 @@ def _refuse_unsteady(first: "dict[str, Tensor]", second: "dict[str, Tensor]") ->
                 f"the model answers differently the second time (output {name!r}): dropout that never stops, or state that "
                 "forward changes; make state an input and an output."
             )
-
-
-def named_outputs(outputs: object) -> "dict[str, Tensor]":
-    """A model's outputs by name: a tensor is `output`, a tuple `output_0`..., a dict keeps its keys.
-
-    Raises:
-        ModelError: an output is not a tensor.
-    """
-    from torch import Tensor
-
-    if isinstance(outputs, Tensor):
-        return {"output": outputs}
-    if isinstance(outputs, Mapping):
-        named = dict(outputs)
-    elif isinstance(outputs, tuple | list):
-        named = {f"output_{i}": value for i, value in enumerate(outputs)}
-    else:
-        raise ModelError(f"the model returns a {type(outputs).__name__}; return a tensor, a tuple or a dict of tensors.")
-    wrong = [key for key, value in named.items() if not isinstance(value, Tensor)]
-    if wrong or not named:
-        raise ModelError(f"the model's output {(wrong or ['(none)'])[0]!r} is not a tensor; flatten nested outputs.")
-    return named
 
 
 def load_weights(module: "nn.Module", path: Path) -> None:

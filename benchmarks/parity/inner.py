@@ -19,6 +19,7 @@ from artifacts.types import Array, Arrays, Engine, TorchModel
 from benchmarks.parity.bisect import LIMIT, ActivationRecorder, Divergence, layer_of
 from benchmarks.timing.child import Child
 from compress.fold import fold
+from runtimes.base import ShowsTensors
 from runtimes.registry import find
 
 SILENT = "cannot be read here"
@@ -56,7 +57,7 @@ def read_inside(engine: Engine, inputs: Arrays, folder: Path) -> tuple[Arrays, s
         inputs: one call's.
         folder: where inputs, outputs and the log are kept.
     """
-    if not getattr(find(engine.target).runtime(), "tells_tensors", False):
+    if not issubclass(find(engine.target).runtime().session, ShowsTensors):
         return {}, SILENT
     fed, made = folder / "inside-inputs.npz", folder / "inside.npz"
     save_arrays(fed, inputs)

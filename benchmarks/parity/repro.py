@@ -6,35 +6,28 @@ Needs numpy and the file's runtime. `repro.json` says what is compared and how c
 the spread (standard deviation) of what was expected.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from artifacts.json import JsonObject
+
 HERE = Path(__file__).resolve().parent
 
 
-class Spec(TypedDict):
-    """An input or an output."""
-
-    name: str
-
-
-class Signature(TypedDict):
-    """All of them, in order."""
-
-    inputs: list[Spec]
-    outputs: list[Spec]
-
-
 class Manifest(TypedDict):
-    """What is read here of what a loader asks for."""
+    """How a file is opened."""
 
-    format: str
-    signature: Signature
+    target: str
+    threads: int
+    options: dict[str, bool | int | str]
+    signature: "JsonObject"
 
 
 class Limits(TypedDict):
@@ -60,20 +53,21 @@ class Check(TypedDict):
     manifest: Manifest
 
 
-def outputs_of(check: Check) -> dict[str, NDArray[np.floating]]:
+def outputs_of(check: Check, loader: str) -> dict[str, NDArray[np.floating]]:
     """What the file computes of the stored inputs, by name."""
-    sys.path.insert(0, str(HERE))
-    sys.dont_write_bytecode = True
-    import loaders  # type: ignore[import-not-found]  # it lies beside this script
+    from artifacts.specs import Signature
+    from artifacts.types import Engine
 
-    signature = check["manifest"]["signature"]
-    call = loaders.LOADERS[check["manifest"]["format"]](HERE / check["file"], check["manifest"])
+    manifest, (where, _, name) = check["manifest"], loader.partition(":")
+    signature = Signature.from_json(manifest["signature"])
+    engine = Engine(manifest["target"], HERE / check["file"], signature, manifest["options"])
+    session = getattr(importlib.import_module(where), name)(engine, manifest["threads"])
     with np.load(HERE / check["inputs"], allow_pickle=False) as stored:
-        fed = [stored[spec["name"]] for spec in signature["inputs"]]
-    size, batch = len(fed[0]), check["batch"] or len(fed[0])
-    parts = [call([np.ascontiguousarray(a[i : i + batch]) for a in fed]) for i in range(0, size, batch)]
-    names = [spec["name"] for spec in signature["outputs"]]
-    return {name: np.concatenate([part[at] for part in parts]) for at, name in enumerate(names)}
+        fed = {spec.name: stored[spec.name] for spec in signature.inputs}
+    size = len(next(iter(fed.values())))
+    batch = check["batch"] or size
+    parts = [session.run({n: np.ascontiguousarray(a[i : i + batch]) for n, a in fed.items()}) for i in range(0, size, batch)]
+    return {spec.name: np.concatenate([part[spec.name] for part in parts]) for spec in signature.outputs}
 
 
 def compare(name: str, expected: NDArray[np.floating], found: NDArray[np.floating], limits: Limits) -> bool:
@@ -95,13 +89,15 @@ def compare(name: str, expected: NDArray[np.floating], found: NDArray[np.floatin
 
 def main() -> int:
     """Run every check; 1 if any tensor differs."""
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(HERE / "code"))  # how the file was opened lies there
     told = json.loads((HERE / "repro.json").read_text("utf-8"))
     print(told["says"])
     agreed = True
     checks: list[Check] = told["checks"]
     for check in checks:
         print(f"{check['file']}: {check['about']}")
-        found = outputs_of(check)
+        found = outputs_of(check, told["loader"])
         with np.load(HERE / check["expected"], allow_pickle=False) as expected:
             for name, limits in check["limits"].items():
                 agreed &= compare(name, expected[name], found[name], limits)

@@ -14,6 +14,7 @@ from artifacts.files import write_json
 from artifacts.json import JsonObject, JsonValue
 from artifacts.types import Arrays, ExportedFile
 from benchmarks.parity.parity import Tolerance
+from runtimes.shipping import ship
 
 if TYPE_CHECKING:
     from benchmarks.parity.bisect import Divergence
@@ -22,6 +23,9 @@ REPRODUCER = "reproducer"
 """The folder's name in the entry of the step that made it."""
 
 CUT = "cut.onnx"
+REPRO_NEEDS = ("artifacts.specs", "artifacts.types")
+"""What `repro.py` imports of ours."""
+
 GROWTH_SHARE = 0.5
 """A quantized layer is shown to differ where, given exact inputs, it makes this share of the error seen at its tensor."""
 
@@ -45,7 +49,7 @@ class Shown:
     """How many examples go in at a time."""
 
 
-def write_reproducer(folder: Path, shown: Shown, divergence: "Divergence | None", says: str, loaders: Path) -> None:
+def write_reproducer(folder: Path, shown: Shown, divergence: "Divergence | None", says: str, loader: str) -> None:
     """Fill `folder`: `repro.py` prints the difference and ends with 1, or with 0 where it finds none.
 
     Args:
@@ -53,11 +57,11 @@ def write_reproducer(folder: Path, shown: Shown, divergence: "Divergence | None"
         shown: the file and what it should give.
         divergence: the tensor to cut the ONNX file down to; none keeps to the whole file.
         says: what was found, in one sentence.
-        loaders: a stand-alone module with `LOADERS`, which opens a file of any format with its runtime alone.
+        loader: the `runtimes.target.Loader` of the target.
     """
     folder.mkdir(parents=True)
     shutil.copytree(shown.file.folder, folder / "model")
-    shutil.copyfile(loaders, folder / "loaders.py")
+    ship([loader, *REPRO_NEEDS], folder)
     shutil.copyfile(Path(__file__).with_name("repro.py"), folder / "repro.py")
     save_arrays(folder / "inputs.npz", shown.inputs)
     save_arrays(folder / "expected.npz", shown.expected)
@@ -66,7 +70,7 @@ def write_reproducer(folder: Path, shown: Shown, divergence: "Divergence | None"
         save_arrays(folder / "cut-inputs.npz", divergence.inputs)
         save_arrays(folder / "cut-expected.npz", {divergence.tensor: divergence.expected})
         checks.insert(0, _part(shown, divergence))
-    write_json(folder / "repro.json", {"says": says, "checks": checks})
+    write_json(folder / "repro.json", {"says": says, "loader": loader, "checks": checks})
 
 
 def _whole(shown: Shown) -> dict[str, JsonValue]:
@@ -78,7 +82,7 @@ def _whole(shown: Shown) -> dict[str, JsonValue]:
         )
         for name in shown.expected
     }
-    manifest = _manifest(shown.file.format, shown, asdict(shown.file.signature))
+    manifest = _manifest(shown, asdict(shown.file.signature))
     return {
         "file": f"model/{shown.file.main}", "about": "the whole file", "inputs": "inputs.npz", "expected": "expected.npz",
         "batch": shown.batch, "limits": limits, "manifest": manifest,
@@ -99,7 +103,7 @@ def _part(shown: Shown, divergence: "Divergence") -> dict[str, JsonValue]:
         "file": CUT, "about": f"from {', '.join(divergence.inputs)} to {divergence.tensor} ({divergence.layer})",
         "inputs": "cut-inputs.npz", "expected": "cut-expected.npz", "batch": None,
         "limits": {divergence.tensor: _limits(float(value.std()) or 1.0, largest, rms, False)},
-        "manifest": _manifest("onnx", shown, signature),
+        "manifest": _manifest(shown, signature),
     }  # fmt: skip
 
 
@@ -107,12 +111,9 @@ def _limits(spread: float, largest: float | None, rms: float, classes: bool) -> 
     return {"spread": spread, "max": largest, "rms": rms, "classes": classes}
 
 
-def _manifest(format_name: str, shown: Shown, signature: JsonObject) -> dict[str, JsonValue]:
-    """What a loader asks for."""
-    return {
-        "format": format_name, "target": shown.target, "precision": shown.file.precision, "threads": 1,
-        "options": dict(shown.options), "signature": signature,
-    }  # fmt: skip
+def _manifest(shown: Shown, signature: JsonObject) -> dict[str, JsonValue]:
+    """How the file is opened."""
+    return {"target": shown.target, "threads": 1, "options": dict(shown.options), "signature": signature}
 
 
 def _cut(path: Path, divergence: "Divergence", folder: Path) -> bool:

@@ -9,6 +9,7 @@ from artifacts.json import read as read_json
 from artifacts.records.roofline import LayerTimes
 from artifacts.types import Engine
 from benchmarks.timing.child import Child
+from runtimes.base import TimesLayers
 from runtimes.registry import find
 
 SILENT = "this runtime does not say what each layer takes"
@@ -27,7 +28,7 @@ def layer_times(engines: Mapping[str, Engine], first: Path, threads: int, logs: 
     """
     found = {name: LayerTimes((), 0, SILENT) for name in engines}
     for target in dict.fromkeys(engine.target for engine in engines.values()):
-        if getattr(find(target).runtime(), "tells_layers", False):
+        if issubclass(find(target).runtime().session, TimesLayers):
             mine = {name: engine for name, engine in engines.items() if engine.target == target}
             found |= _of_target(mine, first, threads, logs / f"layers-{target}.log")
     return found

@@ -91,9 +91,10 @@ class Slowed(OnnxRuntimeCpu):
 '''
 REGISTERS = """\
 import runtimes.registry as registry
+from runtimes.target import Target
 
 for name, kind in (("slowed", "Slowed"), ("nothing", "Nothing")):
-    registry.TARGETS[name] = registry.Target(name, f"known_runtimes:{kind}", ("onnx",), None, ())
+    registry.TARGETS.add(Target(name, f"known_runtimes:{kind}", ("onnx",), None, ()))
 """
 
 

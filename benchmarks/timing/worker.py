@@ -19,12 +19,12 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 
 from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
-from artifacts.errors import ParityFailed, TightshipError  # noqa: E402
+from artifacts.errors import ModelError, ParityFailed, TightshipError  # noqa: E402
 from artifacts.json import JsonObject, read  # noqa: E402
 from artifacts.records.measured import PlacementRecord  # noqa: E402
 from artifacts.records.roofline import LayerTimes  # noqa: E402
 from artifacts.specs import Signature  # noqa: E402
-from artifacts.types import Arrays, Engine, Session  # noqa: E402
+from artifacts.types import Arrays, Engine, Placement, Session  # noqa: E402
 from benchmarks.parity.outputs import copied, near  # noqa: E402
 from benchmarks.timing.answers import (  # noqa: E402
     LoadAnswer,
@@ -39,12 +39,16 @@ from benchmarks.timing.answers import (  # noqa: E402
 from benchmarks.timing.end_to_end import Parts, Scaling  # noqa: E402
 from benchmarks.timing.stopwatch import Timer, time_calls, watched  # noqa: E402
 from benchmarks.timing.warmup import settle  # noqa: E402
+from runtimes.base import Closes, Placed, ShowsTensors, TimesItself, TimesLayers  # noqa: E402
 from runtimes.registry import find  # noqa: E402
 
 WARM_CALLS = 20
 PACE_SECONDS, PACE_CALLS = 0.2, 5
 WARM_LIMIT = 10
 """Warm-up goes on until the latency is stable, but no longer than so many times what was asked for."""
+
+
+NOT_PLACED = Placement({}, {}, "this runtime does not say where operators run")
 
 
 class Worker:
@@ -86,8 +90,7 @@ class Worker:
 
     def _elsewhere_mb(self) -> float:
         """The peak resident set of another process that holds the engine."""
-        held: float = getattr(self.session, "peak_mb", lambda: 0.0)()
-        return held
+        return self.session.peak_mb() if isinstance(self.session, TimesItself) else 0.0
 
     def _inputs(self, path: str) -> Arrays:
         if path not in self.feeds:
@@ -121,14 +124,14 @@ class Worker:
             ParityFailed: the last call did not return what the first one did.
         """
         feeds, run = self._ready(inputs)
-        elsewhere = getattr(self.session, "cpu_ns", lambda: 0)
+        elsewhere = self.session.cpu_ns if isinstance(self.session, TimesItself) else lambda: 0
         times, last, seen = watched(partial(run, feeds), seconds, calls, self._timer(feeds), elsewhere)
         self._same(inputs, last)
         return Timed(times, seen)
 
     def end_to_end_able(self) -> bool:
         """Whether calls from a raw example can be timed here: not where the engine lives in yet another process."""
-        return not hasattr(self.session, "timed")
+        return not isinstance(self.session, TimesItself)
 
     def end_to_end(
         self, raw: str, scaling: JsonObject, labels: int, like: str | None, seconds: float, calls: int
@@ -165,8 +168,7 @@ class Worker:
 
     def _timer(self, feeds: Arrays) -> Timer[Arrays] | None:
         """The session's own clock, where its engine lives in another process, so that the way there is not timed."""
-        timed = getattr(self.session, "timed", None)
-        return partial(timed, feeds) if timed else None
+        return partial(self.session.timed, feeds) if isinstance(self.session, TimesItself) else None
 
     def _ready(self, inputs: str) -> tuple[Arrays, Callable[[Arrays], Arrays]]:
         assert self.session is not None
@@ -236,18 +238,25 @@ class Worker:
 
     def placement(self) -> PlacementRecord:
         """Which operators run where."""
-        assert self.session is not None
-        placed = self.session.placement()
+        placed = self.session.placement() if isinstance(self.session, Placed) else NOT_PLACED
         return PlacementRecord(placed.accelerated, placed.fallback, placed.fallback_share, placed.how)
 
     def layers(self, inputs: str) -> LayerTimes:
-        """What each layer takes in a call on `inputs`, where the runtime says so (its `tells_layers`)."""
-        times: LayerTimes = getattr(self.session, "layer_times")(self._inputs(inputs))  # noqa: B009  not every session has it
-        return times
+        """What each layer takes in a call on `inputs`, where the session is one of `TimesLayers`."""
+        assert isinstance(self.session, TimesLayers), "its runtime's `session` says so"
+        return self.session.layer_times(self._inputs(inputs))
 
     def tensors(self, inputs: str, outputs: str) -> Tensors:
-        """Write every float tensor inside the file for one call, where the runtime shows them (its `shows_tensors`)."""
-        found: Arrays = getattr(self.session, "tensors")(self._inputs(inputs))  # noqa: B009  not every session has it
+        """Write every float tensor inside the file for one call, where the session is one of `ShowsTensors`.
+
+        Returns: their names in the order of the computation; in the NPZ they are numbered from 0.
+
+        Raises:
+            ModelError: this session shows none, though others of its runtime do.
+        """
+        if not isinstance(self.session, ShowsTensors):
+            raise ModelError("the runtime shows no tensors inside this kind of file.")
+        found = self.session.tensors(self._inputs(inputs))
         save_arrays(Path(outputs), {str(number): value for number, value in enumerate(found.values())})
         return Tensors(list(found))
 
@@ -289,6 +298,8 @@ def serve() -> None:
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}", "kind": "StageCrashed"}
         # of a dataclass, its fields: `asdict` would copy every number
         answers.write(json.dumps(answer, default=vars) + "\n")
+    if isinstance(worker.session, Closes):
+        worker.session.close()
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def equalize(graph: GraphModule, inputs: Sequence[Tensor]) -> EqualizedGraph:
 
 
 def _same(before: Any, after: Any) -> None:
-    from zoo.models import named_outputs
+    from zoo.outputs import named_outputs
 
     changed = named_outputs(after)
     for name, value in named_outputs(before).items():

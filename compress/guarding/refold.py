@@ -10,7 +10,7 @@ from torch.fx import GraphModule
 from artifacts.errors import ModelError
 from compress.fold import operator
 from compress.guarding.equalization import layer_name, layers, parameter
-from zoo.models import named_outputs
+from zoo.outputs import named_outputs
 
 NORMS = nn.modules.batchnorm._BatchNorm
 TOLERANCE = 1e-3

@@ -16,7 +16,7 @@ from torch import nn
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, TorchModel
 from compress.edits.cuts import channel_group, graph, make_cut, silence, silenced, width
-from zoo.models import named_outputs
+from zoo.outputs import named_outputs
 
 MIXES_CHANNELS = (nn.LayerNorm, nn.GroupNorm)
 """Layers whose statistics change with the channels that are there; what they scale must still be followed rightly."""

@@ -31,6 +31,8 @@ class Quantizer:
     libraries: tuple[str, ...]
     by_vnni: bool = False
     """Whether the file is another one where it is made on a CPU without VNNI."""
+    own_grid: bool = False
+    """Whether it rounds weights on a grid of its runtime's own, which `compress.quantizers.rounding` does not know."""
 
     def load(self) -> Callable[..., Any]:
         """The function that quantizes."""
@@ -56,7 +58,7 @@ QUANTIZERS: dict[str, Quantizer] = {
         Quantizer("litert-int8", "file", "compress.quantizers.litert.int8:quantize", ("ai-edge-quantizer",)),
         Quantizer("ncnn-half", "module", "compress.quantizers.ncnn_half:quantize", ("pnnx",)),
         Quantizer("coreml-half", "module", "compress.quantizers.coreml.half:quantize", ("coremltools",)),
-        Quantizer("coreml-weights", "file", "compress.quantizers.coreml.weights:quantize", ("coremltools",)),
+        Quantizer("coreml-weights", "file", "compress.quantizers.coreml.weights:quantize", ("coremltools",), own_grid=True),
         Quantizer("pt2e-stock", "module", "compress.quantizers.pt2e.xnnpack:quantize_stock", ("torchao", "executorch")),
         Quantizer("pt2e-x86", "module", "compress.quantizers.pt2e.x86:quantize", ("torch", "torchao"), True),
         Quantizer("pt2e-xnnpack", "module", "compress.quantizers.pt2e.xnnpack:quantize", ("torchao", "executorch")),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from artifacts.errors import DataError
 from artifacts.types import Arrays, Split
-from zoo.models import named_outputs
+from zoo.outputs import named_outputs
 
 Inputs = dict[str, Tensor]
 LOW_PRECISION = (torch.bfloat16, torch.float16)

@@ -14,8 +14,8 @@ from artifacts.types import ExportedFile, TorchModel
 from compress.fold import example_tensors, fold
 from compress.quantizers.coreml.half import ComputedHalf
 from compress.quantizers.coreml.package import save
-from export.executorch import fixed
-from zoo.models import named_outputs
+from export.fixed import fixed
+from zoo.outputs import named_outputs
 
 FILE = "model.mlpackage"
 TYPES: dict[str, type[np.generic]] = {"float32": np.float32, "float16": np.float16, "int32": np.int32, "int64": np.int32}

@@ -11,7 +11,7 @@ from artifacts.environments import LITERT
 from artifacts.errors import ModelError
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import example_tensors, fold
-from export.executorch import fixed
+from export.fixed import fixed
 
 FILE = "model.tflite"
 SCRIPT = Path(__file__).parent / "convert.py"
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parent / "convert.py"
 def export(model: TorchModel, folder: Path) -> ExportedFile:
     """Write `model.tflite`, whose signature names the inputs and outputs as the model does.
 
-    The converter makes 64-bit inputs and outputs 32-bit ones; `runtimes.litert` casts them.
+    The converter makes 64-bit inputs and outputs 32-bit ones; `runtimes.litert.runtime` casts them.
 
     Raises:
         TargetUnavailable: there is no environment with LiteRT's converter.

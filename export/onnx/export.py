@@ -15,8 +15,8 @@ from artifacts.errors import ModelError, TightshipError
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import dynamic_shapes, example_tensors, fold
 from export.onnx.metadata import write_metadata, write_ranges
+from export.onnx.operators import WHERE, refuse_other_domains, translations
 from export.onnx.tidy import LARGE, pool_globally, share_equal_weights, strip
-from export.operators import WHERE, refuse_other_domains, translations
 
 FILE = "model.onnx"
 SINGLE_FILE_LIMIT = 1_500_000_000

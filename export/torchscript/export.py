@@ -15,7 +15,7 @@ from artifacts.errors import ModelError, TightshipError, nearest
 from artifacts.specs import Signature
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import example_tensors
-from zoo.models import named_outputs
+from zoo.outputs import named_outputs
 
 FILE = "model.pt"
 PAST = {"trace": "traced", "script": "scripted"}

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from artifacts.errors import ModelError
 from artifacts.files import write_json
+from export.executorch.program import METHOD
 from runtimes.options import Examples, Options
 
 FILE = "model.bpte"
@@ -22,7 +23,6 @@ FACTS = "model.bpte.json"
 """What was expected and how closely: the format has no place for it."""
 
 BUNDLED = (FILE, FACTS)
-METHOD = "forward"
 SECONDS = 600.0
 
 
@@ -31,6 +31,7 @@ class ExecuTorchOptions(Options):
     """What a recipe may tell `executorch-xnnpack`; nothing changes the program or how it is opened."""
 
     beside: ClassVar[frozenset[str]] = frozenset({"bundled"})
+    test_files: ClassVar[tuple[str, ...]] = BUNDLED
 
     bundled: bool = False
     """Whether the self-test has a bundled program, too."""
@@ -47,6 +48,14 @@ class ExecuTorchOptions(Options):
             f"selftest/{FILE} is the program with {facts['examples']} test examples and the outputs of the {tests.of} network, "
             f"checked here by ExecuTorch at rtol 0, atol {tests.atol:.3g}; it does not count as shipped",
         )
+
+    @classmethod
+    def refuse_tests(cls, program: Path, folder: Path) -> str | None:
+        """See `runtimes.options.Options`: a bundled program of another program."""
+        bundled = folder / FILE
+        if bundled.is_file() and program.read_bytes() not in bundled.read_bytes():
+            return f"{FILE} does not hold the program that is shipped"
+        return None
 
 
 def write_bundled(program: Path, tests: Examples, folder: Path) -> Mapping[str, Any]:
@@ -113,37 +122,6 @@ def failures(bundled: bytes, count: int, atol: float) -> list[int]:
         except RuntimeError:
             failed.append(at)
     return failed
-
-
-def loadable(path: Path) -> str | bytes:
-    """What ExecuTorch loads of a file: the file itself, or the program in a bundled one; its identifier tells, not its name.
-
-    Raises:
-        ModelError: a bundled program is damaged.
-    """
-    with path.open("rb") as stream:
-        bundled = stream.read(6)[4:] == b"BP"
-    return program_in(path.read_bytes()) if bundled else str(path)
-
-
-def program_bytes(path: Path) -> bytes:
-    """The program in a file."""
-    found = loadable(path)
-    return found if isinstance(found, bytes) else path.read_bytes()
-
-
-def program_in(bundled: bytes) -> bytes:
-    """The program inside a bundled one.
-
-    Raises:
-        ModelError: there is none.
-    """
-    from executorch.devtools.bundled_program.serialize.generated.bundled_program_flatbuffer import BundledProgram
-
-    try:
-        return bytes(BundledProgram.BundledProgram.GetRootAs(bundled, 0).ProgramAsNumpy())
-    except Exception as error:
-        raise ModelError(f"the bundled program is damaged: {type(error).__name__}: {error}.") from None
 
 
 def _main(program: Path, work: Path, atol: float) -> dict[str, Any]:

@@ -9,10 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from artifacts.errors import IntegrityError, ModelError, RequestError
-from artifacts.files import write_json
+from artifacts.errors import IntegrityError, ModelError
 from artifacts.isa import instructions
-from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ExportedFile
 
 NOTE = ".optimized.json"
@@ -20,12 +18,6 @@ NOTE = ".optimized.json"
 
 FOR_THIS_CPU = ("layout", "all")
 """Levels of optimization that choose layouts of tensors by the CPU's vector width."""
-
-DTYPES = {
-    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool",
-    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
-}  # fmt: skip
-"""ONNX Runtime's names of element types -> NumPy's."""
 
 
 def write_optimized(file: ExportedFile, settings: Any, level: str, kind: str, folder: Path) -> ExportedFile:
@@ -42,6 +34,8 @@ def write_optimized(file: ExportedFile, settings: Any, level: str, kind: str, fo
         ModelError: ONNX Runtime cannot open the file, or not write the result.
     """
     import onnxruntime as ort
+
+    from artifacts.files import write_json
 
     path = folder / f"{Path(file.main).stem}.{kind}"
     settings.optimized_model_filepath = str(path)
@@ -75,33 +69,6 @@ def already_optimized(path: Path) -> bool:
             "here with `tightship run RECIPE`, or for any CPU with `graph_level: extended`."
         )
     return True
-
-
-def signature_of(path: Path) -> Signature:
-    """What an .ort file says of its inputs and outputs.
-
-    Raises:
-        ModelError: ONNX Runtime cannot open it.
-        RequestError: it takes or gives something that is no array.
-    """
-    import onnxruntime as ort
-
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads, settings.log_severity_level = 1, 3
-    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot open {path.name}: {str(error).splitlines()[0]}") from error
-
-    def spec(argument: Any) -> TensorSpec:
-        dtype = DTYPES.get(argument.type)
-        if dtype is None:
-            raise RequestError(f"{path.name}: {argument.name!r} is of type {argument.type}, which has no NumPy form.")
-        dims = tuple(d if isinstance(d, int) else str(d or f"{argument.name}_{i}") for i, d in enumerate(argument.shape))
-        return TensorSpec(argument.name, dtype, dims)
-
-    return Signature(tuple(map(spec, session.get_inputs())), tuple(map(spec, session.get_outputs())))
 
 
 def _listed(isa: set[str]) -> str:

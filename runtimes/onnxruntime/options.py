@@ -93,6 +93,8 @@ class OrtOptions(Options):
 class OrtCpuOptions(OrtOptions):
     """Options of the CPU provider, whose graph may be optimized before it is shipped."""
 
+    making: ClassVar[frozenset[str]] = frozenset({"optimized_file", "format"})
+
     optimized_file: bool = False
     """Whether the optimized graph is what is shipped, and opened without optimizing it again."""
     format: Literal["onnx", "ort"] = "onnx"

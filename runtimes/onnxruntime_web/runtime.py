@@ -9,7 +9,8 @@ import psutil
 
 from artifacts.environments import WEB
 from artifacts.errors import TargetUnavailable
-from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from artifacts.types import Arrays, Availability, Engine, Placement
+from runtimes.base import Closes, Placed, Runtime, TimesItself
 from runtimes.onnxruntime_web.browser import Browser, chromium
 
 PROVIDER = "CPUExecutionProvider"
@@ -19,7 +20,7 @@ HEAVY = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Con
 REFORMAT = ("QuantizeLinear", "DequantizeLinear")
 
 
-class WebSession:
+class WebSession(Placed, TimesItself, Closes):
     """A page that holds the model."""
 
     def __init__(self, engine: Engine, threads: int) -> None:
@@ -121,8 +122,11 @@ def _sort(counts: Counter[str], how: str) -> Placement:
     return Placement(inside, outside, how)
 
 
-class OnnxRuntimeWeb:
+class OnnxRuntimeWeb(Runtime):
     """ONNX Runtime Web on WebAssembly."""
+
+    target = "onnxruntime-web"
+    session = WebSession
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""
@@ -133,10 +137,6 @@ class OnnxRuntimeWeb:
         if chromium() is None:
             return Availability(False, "there is no Chromium: apt-get install chromium, or name it in TIGHTSHIP_CHROMIUM")
         return Availability(True, f"onnxruntime-web {WEB.version('onnxruntime-web')}, {chromium()}")
-
-    def build(self, file: ExportedFile, folder: Path) -> Engine:
-        """ONNX files are opened as they are."""
-        return Engine("onnxruntime-web", file.path, file.signature)
 
     def open(self, engine: Engine, threads: int) -> WebSession:
         """See `runtimes.base.Runtime`.

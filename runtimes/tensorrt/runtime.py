@@ -16,6 +16,7 @@ from artifacts.errors import ModelError, RequestError, TargetUnavailable, Tights
 from artifacts.files import sha256_file, write_atomic
 from artifacts.json import JsonValue
 from artifacts.types import Availability, Engine, ExportedFile
+from runtimes.base import Runtime
 from runtimes.tensorrt.engine_key import (
     EngineKey,
     Machine,
@@ -38,8 +39,11 @@ OLDEST = 10
 TF32 = "Layers left in float32 may run in TF32 (10 bits of mantissa), TensorRT's default on Ampere and later GPUs."
 
 
-class TensorRt:
+class TensorRt(Runtime):
     """The TensorRT runtime; `sizes` gives dynamic dimensions other sizes than their ranges in the signature, or 1 to 256."""
+
+    target = "tensorrt"
+    session = TensorRtSession
 
     def __init__(self, sizes: Mapping[str, Sizes] | None = None, workspace_mib: int = 4096) -> None:
         self.sizes = dict(sizes or {})

@@ -7,6 +7,7 @@ from typing import Any
 
 from artifacts.errors import ModelError, RequestError, TargetUnavailable
 from artifacts.types import Arrays, Placement
+from runtimes.base import Placed
 from runtimes.tensorrt.engine_key import Profile, Shape
 
 DTYPES = {
@@ -28,7 +29,7 @@ HEAVY = ("convolution", "gemm", "matrixmultiply", "matmul", "fullyconnected")
 HOW = "TensorRT's engine inspector, by layer type and precision; fallback: layers with weights outside int8"
 
 
-class TensorRtSession:
+class TensorRtSession(Placed):
     """A loaded engine; one batch at a time, copied to the GPU and back."""
 
     def __init__(

@@ -1,20 +1,19 @@
 """PyTorch eager: the yardstick. Opens the stored network itself."""
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
 from artifacts.errors import TargetUnavailable
-from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from artifacts.types import Arrays, Availability, Engine, Placement
 from compress import checkpoint
 from compress.training.memory_format import lay_out
+from runtimes.base import Placed, Runtime
 from runtimes.options import read_options
 from runtimes.torch.memory_format import Caller
 from runtimes.torch.options import TorchOptions
 
 
-class TorchSession:
+class TorchSession(Placed):
     """A network in eval mode, without autograd."""
 
     def __init__(self, module: nn.Module, names: tuple[str, ...], device: str, channels_last: bool = False) -> None:
@@ -38,9 +37,11 @@ class TorchSession:
         return Placement(counts, {}, f"leaf modules of PyTorch eager on {self._device}")
 
 
-class TorchCpu:
-    """PyTorch eager on the CPU."""
+class TorchCpu(Runtime):
+    """PyTorch eager on the CPU; the stored network is opened as it is."""
 
+    target = "torch-cpu"
+    session = TorchSession
     device = "cpu"
     options = TorchOptions
 
@@ -48,17 +49,13 @@ class TorchCpu:
         """See `runtimes.base.Runtime`."""
         return Availability(True, f"torch {torch.__version__}")
 
-    def build(self, file: ExportedFile, folder: Path) -> Engine:
-        """The stored network is opened as it is."""
-        return Engine(f"torch-{self.device}", file.path, file.signature)
-
     def open(self, engine: Engine, threads: int) -> TorchSession:
         """See `runtimes.base.Runtime`.
 
         Raises:
             RequestError: the engine's options are not those of this target.
         """
-        told = read_options(self.options, engine.options, f"torch-{self.device}")
+        told = read_options(self.options, engine.options, self.target)
         torch.set_num_threads(threads)
         model = checkpoint.load(engine.path.parent)
         module = model.module if isinstance(model.module, torch.fx.GraphModule) else model.module.eval()
@@ -69,6 +66,7 @@ class TorchCpu:
 class TorchCuda(TorchCpu):
     """PyTorch eager on the first NVIDIA GPU."""
 
+    target = "torch-cuda"
     device = "cuda"
 
     def probe(self) -> Availability:

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from artifacts.errors import ModelError, TargetUnavailable
-from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from artifacts.types import Arrays, Availability, Engine, Placement
 from compress import checkpoint
 from compress.training.memory_format import lay_out
-from export.aotinductor import compiler_missing
+from export.aotinductor.export import compiler_missing
+from runtimes.base import Placed, Runtime
 from runtimes.options import read_options
 from runtimes.torch.aotinductor import count_calls
 from runtimes.torch.memory_format import Caller
@@ -21,7 +22,7 @@ CALL = re.compile(r"^ *def call\(self, args\):(.*?)^ *return \(", re.DOTALL | re
 KERNEL = re.compile(r"^\s*(?:\w+ = )?(cpp_\w+|(?:extern_kernels|torch\.ops)\.[\w.]+)\(", re.MULTILINE)
 
 
-class InductorSession:
+class InductorSession(Placed):
     """A network that is compiled at its first run, and once more at the first run with another batch size."""
 
     def __init__(
@@ -55,8 +56,11 @@ class InductorSession:
         return count_calls(names, how if bodies else "nothing is compiled before the first run")
 
 
-class InductorCpu:
-    """torch.compile with Inductor on the CPU."""
+class InductorCpu(Runtime):
+    """torch.compile with Inductor on the CPU; the stored network is compiled where it runs."""
+
+    target = "inductor-cpu"
+    session = InductorSession
 
     def probe(self) -> Availability:
         """See `runtimes.base.Runtime`."""
@@ -64,10 +68,6 @@ class InductorCpu:
         if missing:
             return Availability(False, f"no C++ compiler: {missing}")
         return Availability(True, f"torch {torch.__version__}, Inductor")
-
-    def build(self, file: ExportedFile, folder: Path) -> Engine:
-        """The stored network is opened as it is, and compiled where it runs."""
-        return Engine("inductor-cpu", file.path, file.signature)
 
     def open(self, engine: Engine, threads: int) -> InductorSession:
         """See `runtimes.base.Runtime`; what is compiled goes to a folder of this process alone, which ends with it.

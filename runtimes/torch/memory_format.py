@@ -13,7 +13,7 @@ from torch import Tensor
 from artifacts.errors import ModelError
 from artifacts.types import Arrays
 from compress.training.memory_format import laid_out
-from zoo.models import named_outputs
+from zoo.outputs import named_outputs
 
 
 class Caller:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from artifacts.errors import RequestError
 from artifacts.types import ExportedFile
@@ -21,6 +21,8 @@ class TorchOptions(Options):
 @dataclass(frozen=True)
 class TorchScriptOptions(TorchOptions):
     """Options of TorchScript, whose program may be shipped for PyTorch Mobile."""
+
+    making: ClassVar[frozenset[str]] = frozenset({"file"})
 
     file: Literal["pt", "lite"] = "pt"
     """`lite`: the program with its bytecode (`.ptl`), which the lite interpreter of PyTorch Mobile runs."""

@@ -77,8 +77,9 @@ class Runtime:
 
 REGISTERS = """\
 import runtimes.registry as registry
+from runtimes.target import Target
 
-registry.TARGETS["moody"] = registry.Target("moody", "moody_runtime:Runtime", ("onnx",), None, ())
+registry.TARGETS.add(Target("moody", "moody_runtime:Runtime", ("onnx",), None, ()))
 """
 
 

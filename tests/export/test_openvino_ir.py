@@ -10,14 +10,14 @@ from torch import nn
 from artifacts.errors import ModelError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
-from zoo.models import named_outputs
+from zoo.outputs import named_outputs
 
 pytest.importorskip("openvino")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
 def export(model, folder):
-    from export.openvino import export
+    from export.openvino.export import export
 
     folder.mkdir(exist_ok=True)
     return export(model, folder)

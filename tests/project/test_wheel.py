@@ -62,7 +62,7 @@ def test_it_holds_the_files_of_our_packages_and_the_demos_recipe_and_no_other(na
 @pytest.mark.slow
 def test_it_holds_the_templates_and_the_runner_but_no_tests_or_docs(names):
     assert {f"tightship/reporting/templates/report.{kind}.j2" for kind in ("html", "css", "js")} <= set(names)
-    assert {"tightship/bundling/runner/run.py", "tightship/bundling/runner/loaders.py"} <= set(names)
+    assert {"tightship/bundling/runner/run.py", "runtimes/onnxruntime/loader.py"} <= set(names)
     assert {name.partition("/")[0] for name in names} == set(PACKAGES)
     assert not [n for n in names if "test_" in n.rpartition("/")[2] or (n.endswith((".yaml", ".md", ".pyc")) and n != DEMO)]
 

@@ -17,7 +17,7 @@ from benchmarks.timing.child import Child
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
-from runtimes.litert import _delegated
+from runtimes.litert.runtime import _delegated
 from runtimes.probe import probe
 from runtimes.registry import find
 from tightship.benching.bench import engine_of

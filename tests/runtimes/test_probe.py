@@ -7,7 +7,8 @@ import pytest
 
 from artifacts.types import Availability
 from runtimes.probe import missing_library, probe, probe_all
-from runtimes.registry import Target, find
+from runtimes.registry import find
+from runtimes.target import Target
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_provider_that_is_not_in_the_build_is_named(library):
     ("extra", "command"), [("mobile", "pip install 'tightship[mobile]'"), (None, "pip install no-such-lib")]
 )
 def test_a_missing_distribution_is_named_without_importing_anything(extra, command):
-    target = Target("x", "no.such:Module", ("onnx",), None, ("torch", "no-such-lib"), extra)
+    target = Target("x", "no.such:Module", ("onnx",), None, ("torch", "no-such-lib"), extra=extra)
     assert missing_library(target) == "no-such-lib"
     assert probe(target) == Availability(False, f"no-such-lib is not installed: {command}")
 

@@ -10,7 +10,7 @@ from artifacts.errors import RequestError
 from artifacts.types import Availability
 from compress.quantizers import QUANTIZERS
 from export.registry import FORMATS
-from runtimes.base import Runtime
+from runtimes.base import Placed, Runtime
 from runtimes.registry import TARGETS, find
 
 
@@ -35,9 +35,9 @@ def test_every_runtime_satisfies_the_protocol(name):
         wanted = list(inspect.signature(getattr(Runtime, verb)).parameters)[1:]
         assert list(inspect.signature(getattr(runtime, verb)).parameters) == wanted
         assert inspect.getdoc(getattr(runtime, verb))
-    session = inspect.get_annotations(type(runtime).open).get("return", None)
-    if inspect.isclass(session):
-        assert all(callable(getattr(session, verb)) for verb in ("run", "placement"))
+    assert runtime.target == name
+    assert callable(runtime.session.run)
+    assert issubclass(runtime.session, Placed)
     assert isinstance(runtime.probe(), Availability)
 
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from artifacts.errors import ModelError, RequestError
 from artifacts.types import ModelRef
-from zoo.models import build, complete, load_weights, named_outputs, trace_signature
+from zoo.models import build, complete, load_weights, trace_signature
+from zoo.outputs import named_outputs
 from zoo.readers import read_digits
 from zoo.resnet import resnet
 

@@ -14,29 +14,16 @@ from benchmarks.timing.energy import Meter
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
 from benchmarks.timing.noise import NoiseMonitor
 from benchmarks.timing.statistics import interval, quantile
-from runtimes.options import from_text
-from runtimes.registry import find
+from export.registry import FORMATS, of_suffix
+from runtimes.options import Options, from_text
+from runtimes.registry import find, opening
+from runtimes.target import Target
 from tightship.benching.energy import calls_of, raw_example_for
 from tightship.benching.inputs import bytes_of_files, given, kind_of, lead, made_up, runnable, side_by_side
 from tightship.benching.inputs import synthesise as synthesise
 from tightship.benching.roofline import Roofs
 from tightship.benching.signatures import signature_of
 
-SUFFIXES = {
-    ".onnx": "onnxruntime-cpu",
-    ".ort": "onnxruntime-cpu",
-    ".pt": "torchscript-cpu",
-    ".ptl": "torchscript-cpu",
-    ".pte": "executorch-xnnpack",
-    ".bpte": "executorch-xnnpack",
-    ".pt2": "aotinductor-cpu",
-    ".xml": "openvino-cpu",
-    ".tflite": "litert-xnnpack",
-    ".param": "ncnn-cpu",
-    ".json": "torch-cpu",
-}
-MAKING = ("optimized_file", "format", "file", "bundled")
-"""Options that are followed when a file, or one beside it, is made."""
 BLOCKS = 4
 THROUGHPUT_BATCH = 32
 
@@ -88,21 +75,20 @@ def bench_files(
     return rows
 
 
-def _told(name: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """A target's options from text, those that are not at their default.
+def _told(target: Target, options: Mapping[str, str]) -> Options:
+    """A target's options from text.
 
     Raises:
         RequestError: the target does not know one, or it belongs to the making of a file.
     """
-    target = find(name)
     given = {name: from_text(target.options_kind(), name, text) for name, text in options.items()}
     read = target.read_options(given)
-    making = [name for name in given if name in read.non_default() and name in MAKING]
+    making = [name for name in given if name in read.non_default() and name in (*read.making, *read.beside)]
     if making:
         raise RequestError(
             f"option {making[0]} makes another file, and `bench` measures files as they are; say it in a recipe, or not at all."
         )
-    return read.non_default()
+    return read
 
 
 def _alike(engines: Sequence[Engine], inputs: Path | None) -> list[list[int]]:
@@ -222,29 +208,24 @@ def engine_of(path: Path, target: str | None, inputs: Path | None, options: Mapp
     """
     if not path.is_file():
         raise RequestError(f"there is no file {path}.")
-    name = target or SUFFIXES.get(path.suffix)
-    if name is None:
-        raise RequestError(f"cannot tell the runtime of {path.name}; known endings: {', '.join(SUFFIXES)}, or give --target.")
-    told = _told(name, options or {})
-    signature = signature_of(path, inputs, name, more_operators="custom_ops" in told)
-    return Engine(name, path.resolve(), signature, options=told)
+    chosen = find(target) if target else _target_of(path)
+    told = _told(chosen, options or {})
+    return Engine(chosen.name, path.resolve(), signature_of(path, inputs, chosen, told), options=told.non_default())
+
+
+def _target_of(path: Path) -> Target:
+    """The first target that opens files with this ending."""
+    known = of_suffix(path.suffix)
+    chosen = opening(known.name) if known else None
+    if chosen is None:
+        endings = ", ".join(suffix for one in FORMATS.values() for suffix in one.suffixes)
+        raise RequestError(f"cannot tell the runtime of {path.name}; known endings: {endings}, or give --target.")
+    return chosen
 
 
 def shipped_bytes(path: Path) -> int:
-    """The bytes of a file with its sidecars: what lies beside it under the same name."""
+    """The bytes of a file with its sidecars: what lies beside it under the same name, and what its format has there."""
     family = [p for p in path.parent.iterdir() if p.is_file() and p.name.startswith(path.name)]
-    if path.name == "model.json":
-        family.append(path.parent / "weights.safetensors")
-    if path.suffix == ".onnx":
-        family += _sidecars(path)
-    if path.suffix in (".xml", ".param"):
-        family.append(path.with_suffix(".bin"))
+    known = of_suffix(path.suffix)
+    family += known.beside(path) if known else ()
     return sum(p.stat().st_size for p in {p.resolve() for p in family} if p.is_file())
-
-
-def _sidecars(path: Path) -> list[Path]:
-    """The files beside an ONNX file that hold its weights, whatever their names."""
-    import onnx
-
-    weights = onnx.load(path, load_external_data=False).graph.initializer
-    return [path.parent / entry.value for w in weights for entry in w.external_data if entry.key == "location"]

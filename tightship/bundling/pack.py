@@ -10,19 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import artifacts
 from artifacts.errors import IntegrityError, RequestError
 from artifacts.files import sha256_file, sync, walk, write_atomic
 from artifacts.manifest import build_manifest, check_manifest, check_name, read_manifest, safe_extract
 from artifacts.records.evidence import ArtifactRecord, Evidence, read_evidence
+from runtimes.registry import TARGETS, find
+from runtimes.shipping import ship
 from tightship.bundling.selftest import add_selftest, copy_file
 
 SUFFIX = ".tar.gz"
 
-MAKERS = ("nncf",)
-"""Libraries of targets that make files and are not needed to run them."""
-
-_PICTURES = Path(artifacts.__file__).with_name("pictures.py")
 _README = """# {record.id} of {evidence.name}
 
     tar xzf {stem}.tar.gz && cd {stem}
@@ -119,15 +116,11 @@ def _verify_folder(folder: Path) -> VerifiedBundle:
 
 def unpackable(record: ArtifactRecord) -> str | None:
     """Why no bundle can hold an artifact; none if one can."""
-    # numpy is heavy, and the command line must come up without it
-    from tightship.bundling.runner.loaders import LOADERS, PROVIDERS
-
-    if record.format in LOADERS and (record.format not in ("onnx", "ort") or record.target in PROVIDERS):
+    target = find(record.target)
+    if target.loader and target.opens(record.format):
         return None
-    return (
-        f"{record.id} cannot be packed: a bundle runs {', '.join(sorted(LOADERS))} files, ONNX ones on "
-        f"{' or '.join(PROVIDERS)}, not {record.format} on {record.target}"
-    )
+    able = ", ".join(one.name for one in TARGETS.values() if one.loader)
+    return f"{record.id} cannot be packed: a bundle runs files of {able}, not {record.format} on {record.target}"
 
 
 def _choose(evidence: Evidence, run_dir: Path, artifact_id: str | None, allow_failed: bool) -> ArtifactRecord:
@@ -140,7 +133,7 @@ def _choose(evidence: Evidence, run_dir: Path, artifact_id: str | None, allow_fa
             f"`tightship bundle {run_dir} --artifact ID --allow-failed` (there are: {known})."
         )
     record = evidence.artifact(chosen)
-    if record.format == "module":
+    if find(record.target).reference:
         raise RequestError(f"{chosen} is the PyTorch reference, which is never shipped; choose an exported artifact.")
     why = unpackable(record)
     if why:
@@ -165,10 +158,11 @@ def _fill(folder: Path, run_dir: Path, evidence: Evidence, record: ArtifactRecor
         raise IntegrityError(f"{record.id} opens {record.main}, which is not among its files; run the recipe again.")
     add_selftest(run_dir, record, folder / "selftest", folder / _inside(record, record.main))
     copy_file(run_dir, "evidence.json", folder / "evidence.json")
-    for script in ("run.py", "loaders.py"):
-        shutil.copyfile(Path(__file__).parent / "runner" / script, folder / script)
-    # the runner prepares pictures and finds labels by the very code that end-to-end latency was measured with
-    shutil.copyfile(_PICTURES, folder / "pictures.py")
+    from tightship.bundling.runner import run
+
+    shutil.copyfile(run.__file__, folder / "run.py")
+    # the very code that was timed opens the model; pictures become inputs as they did for end-to-end latency
+    ship([str(find(record.target).loader), *run.NEEDS], folder)
     facts = _facts(evidence, record)
     write_atomic(folder / "requirements.txt", _requirements(facts["runtime"]["libraries"]))
     write_atomic(folder / "README.md", _readme(folder.name, evidence, record))
@@ -186,12 +180,8 @@ def _inside(record: ArtifactRecord, path: str) -> str:
 
 def _facts(evidence: Evidence, record: ArtifactRecord) -> dict[str, Any]:
     """What the manifest says beside the files; `run.py` reads it."""
-    from runtimes.registry import find
-
-    # the registry names the libraries of a target; ExecuTorch's Python interface takes torch tensors besides
-    named = [name for name in find(record.target).libraries if name not in MAKERS]
-    libraries = [*named, *(["torch"] if record.format == "executorch" else [])]
-    pinned = {name: evidence.machine.versions.get(name) for name in ("numpy", *libraries)}
+    target = find(record.target)
+    pinned = {name: evidence.machine.versions.get(name) for name in ("numpy", *target.on_device)}
     return {
         "name": evidence.name,
         "artifact": record.id,
@@ -200,7 +190,8 @@ def _facts(evidence: Evidence, record: ArtifactRecord) -> dict[str, Any]:
         "format": record.format,
         "main": _inside(record, record.main),
         "options": dict(record.options),
-        "runtime": {"name": libraries[0], "libraries": pinned},
+        "loader": target.loader,
+        "runtime": {"name": target.on_device[0], "libraries": pinned},
         "threads": record.latency_ms.threads,
         "signature": record.signature,
         "preprocessing": evidence.data.get("preprocessing"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from artifacts.errors import IntegrityError
 from artifacts.records.evidence import ArtifactRecord
 from artifacts.specs import Signature
+from runtimes.registry import find
 
 STORED = ("inputs.npz", "outputs.npz")
 
@@ -22,15 +23,13 @@ def add_selftest(run_dir: Path, record: ArtifactRecord, folder: Path, program: P
     Raises:
         IntegrityError: the device could not repeat it, or it is of another program.
     """
-    from runtimes.executorch.bundled_program import BUNDLED, FILE
-
-    home = f"selftest/{record.target}/{record.precision}"
-    bundled = BUNDLED if (run_dir / home / FILE).exists() else ()
-    for name in (*STORED, *bundled):
+    home, kind = f"selftest/{record.target}/{record.precision}", find(record.target).options_kind()
+    added = [name for name in kind.test_files if (run_dir / home / name).exists()]
+    for name in (*STORED, *added):
         copy_file(run_dir, f"{home}/{name}", folder / name)
     _check(record, folder)
-    if bundled and program.read_bytes() not in (folder / FILE).read_bytes():
-        raise IntegrityError(f"the self-test's {FILE} of {record.id} does not hold the program that is shipped; run it again.")
+    if reason := kind.refuse_tests(program, folder):
+        raise IntegrityError(f"the self-test of {record.id} is of another program: {reason}; run it again.")
 
 
 def copy_file(run_dir: Path, path: str, target: Path) -> None:

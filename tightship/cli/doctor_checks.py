@@ -19,7 +19,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Python, our packages, required libraries, disk, and every target."""
+    """Python, our packages, required libraries, disk, plug-ins that cannot be used, and every target."""
     from runtimes.probe import probe_all
     from runtimes.registry import TARGETS
     from tightship.cli.shadowing import shadowed
@@ -33,8 +33,18 @@ def examine() -> list[Check]:
         *_libraries(),
     ]
     checks.append(energy())
+    checks += plug_ins()
     found = probe_all(TARGETS.values())
     return [*checks, *(Check(name, answer.available, answer.reason, False) for name, answer in found.items())]
+
+
+def plug_ins() -> list[Check]:
+    """The entry points of other distributions that cannot be used, and why."""
+    from export.registry import FORMATS
+    from runtimes.registry import TARGETS
+
+    broken = [*TARGETS.failures(), *FORMATS.failures()]
+    return [Check(f"plug-in {one.name}", False, f"{one.distribution}: {one.reason}", False) for one in broken]
 
 
 def energy() -> Check:

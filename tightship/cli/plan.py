@@ -54,7 +54,7 @@ def _absent(rows: "Iterable[TargetConfig]") -> tuple[dict[str, str], frozenset[s
         TargetUnavailable: one of these is not optional.
     """
     from artifacts.errors import TargetUnavailable
-    from runtimes.probe import mend, missing_library
+    from runtimes.probe import missing_library
     from runtimes.registry import find
 
     absent, elsewhere = {}, set()
@@ -68,7 +68,7 @@ def _absent(rows: "Iterable[TargetConfig]") -> tuple[dict[str, str], frozenset[s
         if row.optional:
             continue
         if missing:
-            how = mend(found, missing)
+            how = found.install_hint(missing)
             raise TargetUnavailable(f"target {row.name!r} needs {missing}, which is not installed: {how}.")
         if found.runs_elsewhere:
             raise TargetUnavailable(f"target {row.name!r} runs on another system only; say `optional: true` in the recipe.")

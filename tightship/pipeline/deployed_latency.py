@@ -15,7 +15,7 @@ from compress.configs import QuantizeConfig
 from compress.edits.replay import edit_to_json
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
-from runtimes.registry import Target
+from runtimes.target import Target
 from tightship.store import code_digest, versions
 
 PACKAGES = ("artifacts", "zoo", "compress", "export", "runtimes", "benchmarks")
@@ -99,7 +99,7 @@ class DeployedLatency:
         return replace(engine, options={**engine.options, **self.options})
 
     def _exported(self, model: TorchModel, folder: Path) -> Any:
-        write = FORMATS[self.target.formats[0]].load()
+        write = FORMATS.find(self.target.formats[0]).load()
         for name in ("plain", "final"):
             (folder / name).mkdir(exist_ok=True)
         if self.precision == "fp32":

@@ -18,7 +18,8 @@ from artifacts.records.evidence import Evidence, Machine, NotRun
 from artifacts.types import Availability
 from benchmarks.machine import describe
 from runtimes.probe import missing_library, probe
-from runtimes.registry import Target, find
+from runtimes.registry import find
+from runtimes.target import Target
 from tightship.pipeline.entries import Entries
 from tightship.pipeline.evidence import assemble
 from tightship.pipeline.progress import Progress

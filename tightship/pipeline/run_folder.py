@@ -5,7 +5,7 @@ from pathlib import Path
 
 from artifacts.files import staged
 from benchmarks.parity.reproducer import REPRODUCER
-from runtimes.executorch.bundled_program import BUNDLED
+from runtimes.registry import find
 from tightship.pipeline.entries import Entries
 from tightship.planning.plan import Plan
 
@@ -19,7 +19,8 @@ def lay_out(plan: Plan, entries: Entries, out: Path) -> None:
         for artifact in plan.artifacts:
             entry, place = entries[artifact.check_step].folder, folder / str(artifact.id)
             place.mkdir(parents=True)
-            for name in ("inputs.npz", "outputs.npz", "correct.npz", *BUNDLED):
+            more = find(artifact.target).options_kind().test_files
+            for name in ("inputs.npz", "outputs.npz", "correct.npz", *more):
                 if (entry / name).is_file():
                     shutil.copyfile(entry / name, place / name)
     _lay_out_reproducers(plan, entries, out)

@@ -3,7 +3,9 @@
 from artifacts.errors import RecipeError, RequestError
 from artifacts.ids import ArtifactId
 from compress.configs import QuantizeConfig
-from runtimes.registry import TARGETS, Target, find, running
+from export.registry import FORMATS
+from runtimes.registry import TARGETS, find, running
+from runtimes.target import Target
 from tightship.planning.steps import REFERENCE, ArtifactPlan
 from tightship.recipe.recipe import Recipe
 from tightship.recipe.sections import TargetConfig
@@ -91,8 +93,8 @@ def _stock(target: Target, recipe: Recipe) -> tuple[str, str]:
 
 
 def _packed(name: str, target: Target, recipe: Recipe) -> str:
-    """The format to write: ONNX Runtime unpacks palettes as it opens the file, which other readers of ONNX may not."""
-    return "onnx-packed" if name == "onnx" and target.name.startswith("onnxruntime") and recipe.stage("palettize") else name
+    """The format to write: with packed palettes where the format has such a form and the target unpacks it."""
+    return FORMATS.find(name).packed or name if target.unpacks_palettes and recipe.stage("palettize") else name
 
 
 def int8_rows(recipe: Recipe) -> list[TargetConfig]:

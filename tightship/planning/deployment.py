@@ -36,7 +36,7 @@ TRAINED_ONLY = {name: field.default for name, field in FinetuneConfig.model_fiel
 def export_step(artifact: ArtifactPlan, recipe: Recipe) -> Step:
     """The step that writes a file; where the accuracy guard makes it, one that is made again until its accuracy holds."""
     target, options = find(artifact.target), artifact.settings
-    format_, quantizer = FORMATS[artifact.format], QUANTIZERS[artifact.quantizer] if artifact.quantizer else None
+    format_, quantizer = FORMATS.find(artifact.format), QUANTIZERS[artifact.quantizer] if artifact.quantizer else None
     guard = guarded(recipe) and artifact.scheme == "int8" and artifact.role == "compressed"
     export = followed_by(recipe, artifact.target, artifact.format)
     rewrite = Rewrite(target=artifact.target, options=dict(options.of_the_file)) if options.of_the_file else None

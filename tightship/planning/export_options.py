@@ -11,9 +11,6 @@ from tightship.recipe.sections import ExportConfig
 from zoo.data import load_data
 from zoo.factories import resolve, source_files
 
-HYBRID = "torchscript-trace"
-"""The format that holds modules compiled within a traced program."""
-
 LATENCY_BATCH = 1
 """Examples in a call whose latency is measured."""
 
@@ -102,7 +99,7 @@ def check_operators(recipe: Recipe) -> None:
     operators = recipe.export.onnx.operators
     if not operators:
         return
-    from export.operators import translations
+    from export.onnx.operators import translations
 
     if recipe.model.factory:
         resolve(recipe.model.factory)  # it registers the operators
@@ -130,16 +127,16 @@ def followed_by(recipe: Recipe, target: str, format_name: str) -> ExportConfig:
     Raises:
         RecipeError: the format cannot hold an operator of the user's own.
     """
-    section, default = recipe.export, ExportConfig()
-    if "onnxscript" in FORMATS[format_name].libraries:
+    section, default, written = recipe.export, ExportConfig(), FORMATS.find(format_name)
+    if written.through_onnx:
         return section.model_copy(update={"torchscript": default.torchscript})
     own = [name for name in section.onnx.operators if not name.startswith("aten::")]
-    if own and format_name != "module":
+    if own and not written.holds_any_operator:
         raise RecipeError(
             f"target {target!r} opens {format_name} files, in which {own[0]!r} cannot be translated as in ONNX; "
             "take the target out, or write that layer with PyTorch's own operators."
         )
-    scripted = section.torchscript if format_name == HYBRID else default.torchscript
+    scripted = section.torchscript if written.holds_scripted else default.torchscript
     return section.model_copy(update={"onnx": default.onnx, "torchscript": scripted})
 
 

@@ -17,7 +17,7 @@ from compress.pruning.latency.blocks import without
 from compress.pruning.latency.selection import State
 from compress.pruning.structured import Group
 from compress.training.loop import subset, tensors
-from zoo.models import named_outputs
+from zoo.outputs import named_outputs
 
 RANKING_EXAMPLES = 256
 

@@ -20,7 +20,7 @@ from benchmarks.roofline.roofline import bandwidth_of, peak_of, place
 from benchmarks.roofline.work import Work, work_of
 from benchmarks.timing.noise import NoiseMonitor, Round
 from benchmarks.timing.stopwatch import Block
-from runtimes.onnxruntime.runtime import OrtSession
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 
 TIMES = LayerTimes(
     (LayerTime("conv", "QLinearConv", 0.3, "stem", 6_000_000, "int8"), LayerTime("add", "Add", 0.1)), 20, "as given"
@@ -122,7 +122,9 @@ def test_a_runtime_that_does_not_say_is_not_asked(tmp_path):
 def test_the_networks_of_the_peaks_compute_what_they_are_credited_with(tmp_path):
     for file in write_all(tmp_path):
         onnx.checker.check_model(str(file.path), full_check=True)
-        found = OrtSession(file.path, "CPUExecutionProvider", 1).layer_times(load_arrays(file.first))
+        found = (
+            OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1).layer_times(load_arrays(file.first))
+        )
         assert sum(layer.macs or 0 for layer in found.layers) == file.shape.macs, found
         heavy = [layer for layer in found.layers if layer.macs]
         assert len(heavy) == LAYERS

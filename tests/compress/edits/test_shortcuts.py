@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artifacts.types import ModelRef, TorchModel
+from artifacts.specs import Signature
+from artifacts.types import Engine, ModelRef, TorchModel
 from compress import fold as folding
 from compress.configs import QuantizeConfig
 from compress.fold import example_tensors, fold
 from compress.quantizers import QUANTIZERS, Calibration
 from export.onnx.export import export
-from runtimes.onnxruntime.runtime import OrtSession
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 from zoo.models import trace_signature
 
 
@@ -89,7 +90,7 @@ def test_int8_rounds_the_shortcut_no_more_than_its_padding_did(tiny_a, digits, t
         plain = export(tiny_a, tmp_path / name / "plain")
         calibration = Calibration(digits.train, QuantizeConfig(calibration_samples=128), 0, tiny_a)
         file = QUANTIZERS["onnx-qdq"].load()(plain, tmp_path / name / "int8", calibration)
-        session = OrtSession(file.path, "CPUExecutionProvider", 1)
+        session = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1)
         return next(iter(session.run(inputs).values())), session.placement()
 
     inputs = digits.test.batch(np.arange(len(digits.test)))[0]

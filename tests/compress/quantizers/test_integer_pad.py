@@ -7,14 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artifacts.types import ModelRef, TorchModel
+from artifacts.specs import Signature
+from artifacts.types import Engine, ModelRef, TorchModel
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from compress.quantizers.onnx import qdq
 from compress.quantizers.onnx.integer_pad import pad_in_integers
 from compress.training.loop import predict
 from export.onnx.export import export
-from runtimes.onnxruntime.runtime import OrtSession
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 from zoo.models import trace_signature
 
 
@@ -49,7 +50,7 @@ def quantized(model, digits, tmp_path, name):
 
 def test_a_pad_leaves_nothing_in_float(padded, digits, tmp_path):
     file = quantized(padded, digits, tmp_path, "onnx-qdq")
-    placement = OrtSession(file.path, "CPUExecutionProvider", 1).placement()
+    placement = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1).placement()
     assert placement.accelerated["Pad"] == 2
     assert placement.fallback == {}
 
@@ -59,7 +60,7 @@ def test_the_outputs_are_those_of_padding_in_float(padded, digits, tmp_path, mon
         (tmp_path / name).mkdir()
         file = quantized(padded, digits, tmp_path / name, "onnx-qdq")
         onnx.checker.check_model(str(file.path))
-        return next(iter(OrtSession(file.path, "CPUExecutionProvider", 1).run(inputs).values()))
+        return next(iter(OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1).run(inputs).values()))
 
     inputs = digits.test.batch(np.arange(len(digits.test)))[0]
     moved = outputs("moved")

@@ -18,7 +18,7 @@ from compress.qat import simulate, train_quantized
 from compress.quantizers import QUANTIZERS, Calibration, rounding
 from compress.quantizers.openvino import nncf
 from compress.training.loop import predict
-from zoo.models import named_outputs
+from zoo.outputs import named_outputs
 
 ov = pytest.importorskip("openvino")
 pytest.importorskip("nncf")
@@ -33,7 +33,7 @@ def plain(tiny_b, tmp_path_factory):
     """The trained network, traced once, and its float file."""
     from dataclasses import replace
 
-    from export.openvino import export
+    from export.openvino.export import export
 
     folded = replace(tiny_b, module=fold(tiny_b.module, tiny_b.signature))
     return folded, export(folded, tmp_path_factory.mktemp("float"))
@@ -42,7 +42,7 @@ def plain(tiny_b, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(digits, plain, tmp_path_factory):
     """The same after quantization-aware training, and its float file."""
-    from export.openvino import export
+    from export.openvino.export import export
 
     model = train_quantized(plain[0], QAT, digits.train, seed=0)
     return model, export(model, tmp_path_factory.mktemp("trained"))

@@ -43,7 +43,7 @@ def trained(digits, tiny_b):
 def program(trained, digits, tmp_path_factory):
     """The trained network as an ExecuTorch program, opened."""
     pytest.importorskip("executorch")
-    from export.executorch import export
+    from export.executorch.export import export
     from runtimes.executorch.runtime import ExecuTorchXnnpack
 
     module = quantized("pt2e-xnnpack", trained, digits)

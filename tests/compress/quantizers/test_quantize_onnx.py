@@ -12,14 +12,14 @@ from torch import nn
 
 from artifacts.errors import ModelError
 from artifacts.specs import Signature, TensorSpec
-from artifacts.types import ModelRef, TorchModel
+from artifacts.types import Engine, ModelRef, TorchModel
 from compress.configs import QuantizeConfig
 from compress.qat import learned, prepare, simulate, train_quantized
 from compress.quantizers import QUANTIZERS, Calibration, rounding
 from compress.quantizers.onnx import qdq
 from compress.training.loop import predict
 from export.onnx.export import export
-from runtimes.onnxruntime.runtime import OrtSession
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 from zoo.splits import ArraySplit
 
 PTQ = QuantizeConfig(calibration_samples=128)
@@ -60,7 +60,7 @@ def files(digits, tiny_b, trained, tmp_path_factory):
 
 def test_no_layer_of_an_int8_file_runs_in_float(files):
     for file in files:
-        placement = OrtSession(file.path, "CPUExecutionProvider", 1).placement()
+        placement = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1).placement()
         assert not placement.fallback, placement
         assert placement.fallback_share == 0
         assert placement.accelerated["QLinearConv"] == 9
@@ -68,7 +68,7 @@ def test_no_layer_of_an_int8_file_runs_in_float(files):
 
 
 def test_the_float_file_has_no_fallback_either_and_no_integer_operators(tiny, tmp_path):
-    placement = OrtSession(export(tiny, tmp_path).path, "CPUExecutionProvider", 1).placement()
+    placement = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", export(tiny, tmp_path).path, Signature(())), 1).placement()
     assert not placement.fallback
     assert not any("QLinear" in name for name in placement.accelerated)
 
@@ -91,7 +91,7 @@ def test_the_int8_file_is_nearly_as_accurate(digits, tiny, files):
 
 
 def run(file, digits, count):
-    session = OrtSession(file.path, "CPUExecutionProvider", 1)
+    session = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1)
     return session.run(digits.test.batch(np.arange(count))[0])["output"]
 
 

@@ -15,7 +15,7 @@ from compress.configs import QuantizeConfig, TrainConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from compress.quantizers.rounding import blockwise, rounded, rounds_weights
 from compress.training.loop import Training, fit, predict, task_loss
-from export.executorch import fixed
+from export.fixed import fixed
 from export.registry import FORMATS
 from runtimes.registry import TARGETS, find, running
 from zoo.models import trace_signature

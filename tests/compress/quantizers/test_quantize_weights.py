@@ -9,6 +9,8 @@ import torch
 from onnx import numpy_helper
 
 from artifacts.errors import RequestError
+from artifacts.specs import Signature
+from artifacts.types import Engine
 from benchmarks.parity.parity import QUANTIZED, SIMULATED, Case, evaluate
 from compress.configs import QuantizeConfig
 from compress.fakequant import FakeQuantize, weight_fake_quantize
@@ -18,7 +20,7 @@ from compress.quantizers import QUANTIZERS, Calibration
 from compress.quantizers.layers import names_layer, nodes_of
 from compress.quantizers.rounding import rounded
 from export.onnx.export import export
-from runtimes.onnxruntime.runtime import OrtSession
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 
@@ -38,7 +40,7 @@ def weights(file) -> list:
 
 
 def run(file, digits, count=300):
-    session = OrtSession(file.path, "CPUExecutionProvider", 1)
+    session = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1)
     return session.run(digits.test.batch(np.arange(count))[0]), session.placement()
 
 

@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from artifacts.errors import ModelError
+from artifacts.specs import Signature
+from artifacts.types import Engine
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.onnx.export import export as export_onnx
 from export.onnx.graph import graphs, nodes
-from runtimes.onnxruntime.runtime import OrtSession
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 from zoo.splits import ArraySplit
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -128,7 +130,7 @@ def exported(request, tmp_path_factory):
 
 def test_every_path_computes_the_same_at_every_batch_size(exported):
     module, file, shape, _ = exported
-    opened, made = OrtSession(file.path, "CPUExecutionProvider", 1), []
+    opened, made = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1), []
     for batch in (1, 2, 7):
         for offset in (-3.0, 1.0, 3.0):
             x = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(batch)) + offset
@@ -208,7 +210,7 @@ def test_int8_leaves_what_is_in_a_branch_in_float_and_takes_the_rest(wrap, tmp_p
     graph = onnx.load(made.path).graph
     assert sum(node.op_type == "QuantizeLinear" for node in graph.node) >= 2
     assert not [node for node in nodes(graph.node) if node not in list(graph.node) and "Quantize" in node.op_type]
-    opened = OrtSession(made.path, "CPUExecutionProvider", 1)
+    opened = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", made.path, Signature(())), 1)
     for part in (x[:8], x[-8:]):
         with torch.no_grad():
             wanted = model.module(torch.from_numpy(part)).numpy()

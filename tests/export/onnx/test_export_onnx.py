@@ -11,19 +11,20 @@ from torch import nn
 
 import export.onnx.export
 from artifacts.errors import ModelError
-from artifacts.types import OnnxForm
+from artifacts.specs import Signature
+from artifacts.types import Engine, OnnxForm
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.onnx.export import export as export_onnx
 from export.onnx.export import weights_beside
-from runtimes.onnxruntime.runtime import OrtSession
-from zoo.models import named_outputs
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
+from zoo.outputs import named_outputs
 from zoo.readers import read_digits
 from zoo.splits import ArraySplit
 
 
 def session(file):
-    return OrtSession(file.path, "CPUExecutionProvider", 1)
+    return OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1)
 
 
 def inputs(model, batch, seed=0):
@@ -94,7 +95,7 @@ def test_another_opset_than_was_asked_for_is_refused(tiny, tmp_path, monkeypatch
         proto.opset_import[0].version = 17
         return proto
 
-    monkeypatch.setattr(export.onnx.onnx, "load", older)
+    monkeypatch.setattr(export.onnx.export.onnx, "load", older)
     with pytest.raises(ModelError, match=r"wrote opset 17 where 18 was asked for"):
         export_onnx(tiny, tmp_path)
 

@@ -9,11 +9,13 @@ from onnxscript import opset18 as op
 from torch import nn
 
 from artifacts.errors import ModelError
+from artifacts.specs import Signature
+from artifacts.types import Engine
 from benchmarks.parity.bisect import first_divergence
 from compress.fold import fold, is_layer, operator
 from export.onnx.export import export as export_onnx
 from export.onnx.export import export_stock
-from runtimes.onnxruntime.runtime import OrtSession
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 
 
 @torch.library.custom_op("tightship_tests::cap", mutates_args=())
@@ -107,7 +109,10 @@ def test_a_translated_operator_computes_what_it_computed(model, tmp_path, functi
     with torch.no_grad():
         expected = made.module(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(
-        OrtSession(file.path, "CPUExecutionProvider", 1).run({"x": x})["output"], expected, rtol=1e-4, atol=1e-5
+        OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1).run({"x": x})["output"],
+        expected,
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 

@@ -10,14 +10,14 @@ from torch import nn
 
 from artifacts.errors import ModelError
 from artifacts.specs import DimRange, Signature, TensorSpec
-from artifacts.types import ModelRef, TorchModel
+from artifacts.types import Engine, ModelRef, TorchModel
 from compress.configs import QuantizeConfig
 from compress.fold import dynamic_shapes, example_tensors, fold
 from compress.quantizers import QUANTIZERS, Calibration
-from export.executorch import fixed
+from export.fixed import fixed
 from export.onnx.export import export as export_onnx
 from export.onnx.metadata import RANGES, read_ranges
-from runtimes.onnxruntime.runtime import OrtSession
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 from zoo.splits import ArraySplit
 
 BATCH = DimRange("batch", 1, 8, 4)
@@ -54,7 +54,7 @@ def test_the_file_runs_at_both_ends_and_notes_its_ranges(tmp_path):
     model = sequences()
     file = export_onnx(model, tmp_path)
     assert read_ranges(onnx.load(file.path)) == file.signature.ranges == (BATCH, LENGTH)
-    session = OrtSession(file.path, "CPUExecutionProvider", 1)
+    session = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file.path, Signature(())), 1)
     for batch in (1, 8):
         for length in (6, 12):
             x = np.random.default_rng(length).normal(size=(batch, 3, length)).astype(np.float32)

@@ -10,7 +10,8 @@ from artifacts.errors import ModelError, RecipeError
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.torchscript.export import script, trace
-from export.torchscript.lite import load, write_lite
+from export.torchscript.lite import write_lite
+from export.torchscript.lite_file import load
 from tightship.planning.export_options import check_scripted
 from tightship.planning.plan import make_plan
 from zoo.splits import ArraySplit

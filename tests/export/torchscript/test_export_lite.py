@@ -13,7 +13,8 @@ from torch import nn
 from artifacts.errors import ModelError
 from artifacts.types import ExportedFile
 from export.registry import FORMATS
-from export.torchscript.lite import BYTECODE, calls_of, load, write_lite
+from export.torchscript.lite import write_lite
+from export.torchscript.lite_file import BYTECODE, calls_of, load
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 KINDS = ["torchscript-trace", "torchscript-script"]

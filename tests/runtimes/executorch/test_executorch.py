@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 @pytest.fixture(scope="module")
 def program(two_ends, tmp_path_factory):
     """A small network with two inputs, and its program opened."""
-    from export.executorch import export
+    from export.executorch.export import export
     from runtimes.executorch.runtime import ExecuTorchXnnpack
 
     folder = tmp_path_factory.mktemp("program")

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 @pytest.fixture(scope="module")
 def made(two_ends, tmp_path_factory):
     """A program with two inputs and outputs, and 3 tests with what the network makes of them."""
-    from export.executorch import export
+    from export.executorch.export import export
 
     file = export(two_ends, tmp_path_factory.mktemp("program"))
     torch.manual_seed(0)

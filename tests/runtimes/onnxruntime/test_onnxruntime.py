@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 from artifacts.errors import ModelError, TargetUnavailable, TightshipError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine, ExportedFile
-from runtimes.onnxruntime.runtime import OnnxRuntimeCpu, OnnxRuntimeCuda, OnnxRuntimeTensorRt, OrtSession, _sort
+from runtimes.onnxruntime.loader import PROVIDERS
+from runtimes.onnxruntime.runtime import OnnxRuntimeCpu, OnnxRuntimeCuda, OnnxRuntimeTensorRt, _sort
 
 CPU = "CPUExecutionProvider"
 SIGNATURE = Signature((TensorSpec("x", "float32", ("batch", 3)), TensorSpec("n", "int64", ("batch", 1))))
@@ -29,7 +30,7 @@ def file(tmp_path):
 
 
 def test_a_file_runs_by_name_at_any_batch(file):
-    session = OrtSession(file, CPU, 1)
+    session = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file, Signature(())), 1)
     for batch in (1, 2, 7):
         x, n = np.ones((batch, 3), np.float32), np.full((batch, 1), 4)
         found = session.run({"n": n, "x": x})
@@ -46,7 +47,7 @@ def test_an_engine_is_the_file_itself(file):
 
 
 def test_placement_is_what_ran_on_the_provider(file):
-    placement = OrtSession(file, CPU, 1).placement()
+    placement = OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file, Signature(())), 1).placement()
     assert dict(placement.accelerated) == {"MatMul": 1, "Add": 1}
     assert not placement.fallback
     assert CPU in placement.how
@@ -54,7 +55,7 @@ def test_placement_is_what_ran_on_the_provider(file):
 
 def test_placing_leaves_no_file_behind(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    OrtSession(file, CPU, 1).placement()
+    OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", file, Signature(())), 1).placement()
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 
@@ -63,13 +64,13 @@ def test_placing_leaves_no_file_behind(file, tmp_path, monkeypatch):
 def test_a_provider_that_is_not_active_is_an_error_not_a_slower_run(file, runtime):
     import onnxruntime as ort
 
-    if runtime.provider in ort.get_available_providers():
+    if PROVIDERS[runtime.target].name in ort.get_available_providers():
         pytest.skip("this build of onnxruntime has the provider")
     with pytest.raises(TightshipError) as caught:
         runtime.open(Engine(runtime.target, file, SIGNATURE), 1)
     assert isinstance(caught.value, TargetUnavailable | ModelError)
     assert "\n" not in str(caught.value)
-    assert runtime.provider in str(caught.value)
+    assert PROVIDERS[runtime.target].name in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an onnx file", b"\x08\x09"])
@@ -77,7 +78,7 @@ def test_a_file_that_cannot_be_opened_is_one_sentence(tmp_path, content):
     path = tmp_path / "broken.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"cannot open broken\.onnx") as caught:
-        OrtSession(path, CPU, 1)
+        OnnxRuntimeCpu().open(Engine("onnxruntime-cpu", path, Signature(())), 1)
     assert "\n" not in str(caught.value)
 
 

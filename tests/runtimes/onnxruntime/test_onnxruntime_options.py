@@ -12,7 +12,8 @@ from artifacts.isa import instructions
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine, ExportedFile
 from benchmarks.timing.child import Child
-from runtimes.onnxruntime.optimized_file import NOTE, signature_of
+from export.onnx.ort import signature_of
+from runtimes.onnxruntime.optimized_file import NOTE
 from runtimes.onnxruntime.options import OrtCpuOptions
 from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 from runtimes.registry import find

@@ -25,7 +25,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def file(network, tmp_path_factory):
-    from export.openvino import export
+    from export.openvino.export import export
 
     return export(network, tmp_path_factory.mktemp("ir"))
 
@@ -158,7 +158,7 @@ def test_a_bf16_file_runs_in_bf16_or_not_at_all(file, network, tmp_path):
 
 
 def test_the_signature_of_a_foreign_file_is_read_from_it(file, tmp_path):
-    from runtimes.openvino.runtime import signature_of
+    from export.openvino.reading import signature_of
 
     assert signature_of(file.path) == Signature(
         (TensorSpec("x", "float32", ("x_0", 3, 8, 8)),), (TensorSpec("y", "float32", ("y_0", 4)),)
@@ -171,7 +171,7 @@ def test_the_signature_of_a_foreign_file_is_read_from_it(file, tmp_path):
 
 
 def test_a_file_of_unknown_rank_is_refused(tmp_path):
-    from runtimes.openvino.runtime import signature_of
+    from export.openvino.reading import signature_of
 
     x = ov.opset13.parameter(ov.PartialShape.dynamic(), ov.Type.f32, name="x")
     ov.save_model(ov.Model([ov.opset13.relu(x)], [x], "m"), tmp_path / "model.xml", compress_to_fp16=False)

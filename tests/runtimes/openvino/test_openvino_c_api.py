@@ -11,11 +11,8 @@ ov = pytest.importorskip("openvino")
 ops = pytest.importorskip("openvino.opset13")
 
 from runtimes.openvino.c_api import TYPES, Program, library  # noqa: E402
-from runtimes.openvino.runtime import (  # noqa: E402
-    OpenVinoCpu,
-    _Program,
-    c_api,
-)
+from runtimes.openvino.loader import _Program, c_api  # noqa: E402
+from runtimes.openvino.runtime import OpenVinoCpu  # noqa: E402
 
 pytestmark = pytest.mark.skipif(library() is None, reason="this installation of OpenVINO has no C library")
 KINDS = [*TYPES]

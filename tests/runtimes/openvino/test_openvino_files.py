@@ -47,7 +47,7 @@ def test_bench_of_a_file_without_its_weights_is_one_sentence(cli, tmp_path):
 @pytest.mark.data
 def test_int8_resnet20_keeps_its_accuracy_within_three_tenths_of_a_point(tmp_path):
     from compress.quantizers.openvino.nncf import quantize
-    from export.openvino import export
+    from export.openvino.export import export
     from runtimes.openvino.runtime import OpenVinoCpu
     from zoo.data import DataRef, load_data
     from zoo.models import build, complete, load_weights, trace_signature

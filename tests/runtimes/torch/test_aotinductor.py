@@ -11,8 +11,10 @@ from torch import nn
 from artifacts.errors import IntegrityError, ModelError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine, ModelRef, TorchModel
-from export.aotinductor import CPU_FLAGS, compiler_missing, export, metadata_of, signature_of, vector_flags
-from runtimes.torch.aotinductor import AotInductorCpu, check_machine, count_calls, needed_flags, placement_of
+from export.aotinductor.export import compiler_missing, export
+from export.aotinductor.package import CPU_FLAGS, metadata_of, signature_of, vector_flags
+from runtimes.torch.aotinductor import AotInductorCpu, count_calls, placement_of
+from runtimes.torch.aotinductor_loader import check_machine, needed_flags
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 

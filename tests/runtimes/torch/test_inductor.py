@@ -12,7 +12,7 @@ import torch
 from artifacts.errors import TargetUnavailable
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
-from export.aotinductor import compiler_missing
+from export.aotinductor.export import compiler_missing
 from export.module import export
 from runtimes.torch.inductor import InductorCpu
 from zoo.resnet import resnet

@@ -11,7 +11,7 @@ from artifacts.errors import ModelError, RequestError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
 from compress.training.memory_format import lay_out
-from export.aotinductor import compiler_missing
+from export.aotinductor.export import compiler_missing
 from export.module import export
 from export.torchscript.export import script, trace
 from runtimes.registry import find

@@ -50,9 +50,16 @@ def write_onnx(path: Path) -> None:
 def torch_net():
     import torch
 
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3, bias=False)).eval()
-    net[1].weight.data = torch.from_numpy(WEIGHTS.T.copy())
-    return net
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(16, 3, bias=False)
+            self.linear.weight.data = torch.from_numpy(WEIGHTS.T.copy())
+
+        def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"logits": self.linear(image.flatten(1))}
+
+    return Net().eval()
 
 
 def write_torchscript(path: Path) -> None:
@@ -135,6 +142,15 @@ class Run:
             artifacts=(replace(self.evidence.artifacts[0], **artifact),),
         )
         self.evidence.write(self.out / "evidence.json")
+
+    def refile(self) -> None:
+        """Record the artifact's files as they are."""
+        first = self.evidence.artifacts[0]
+        folder = self.out / "artifacts" / first.target / first.precision
+        paths = sorted(folder.iterdir())
+        self.rewrite(
+            files=tuple(FileRecord(p.relative_to(self.out).as_posix(), sha256_file(p), p.stat().st_size) for p in paths)
+        )
 
     def store_outputs(self, logits: np.ndarray) -> None:
         first = self.evidence.artifacts[0]

@@ -1,20 +1,20 @@
 """A bundle opens its model with the options that it was measured with."""
 
 import json
+import shutil
 import warnings
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from artifacts.files import sha256_file
-from artifacts.isa import instructions
-from artifacts.records.evidence import FileRecord, read_evidence
-from artifacts.specs import Signature
+from artifacts.records.evidence import read_evidence
+from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ExportedFile
 from runtimes.onnxruntime.optimized_file import NOTE
 from runtimes.registry import find
 from tightship.bundling.pack import make_bundle
-from tightship.bundling.runner import loaders
+from tightship.bundling.runner import run as runner
 
 TOLD = {"spinning": False, "arena": False, "mem_pattern": False, "execution": "parallel", "inter_op_threads": 2,
         "denormals": "zero", "graph_level": "basic"}  # fmt: skip
@@ -35,11 +35,9 @@ def optimized(make_run):
         for path in list(file.folder.iterdir()):
             path.rename(folder / path.name)
         file.folder.rmdir()
-        files = tuple(
-            FileRecord(p.relative_to(made.out).as_posix(), sha256_file(p), p.stat().st_size) for p in sorted(folder.iterdir())
-        )
         main = f"artifacts/{record.target}/{record.precision}/{file.main}"
-        made.rewrite(format=file.format, main=main, files=files, options=options)
+        made.rewrite(format=file.format, main=main, options=options)
+        made.refile()
         return made
 
     return make
@@ -54,51 +52,46 @@ def test_an_optimized_file_passes_its_self_test_elsewhere(optimized, tmp_path, o
     assert (folder / "model" / f"model.{options.get('format', 'onnx')}{NOTE}").is_file()
 
 
-def test_a_file_for_another_cpu_is_refused_by_the_runner(tmp_path):
-    path = tmp_path / "model.onnx"
-    (tmp_path / f"model.onnx{NOTE}").write_text(json.dumps({"graph_level": "all", "isa": ["avx2", "sve"]}))
-    with pytest.raises(loaders.Refused, match="optimized for a CPU with other instructions") as caught:
-        loaders.optimized(path)
-    assert "extended" in str(caught.value)
-    (tmp_path / f"model.onnx{NOTE}").write_text(json.dumps({"graph_level": "all", "isa": list(instructions())}))
-    assert loaders.optimized(path)
-    assert not loaders.optimized(tmp_path / "plain.onnx")
+def test_a_file_for_another_cpu_is_refused_by_the_runner(optimized, tmp_path, unpack, start):
+    made = optimized(optimized_file=True)
+    (note,) = (made.out / "artifacts").rglob(f"*{NOTE}")
+    note.write_text(json.dumps({"graph_level": "all", "isa": ["avx2", "sve"]}))
+    made.refile()
+    done = start(unpack(make_bundle(made.out), tmp_path), "--selftest")
+    assert done.returncode == 1
+    assert "was optimized for a CPU with avx2+sve, and this one has" in done.stderr
+    assert "extended" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "told", [{}, TOLD, {"graph_level": "disable"}, {"graph_level": "layout"}, {"graph_level": "extended"}], ids=str
-)
-def test_the_runner_opens_a_session_as_the_target_does(tmp_path, told):
-    import onnxruntime as ort
-
-    theirs = loaders.ort_settings(ort, tmp_path / "model.onnx", {"threads": 2, "options": told})
-    ours = find("onnxruntime-cpu").read_options(told).settings(2)
-    plain = [n for n in dir(ours) if n.startswith(("enable", "intra", "inter", "graph", "exec", "log_sev"))]
-    assert {n: getattr(theirs, n) for n in plain} == {n: getattr(ours, n) for n in plain}
-    for key in ("session.intra_op.allow_spinning", "session.inter_op.allow_spinning", "session.set_denormal_as_zero"):
-        assert entry(theirs, key) == entry(ours, key)
-
-
-def entry(settings, key):
-    try:
-        return settings.get_session_config_entry(key)
-    except RuntimeError:
-        return None
+@pytest.mark.parametrize("told", [TOLD, {"graph_level": "disable"}, {"graph_level": "extended"}], ids=str)
+def test_an_onnx_bundle_is_opened_as_it_was_told(make_run, tmp_path, told, unpack, start):
+    made = make_run()
+    made.rewrite(options=told)
+    folder = unpack(make_bundle(made.out), tmp_path)
+    assert json.loads((folder / "manifest.json").read_text())["options"] == told
+    done = start(folder, "--selftest")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made.rewrite(options={"graph_level": "most"})
+    shutil.rmtree(tmp_path / "device")
+    refused = start(unpack(make_bundle(made.out), tmp_path), "--selftest")
+    assert (refused.returncode, "option graph_level of target onnxruntime-cpu is 'most'" in refused.stderr) == (1, True)
 
 
-def test_an_openvino_bundle_is_compiled_with_its_hint_and_streams(tmp_path, monkeypatch):
+def test_an_openvino_bundle_is_compiled_with_its_hint_and_streams(tmp_path):
     ov = pytest.importorskip("openvino")
     from openvino import opset13 as ops
 
     x = ops.parameter([1, 3], np.float32, name="x")
     ov.save_model(ov.Model([ops.relu(x)], [x]), tmp_path / "model.xml")
-    seen = []
-    compile_model = ov.Core.compile_model
-    monkeypatch.setattr(ov.Core, "compile_model", lambda *given: seen.append(compile_model(*given)) or seen[-1])
-    call = loaders.load_openvino(tmp_path / "model.xml", {"threads": 2, "options": {"hint": "throughput", "streams": 2}})
-    assert call([np.array([[-1, 0, 1]], np.float32)])[0].tolist() == [[0, 0, 1]]
-    assert seen[0].get_property("NUM_STREAMS") == 2
-    assert str(seen[0].get_property("PERFORMANCE_HINT")).endswith("THROUGHPUT")
+    signature = asdict(Signature((TensorSpec("x", "float32", (1, 3)),), (TensorSpec("y", "float32", (1, 3)),)))
+    opened = runner.open_model({
+        "loader": find("openvino-cpu").loader, "target": "openvino-cpu", "main": str(tmp_path / "model.xml"), "threads": 2,
+        "signature": signature, "options": {"hint": "throughput", "streams": 2},
+    })  # fmt: skip
+    (made,) = opened.run({"x": np.array([[-1, 0, 1]], np.float32)}).values()
+    assert made.tolist() == [[0, 0, 1]]
+    assert opened._program.get_property("NUM_STREAMS") == "2"
+    assert opened._program.get_property("PERFORMANCE_HINT") == "THROUGHPUT"
 
 
 def test_evidence_that_was_written_before_there_were_options_is_read(make_run):
@@ -116,15 +109,22 @@ def test_a_torchscript_bundle_lays_out_weights_and_images_as_it_was_measured(tmp
     net = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.ReLU()).eval()
     x = torch.randn(2, 2, 5, 5)
     torch.jit.freeze(torch.jit.trace(net, x)).save(str(tmp_path / "model.pt"))
-    spec = {"outputs": [{"name": "y"}]}
-    manifest = {"threads": 1, "format": "torchscript-trace", "signature": spec, "options": {"channels_last": True}}
-    (plain,) = loaders.load_torchscript(tmp_path / "model.pt", {**manifest, "options": {}})([x.numpy()])
-    (laid,) = loaders.load_torchscript(tmp_path / "model.pt", manifest)([x.numpy()])
+    signature = asdict(
+        Signature((TensorSpec("x", "float32", ("n", 2, 5, 5)),), (TensorSpec("output", "float32", ("n", 3, 3, 3)),))
+    )
+    manifest = {
+        "loader": find("torchscript-cpu").loader, "target": "torchscript-cpu", "main": str(tmp_path / "model.pt"), "threads": 1,
+        "signature": signature, "options": {},
+    }  # fmt: skip
+    (plain,) = runner.open_model(manifest).run({"x": x.numpy()}).values()
+    laid_out = runner.open_model({**manifest, "options": {"channels_last": True}})
+    (laid,) = laid_out.run({"x": x.numpy()}).values()
     np.testing.assert_allclose(laid, plain, rtol=1e-4, atol=1e-5)
     assert laid.flags.c_contiguous
-    seen = []
-    loaders.torch_call(lambda tensor: seen.append(tensor) or tensor, manifest)([x.numpy()])
-    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    weights = [n.t("value") for n in laid_out._program.graph.findAllNodes("prim::Constant", True) if n.hasAttribute("value")
+               and n.kindOf("value") == "t" and n.t("value").ndim == 4]  # fmt: skip
+    assert weights
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
 def test_a_bundled_program_is_packed_where_it_holds_what_is_shipped(make_run, tmp_path, unpack, start):

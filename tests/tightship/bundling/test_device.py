@@ -12,9 +12,9 @@ import pytest
 import artifacts.manifest
 from artifacts import pictures
 from benchmarks.machine import describe
-from compress.quantizers.isa import INTERESTING
+from runtimes.registry import TARGETS
+from runtimes.shipping import closure, imported
 from tightship.bundling.pack import make_bundle, verify_bundle
-from tightship.bundling.runner import loaders
 from tightship.bundling.runner import run as runner
 
 
@@ -81,7 +81,6 @@ def test_an_instruction_set_that_is_missing_here_makes_another_cpu():
     here = asdict(describe())
     assert runner.same_cpu(here)
     assert not runner.same_cpu({**here, "isa": [*here["isa"], "avx9"]})
-    assert loaders.ISA == INTERESTING
 
 
 def test_inputs_of_ones_own_are_run_and_written(unpacked, tmp_path, start, images, weights):
@@ -131,7 +130,7 @@ def test_a_picture_gets_its_three_likeliest_labels(unpacked, tmp_path, start, we
 
 
 def test_the_runner_has_the_code_that_the_model_was_measured_with(unpacked):
-    assert (unpacked / "pictures.py").read_text() == Path(pictures.__file__).read_text()
+    assert (unpacked / "code" / "artifacts" / "pictures.py").read_text() == Path(pictures.__file__).read_text()
     tree = ast.parse(Path(pictures.__file__).read_text())
     imported = {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"numpy"}
@@ -145,12 +144,21 @@ def test_without_a_description_of_pictures_none_is_read(make_run, tmp_path, star
     assert (done.returncode, "does not describe pictures" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize(("script", "beside"), [(runner, {"loaders"}), (loaders, set())])
-def test_the_stand_alone_scripts_import_nothing_of_ours_but_each_other(script, beside):
-    tree = ast.parse(Path(script.__file__).read_text())
-    for choice in [node for node in tree.body if isinstance(node, ast.If)]:
-        choice.body = []  # what is imported where the script is part of our package
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"numpy"} | beside
+SHIPPING = [target for target in TARGETS.own().values() if target.loader]
+MODULES = {"ai-edge-litert": "ai_edge_litert", "onnxruntime-gpu": "onnxruntime"}
+
+
+@pytest.mark.parametrize("target", SHIPPING, ids=lambda target: target.name)
+def test_what_is_shipped_imports_its_runtime_and_nothing_of_ours_that_is_not_shipped(target):
+    code = closure([target.loader, *runner.NEEDS])
+    ours = {name.partition(".")[0] for name in code}
+    needs = {MODULES.get(name, name) for name in target.on_device}
+    for path in code.values():
+        assert not set(imported(path)) - set(code) - {name for name in imported(path) if name.partition(".")[0] not in ours}
+        others = {name.partition(".")[0] for name in imported(path)} - ours
+        assert others - set(sys.stdlib_module_names) <= {"numpy", *needs}
+    assert not {name for name in imported(Path(runner.__file__)) if name.startswith("artifacts")} - set(code)
+
+
+def test_the_runner_reads_what_is_written():
     assert runner.SCHEMA == artifacts.manifest.SCHEMA

@@ -18,8 +18,12 @@ from artifacts.records.evidence import (
 )
 from artifacts.specs import Signature, TensorSpec
 from benchmarks.machine import describe
+from runtimes.onnxruntime.loader import OrtProgram
+from runtimes.registry import find
 from tightship.bundling import pack
 from tightship.bundling.pack import make_bundle, verify_bundle
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_best_artifact_is_packed_and_verifies(make_run):
@@ -35,16 +39,27 @@ def test_the_best_artifact_is_packed_and_verifies(make_run):
             "manifest.json",
             "evidence.json",
             "run.py",
-            "loaders.py",
-            "pictures.py",
             "requirements.txt",
             "README.md",
         ),
         *("selftest/inputs.npz", "selftest/outputs.npz"),
+        *(f"code/artifacts/{name}.py" for name in ("__init__", "errors", "isa", "pictures", "specs", "types")),
+        *(f"code/runtimes/{name}.py" for name in ("__init__", "options")),
+        *(f"code/runtimes/onnxruntime/{name}.py" for name in ("__init__", "loader", "optimized_file", "options")),
     }
     verified = verify_bundle(archive)
-    assert (verified.name, verified.artifact, verified.files) == ("zoo/digits", "onnxruntime-cpu/fp32", 10)
+    assert (verified.name, verified.artifact, verified.files) == ("zoo/digits", "onnxruntime-cpu/fp32", 20)
     assert os.listdir(archive.parent) == [archive.name]
+
+
+def test_the_code_that_opens_the_model_is_the_code_that_was_timed(unpacked):
+    shipped = {path for path in (unpacked / "code").rglob("*.py") if path.name != "__init__.py"}
+    assert len(shipped) == 9
+    for path in shipped:
+        assert path.read_bytes() == (ROOT / path.relative_to(unpacked / "code")).read_bytes()
+    assert json.loads((unpacked / "manifest.json").read_text())["loader"] == "runtimes.onnxruntime.loader:OrtProgram"
+    assert issubclass(find("onnxruntime-cpu").runtime().session, OrtProgram)
+    assert find("onnxruntime-cpu").runtime().session.run is OrtProgram.run
 
 
 def test_the_same_run_gives_the_same_bytes(make_run, tmp_path):

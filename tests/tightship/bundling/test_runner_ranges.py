@@ -7,7 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from artifacts.errors import RequestError
 from artifacts.specs import DimRange, Signature, TensorSpec
+from runtimes.registry import find
 from tightship.bundling.runner import run as runner
 
 SIGNATURE = Signature(
@@ -27,12 +29,12 @@ def model(tmp_path):
     graph = helper.make_graph([node], "g", [x], [y], [axes])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / "model.onnx")
     manifest = {
-        "format": "onnx", "main": str(tmp_path / "model.onnx"), "target": "onnxruntime-cpu", "threads": 1,
-        "signature": asdict(SIGNATURE), "options": {},
+        "loader": find("onnxruntime-cpu").loader, "main": str(tmp_path / "model.onnx"), "target": "onnxruntime-cpu",
+        "threads": 1, "signature": asdict(SIGNATURE), "options": {},
     }  # fmt: skip
     opened = runner.Model(manifest)
-    calls, call = [], opened.call
-    opened.call = lambda arrays: calls.append(len(arrays[0])) or call(arrays)
+    calls, run = [], opened.session.run
+    opened.session.run = lambda arrays: calls.append(len(arrays["x"])) or run(arrays)
     return opened, calls
 
 
@@ -46,5 +48,5 @@ def test_more_rows_than_the_largest_batch_are_run_in_steps(model, rows, steps):
 
 @pytest.mark.parametrize("length", [2, 7])
 def test_another_size_outside_its_range_is_refused(model, length):
-    with pytest.raises(runner.Refused, match=f"input 'x' has length {length}, but the model takes 3 to 6; cut or fill it"):
+    with pytest.raises(RequestError, match=f"input 'x' has length {length}, but the model takes 3 to 6; cut or fill it"):
         model[0].run({"x": np.zeros((2, length), np.float32)})

@@ -161,7 +161,7 @@ def test_data_behind_the_last_member_is_refused(make_run):
 def test_a_repacked_archive_with_folder_members_passes(make_run):
     archive = make_bundle(make_run().out)
     repack(archive, member(TOP, b"", tarfile.DIRTYPE), sorted_first=True)
-    assert verify_bundle(archive).files == 10
+    assert verify_bundle(archive).files == 20
 
 
 def test_a_bundle_that_is_not_there_is_refused(tmp_path):
@@ -171,5 +171,5 @@ def test_a_bundle_that_is_not_there_is_refused(tmp_path):
 
 def test_no_other_code_unpacks_archives():
     rooms = ("tightship", "benchmarks", "runtimes", "export", "compress", "zoo", "artifacts")
-    for path in (path for room in rooms for path in (Path(__file__).parents[2] / room).rglob("*.py")):
+    for path in (path for room in rooms for path in (Path(__file__).parents[3] / room).rglob("*.py")):
         assert not re.search(r"\b(extractall|unpack_archive)\(", path.read_text()), f"{path}: use safe_extract"

@@ -7,36 +7,36 @@ python run.py --image picture.png               the three likeliest labels of a 
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import platform
+import re
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-if TYPE_CHECKING or __package__:
-    from tightship.bundling.runner.loaders import (
-        LOADERS,
-        Array,
-        Arrays,
-        Json,
-        Refused,
-        cpu_facts,
-        first_line,
-        instructions,
-        require,
-    )
-else:
+if not __package__:
     sys.dont_write_bytecode = True  # with a file more, this folder would not be what its manifest lists
-    sys.path.insert(0, str(HERE))
-    try:
-        from loaders import LOADERS, Array, Arrays, Json, Refused, cpu_facts, first_line, instructions, require
-    except ModuleNotFoundError:
-        sys.exit("run.py: loaders.py is missing; the folder must hold just what manifest.json lists, so unpack it again.")
+    sys.path.insert(0, str(HERE / "code"))
+
+from artifacts import pictures  # noqa: E402  from the folder that was put in front
+from artifacts.errors import IntegrityError, RequestError, TargetUnavailable, TightshipError  # noqa: E402
+from artifacts.isa import instructions  # noqa: E402
+from artifacts.specs import Signature  # noqa: E402
+from artifacts.types import Arrays, Engine, Session  # noqa: E402
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Json = dict[str, Any]
+NEEDS = ("artifacts.pictures", "artifacts.errors", "artifacts.isa", "artifacts.specs", "artifacts.types")
+"""What this script imports of ours."""
 
 SCHEMA, WARMUP, CALLS = 1, 20, 200
 
@@ -48,9 +48,31 @@ def say(text: str, stream: TextIO = sys.stdout) -> None:
     print(plain.encode(encoding, "replace").decode(encoding), file=stream)
 
 
-def pictures() -> Any:
-    """What came with this bundle to prepare pictures and to find labels: the code that the model was measured with."""
-    return require("pictures")
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def require(module: str, package: str) -> ModuleType:
+    """Import a library, or say what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise TargetUnavailable(f"{module} cannot be imported ({first_line(error)}); pip install {package}.") from None
+
+
+def open_model(manifest: Json) -> Session:
+    """The model of this bundle, opened as it was when it was measured."""
+    where, _, name = manifest["loader"].partition(":")
+    engine = Engine(
+        manifest["target"], HERE / manifest["main"], Signature.from_json(manifest["signature"]), manifest["options"]
+    )
+    try:
+        session: Session = getattr(importlib.import_module(where), name)(engine, manifest["threads"])
+    except ImportError as error:
+        wanted = HERE / "requirements.txt"
+        raise TargetUnavailable(f"{error.name} cannot be imported ({first_line(error)}); pip install -r {wanted}.") from None
+    return session
 
 
 def read_manifest() -> Json:
@@ -59,19 +81,19 @@ def read_manifest() -> Json:
         manifest: Json = json.loads((HERE / "manifest.json").read_text("utf-8"))
         schema, listed = manifest["schema"], {entry["path"]: entry for entry in manifest["files"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused(f"manifest.json cannot be read ({first_line(error)}); unpack the bundle again.") from None
+        raise IntegrityError(f"manifest.json cannot be read ({first_line(error)}); unpack the bundle again.") from None
     if schema != SCHEMA:
-        raise Refused(f"manifest.json has schema {schema}, but this run.py reads schema {SCHEMA}; use its own run.py.")
+        raise IntegrityError(f"manifest.json has schema {schema}, but this run.py reads schema {SCHEMA}; use its own run.py.")
     inside = {path.relative_to(HERE).as_posix(): path for path in HERE.rglob("*")}
     found = {name: path for name, path in inside.items() if name != "manifest.json" and path.is_file()}
     links = [name for name, path in inside.items() if path.is_symlink()]
     for name in links + sorted(found.keys() ^ listed.keys()):
         state = "is missing" if name in listed and name not in links else "does not belong to this bundle"
-        raise Refused(f"{name} {state}; the folder must hold just what manifest.json lists, so unpack it again.")
+        raise IntegrityError(f"{name} {state}; the folder must hold just what manifest.json lists, so unpack it again.")
     for name, path in sorted(found.items()):
         with path.open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != listed[name]["sha256"]:
-                raise Refused(f"{name} was changed since the bundle was made; unpack it again.")
+                raise IntegrityError(f"{name} was changed since the bundle was made; unpack it again.")
     return manifest
 
 
@@ -85,37 +107,38 @@ class Model:
         self.fixed_batch: int | None = first if isinstance(first, int) else None
         self.ranges: dict[str, Json] = {r["name"]: r for r in manifest["signature"].get("ranges", ())}
         self.most: int | None = self.ranges.get(str(first), {}).get("max")
-        self.call = LOADERS[manifest["format"]](HERE / manifest["main"], manifest)
+        self.session = open_model(manifest)
 
-    def ordered(self, arrays: Arrays) -> list[Array]:
+    def checked(self, arrays: Arrays) -> Arrays:
         """The inputs in call order, after names, types, shapes and rows were checked."""
         names = [spec["name"] for spec in self.inputs]
         if sorted(names) != sorted(arrays):
-            raise Refused(f"the inputs are named {sorted(arrays)}, but the model takes {sorted(names)}; rename them.")
+            raise RequestError(f"the inputs are named {sorted(arrays)}, but the model takes {sorted(names)}; rename them.")
         for name, spec in zip(names, self.inputs, strict=True):
             given, sizes = arrays[name], ["batch", *spec["shape"][1:]]
             fits = [isinstance(want, str) or want == size for want, size in zip(sizes, given.shape, strict=False)]
             if given.ndim != len(sizes) or not all(fits) or given.dtype != np.dtype(spec["dtype"]):
                 is_now = f"{given.dtype} {list(given.shape)}"
-                raise Refused(f"input {name!r} is {is_now}, but the model takes {spec['dtype']} {sizes}; convert it.")
+                raise RequestError(f"input {name!r} is {is_now}, but the model takes {spec['dtype']} {sizes}; convert it.")
             for size, limits in zip(given.shape[1:], map(self.ranges.get, spec["shape"][1:]), strict=True):
                 if limits and not limits["min"] <= size <= limits["max"]:
                     span = f"{limits['min']} to {limits['max']}"
-                    raise Refused(f"input {name!r} has {limits['name']} {size}, but the model takes {span}; cut or fill it.")
+                    raise RequestError(
+                        f"input {name!r} has {limits['name']} {size}, but the model takes {span}; cut or fill it."
+                    )
         rows = [len(arrays[name]) for name in names]
         if min(rows) != max(rows) or rows[0] == 0:
-            raise Refused(f"the inputs have {rows} rows; give each the same number, one or more.")
-        return [arrays[name] for name in names]
+            raise RequestError(f"the inputs have {rows} rows; give each the same number, one or more.")
+        return {name: arrays[name] for name in names}
 
     def run(self, arrays: Arrays) -> Arrays:
         """All rows, in steps of the model's batch or of its largest; the last one is filled up by repeating a row."""
-        ordered = self.ordered(arrays)
-        rows = len(ordered[0])
+        checked = self.checked(arrays)
+        rows = len(checked[self.inputs[0]["name"]])
         step = self.fixed_batch or min(rows, self.most or rows)
-        filled = [np.concatenate([a, np.repeat(a[-1:], -rows % step, axis=0)]) for a in ordered]
-        parts = [self.call([a[i : i + step] for a in filled]) for i in range(0, rows, step)]
-        whole = (np.concatenate(part)[:rows] for part in zip(*parts, strict=True))
-        return dict(zip(self.outputs, whole, strict=True))
+        filled = {n: np.concatenate([a, np.repeat(a[-1:], -rows % step, axis=0)]) for n, a in checked.items()}
+        parts = [self.session.run({n: a[i : i + step] for n, a in filled.items()}) for i in range(0, rows, step)]
+        return {name: np.concatenate([part[name] for part in parts])[:rows] for name in self.outputs}
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -124,16 +147,18 @@ def read_arrays(path: Path) -> Arrays:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except Exception as error:
-        raise Refused(f"{path} cannot be read as an .npz file of plain arrays ({first_line(error)}).") from None
+        raise RequestError(f"{path} cannot be read as an .npz file of plain arrays ({first_line(error)}).") from None
 
 
 def same_cpu(machine: Json) -> bool:
     """Whether this CPU bears the name of the one that was measured and has the same vector instructions."""
-    name = cpu_facts().get("model name") or platform.processor() or platform.machine()
-    return bool(name.strip() == machine["cpu"] and set(machine["isa"]) == instructions())
+    listing = Path("/proc/cpuinfo")
+    named = re.search(r"(?m)^model name\s*:[ \t]*(.*)$", listing.read_text() if listing.exists() else "")
+    name = named[1] if named else platform.processor() or platform.machine()
+    return bool(name.strip() == machine["cpu"] and set(machine["isa"]) == set(instructions()))
 
 
-def compare(name: str, stored: Array, fresh: Array, lenient: bool) -> tuple[bool, str]:
+def compare(name: str, stored: "NDArray[Any]", fresh: "NDArray[Any]", lenient: bool) -> tuple[bool, str]:
     """Whether an output was reproduced, and the sentence that says how well."""
     if stored.shape != fresh.shape:
         return False, f"output {name!r} has shape {fresh.shape}, but {stored.shape} is stored"
@@ -151,11 +176,11 @@ def compare(name: str, stored: Array, fresh: Array, lenient: bool) -> tuple[bool
 
 def time_calls(model: Model, inputs: Arrays) -> tuple[float, float]:
     """The median and the 90th percentile, in milliseconds, of many calls at the smallest batch."""
-    feed = [a[: model.fixed_batch or 1].copy() for a in model.ordered(inputs)]
+    feed = {name: a[: model.fixed_batch or 1].copy() for name, a in model.checked(inputs).items()}
     spent = np.empty(CALLS)
     for i in range(-WARMUP, CALLS):
         begin = time.perf_counter_ns()
-        model.call(feed)
+        model.session.run(feed)
         spent[max(i, 0)] = (time.perf_counter_ns() - begin) / 1e6
     return float(np.percentile(spent, 50)), float(np.percentile(spent, 90))
 
@@ -183,7 +208,7 @@ def selftest(manifest: Json) -> bool:
 def run_file(manifest: Json, source: Path, output: Path | None) -> None:
     """Run the inputs of one file, and print or write what comes out."""
     if output is not None and output.resolve().is_relative_to(HERE):
-        raise Refused(f"{output} lies inside the bundle, which holds only what its manifest lists; write elsewhere.")
+        raise RequestError(f"{output} lies inside the bundle, which holds only what its manifest lists; write elsewhere.")
     made = Model(manifest).run(read_arrays(source))
     for name, array in made.items():
         say(f"{name}: {array.dtype} {list(array.shape)}, smallest {array.min():.6g}, largest {array.max():.6g}")
@@ -200,17 +225,16 @@ def name_picture(manifest: Json, path: Path) -> None:
     size = dict(zip(str(how.get("layout")), spec["shape"], strict=False))
     fixed = sorted(size) == sorted("NCHW") and size["C"] in (1, 3) and isinstance(size["H"], int)
     if not fixed or not {"scale", "mean", "std"} <= how.keys() or len(manifest["signature"]["inputs"]) != 1:
-        raise Refused("the preprocessing in manifest.json does not describe pictures; use --input with an .npz file.")
-    image = require("PIL.Image").open(path).convert("L" if size["C"] == 1 else "RGB").resize((size["W"], size["H"]))
+        raise RequestError("the preprocessing in manifest.json does not describe pictures; use --input with an .npz file.")
+    image = require("PIL.Image", "pillow").open(path).convert("L" if size["C"] == 1 else "RGB").resize((size["W"], size["H"]))
     # a scale below 1 brings raw values to 0..1, so white is 1 / scale there: 255 for bytes, 16 for 4-bit scans
     white = 1 / how["scale"] if how["scale"] < 1 else 255
     raw = np.asarray(image, np.float32).reshape(1, size["H"], size["W"], size["C"]) * (white / 255)
-    shipped = pictures()
-    ready = shipped.prepare(raw.transpose(0, 3, 1, 2), how["scale"], how["mean"], how["std"]).astype(spec["dtype"])
+    ready = pictures.prepare(raw.transpose(0, 3, 1, 2), how["scale"], how["mean"], how["std"]).astype(spec["dtype"])
     ready = ready if how["layout"] == "NCHW" else ready.transpose(0, 2, 3, 1)
     model = Model(manifest)
     scores = model.run({spec["name"]: np.ascontiguousarray(ready)})[model.outputs[0]].reshape(1, -1)
-    for i, share in zip(*(found[0] for found in shipped.likeliest(scores, 3)), strict=True):
+    for i, share in zip(*(found[0] for found in pictures.likeliest(scores, 3)), strict=True):
         say(f"{manifest['labels'][i] if manifest['labels'] else i}: {share:.1%}")
 
 
@@ -233,7 +257,7 @@ def main() -> int:
             run_file(manifest, asked.input, asked.output)
         return 0
     except Exception as error:
-        kind = "" if isinstance(error, Refused) else f"{type(error).__name__}: "
+        kind = "" if isinstance(error, TightshipError) else f"{type(error).__name__}: "
         say(f"error: {kind}{first_line(error)}", sys.stderr)
         return 1 if asked.selftest else 2
 

@@ -13,7 +13,8 @@ from artifacts.records.accuracy_guard import CandidateRecord, GuardRecord, Layer
 from compress.configs import QuantizeConfig
 from compress.guarding.search import AccuracySearch, Attempt, Candidate, SearchResult
 from compress.guarding.sensitivity import LayerSensitivity
-from runtimes.registry import Target, find
+from runtimes.registry import find
+from runtimes.target import Target
 from tightship.pipeline.stages.export import result_of
 from tightship.pipeline.stages.exported_network import network_to_export
 from tightship.pipeline.stages.int8_trials import Int8Trials

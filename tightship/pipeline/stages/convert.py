@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from export.registry import FORMATS
 from tightship.pipeline.stages.export import export, exported_file
 from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.results import ExportResult
@@ -9,14 +10,14 @@ from tightship.planning.step_configs import ExportStep
 
 
 def convert(job: Job[ExportStep]) -> ExportResult:
-    """Write the file of one artifact and inspect it; what was checked stands in the result.
+    """Write the file of one artifact and look at it as its format can; what was checked stands in the result.
 
     Raises:
         ModelError: the file is not what was asked for.
     """
-    from export.coreml.check import inspect
     from tightship.pipeline.stages.exported_network import network_to_export
 
     made = export(job)
     file = replace(exported_file(made, job.out), precision=job.config.scheme or "fp32")
-    return replace(made, checked=inspect(file, network_to_export(job, job.config.export)))
+    checked = FORMATS.find(file.format).check(file, network_to_export(job, job.config.export))
+    return replace(made, checked=dict(checked))

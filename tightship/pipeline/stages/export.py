@@ -29,11 +29,7 @@ def export(job: Job[ExportStep]) -> ExportResult:
 def as_shipped(config: ExportStep, file: ExportedFile) -> ExportedFile:
     """The file as the recipe and the target's options want it shipped, in the folder that it lies in."""
     if config.rewrite is None:
-        if not config.export.onnx.sidecar or file.format != "onnx":
-            return file
-        from export.onnx.export import weights_beside  # it needs torch, which a run that finds all in the store does not
-
-        return weights_beside(file)
+        return FORMATS.find(file.format).lay_weights_beside(file) if config.export.onnx.sidecar else file
     options = find(config.rewrite.target).read_options(config.rewrite.options)
     with tempfile.TemporaryDirectory(dir=file.folder.parent) as work:
         plain = Path(work) / "plain"
@@ -44,7 +40,7 @@ def as_shipped(config: ExportStep, file: ExportedFile) -> ExportedFile:
 
 def written(job: Job[StepConfig], config: ExportStep, model: TorchModel, folder: Path) -> ExportedFile:
     """The file of `model` in an empty folder, quantized as its target wants it."""
-    write = FORMATS[config.format].load()
+    write = FORMATS.find(config.format).load()
     if config.quantizer is None:
         return write(model, folder)
     assert config.quantize is not None

@@ -21,7 +21,7 @@ from compress.guarding.sensitivity import LayerSensitivity, Loss, layer_names, r
 from compress.quantizers import QUANTIZERS, Calibration
 from compress.training.loop import predict_all, subset
 from export.registry import FORMATS
-from runtimes.registry import Target
+from runtimes.target import Target
 from zoo.metrics import METRICS, Metric
 from zoo.metrics.base import first
 from zoo.splits import TaskData
@@ -120,7 +120,7 @@ class Int8Trials:
         calibration = Calibration(self.data.train, candidate.config, self.seed, model)
         quantize = QUANTIZERS[self.quantizer].load()
         if plain is None:
-            write = FORMATS[self.format].load()
+            write = FORMATS.find(self.format).load()
             return replace(write(replace(model, module=quantize(calibration)), folder), precision="int8")
         file: ExportedFile = quantize(plain, folder, calibration)
         return file
@@ -139,7 +139,7 @@ class Int8Trials:
                 folder = self.work / "float" / "-".join(key or ("plain",))
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
-                plain = FORMATS[self.format].load()(model, folder)
+                plain = FORMATS.find(self.format).load()(model, folder)
             self._sources[key] = model, plain
         return self._sources[key]
 

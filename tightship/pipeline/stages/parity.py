@@ -14,6 +14,7 @@ from artifacts.types import Arrays
 from benchmarks.parity.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, at_ends, evaluate
 from benchmarks.roofline.work import work_of
 from benchmarks.timing.child import Child
+from compress.quantizers import QUANTIZERS
 from tightship.pipeline.stages.export import engine_of, made_from
 from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.reproducer import Failed, reproduce
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 PARITY_EXAMPLES = 256
 
 Targets = NDArray[np.generic]
-
-OTHER_GRIDS = ("coreml-weights",)
-"""Quantizers that round weights on grids of their runtime's own, which `rounded` does not know."""
 
 
 def check(job: Job[CheckStep]) -> CheckResult:
@@ -96,7 +94,7 @@ def _cases(
     module, tolerance, against = expected_of(job)
 
     def reference(arrays: Arrays) -> Arrays:
-        from zoo.models import named_outputs
+        from zoo.outputs import named_outputs
 
         with torch.no_grad():
             named = named_outputs(module(*(torch.from_numpy(a) for a in arrays.values())))
@@ -131,7 +129,7 @@ def expected_of(job: Job[CheckStep]) -> "tuple[nn.Module, Tolerance, str]":
         limit = stored_limit(export.quantizer, config)
         bits = "" if limit == limit_of(config.weight_bits) else "7-bit "
         return simulate(model, config, limit), SIMULATED, f"{bits}simulated"
-    if export.quantizer in OTHER_GRIDS:
+    if export.quantizer and QUANTIZERS[export.quantizer].own_grid:
         return model.module.eval(), QUANTIZED, "float"
     tolerance = SCHEMES.get(export.scheme, QUANTIZED)
     # equalized or corrected weights are not those of the model before they are rounded

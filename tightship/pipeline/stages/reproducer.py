@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +10,8 @@ from artifacts.records.evidence import ParityRecord
 from artifacts.types import Arrays, ExportedFile, TorchModel
 from benchmarks.parity.parity import Case, Tolerance, evaluate, same_largest
 from benchmarks.parity.reproducer import REPRODUCER, Shown, worst, write_reproducer
+from export.registry import FORMATS
 from runtimes.registry import find
-from tightship.bundling.runner import loaders
 from tightship.pipeline.stages.export import engine_of, file_of, made_from, written
 from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.results import ExportResult
@@ -57,14 +56,15 @@ def reproduce(job: Job[CheckStep], parity: ParityRecord, failed: Failed) -> tupl
     example = _example(failed, classes, bool(file.signature.dynamic))
     divergence, why_not = _divergence(job, file, example)
     says = str(divergence) if divergence else f"{parity.first_bad}; {why_not}"
-    if not _opens_alone(told.target, file):
+    loader = find(told.target).loader
+    if loader is None:
         return replace(parity, first_bad=says), False
     other_class = classes and not bool(same_largest(example.case).all())
     shown = Shown(
         replace(file, precision=told.export.precision), told.target, told.options, example.inputs,
         example.case.reference, example.spreads, failed.tolerance, other_class, example.batch,
     )  # fmt: skip
-    write_reproducer(job.out / REPRODUCER, shown, divergence, says, Path(loaders.__file__))
+    write_reproducer(job.out / REPRODUCER, shown, divergence, says, loader)
     return replace(parity, first_bad=says), True
 
 
@@ -99,7 +99,7 @@ def _divergence(job: Job[CheckStep], file: ExportedFile, example: _Example) -> "
     from benchmarks.parity import bisect, inner
 
     model = made_from(job, export)
-    if file.path.suffix == ".onnx":
+    if FORMATS.find(file.format).onnx_graph:
         find_it = bisect.largest_growth if export.quantizer else bisect.first_divergence
         return find_it(model, file.path, example.inputs), "every tensor inside it agrees in ONNX Runtime on the CPU"
     one = _single(example)
@@ -138,8 +138,3 @@ def _single(example: _Example) -> Arrays:
     rows = worst(example.case.reference, example.case.deployed, 1, True)
     count = len(next(iter(example.case.reference.values())))
     return {name: value[rows] if len(value) == count else value for name, value in example.inputs.items()}
-
-
-def _opens_alone(target: str, file: ExportedFile) -> bool:
-    """Whether the stand-alone runner opens the file with its target's runtime."""
-    return file.format in loaders.LOADERS and (file.format not in ("onnx", "ort") or target in loaders.PROVIDERS)

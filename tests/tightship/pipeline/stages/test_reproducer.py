@@ -21,7 +21,8 @@ from benchmarks.parity.parity import CONVERSION, Case
 from compress import checkpoint
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
-from export.aotinductor import compiler_missing
+from export.aotinductor.export import compiler_missing
+from export.base import Format
 from export.registry import FORMATS
 from tightship.pipeline.entries import Entries
 from tightship.pipeline.evidence import _parity
@@ -213,14 +214,14 @@ def broken(monkeypatch):
     """Makes a format's exporter scale the weights of a layer, as a faulty one would of every network that it is given."""
 
     def spoil(format_name, layer, factor):
-        write, libraries = FORMATS[format_name].load(), FORMATS[format_name].libraries
+        write, load = FORMATS[format_name].load(), Format.load
 
         def faulty(model, folder):
             other = copy.deepcopy(model.module)
             other.get_submodule(layer).weight.data *= factor
             return write(replace(model, module=other), folder)
 
-        monkeypatch.setitem(FORMATS, format_name, SimpleNamespace(load=lambda: faulty, libraries=libraries))
+        monkeypatch.setattr(Format, "load", lambda made: faulty if made.name == format_name else load(made))
 
     return spoil
 

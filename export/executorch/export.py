@@ -2,16 +2,15 @@
 
 import copy
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from artifacts.errors import ModelError, TargetUnavailable
-from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ExportedFile, TorchModel
 from compress.edits.shortcuts import as_convolutions
 from compress.fold import example_tensors
+from export.fixed import fixed
 
 FILE = "model.pte"
 
@@ -51,13 +50,3 @@ def _delegable(model: TorchModel, example: tuple[torch.Tensor, ...]) -> torch.nn
     assert isinstance(graph, torch.fx.GraphModule)
     as_convolutions(graph)
     return graph
-
-
-def fixed(signature: Signature) -> Signature:
-    """The same signature with every dynamic dimension at 1; those beside the batch that have a range at its `opt`."""
-    sizes = signature.sizes(1)
-
-    def pin(spec: TensorSpec) -> TensorSpec:
-        return replace(spec, shape=tuple(sizes.get(d, 1) if isinstance(d, str) else d for d in spec.shape))
-
-    return Signature(tuple(map(pin, signature.inputs)), tuple(map(pin, signature.outputs)))

@@ -9,24 +9,25 @@ from pathlib import Path
 
 from artifacts.errors import ModelError, RequestError, TargetUnavailable
 from artifacts.specs import Signature, TensorSpec
+from export.base import Shapes
+from export.executorch.program import METHOD, loadable
 
 DTYPES = {
     0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64", 11: "bool",
 }  # fmt: skip
 """ExecuTorch's numbers of its scalar types (`portable_type/scalar_type.h`) that have a NumPy form."""
 
-METHOD = "forward"
 SECONDS = 300.0
 
 
-def signature_of(path: Path) -> Signature:
+def signature_of(path: Path, given: Shapes | None = None) -> Signature:
     """The inputs and outputs of a program, with the sizes that it was exported with; it has no names for them.
 
     Raises:
         TargetUnavailable: executorch is not installed.
         ModelError: the file cannot be read.
     """
-    command = [sys.executable, "-m", "tightship.benching.executorch_signature", str(path)]
+    command = [sys.executable, "-m", "export.executorch.reading", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -52,8 +53,6 @@ def describe(path: Path) -> Signature:
         RequestError: the file cannot be read, or it takes or gives something that has no NumPy form.
     """
     from executorch.runtime import Runtime, Verification
-
-    from runtimes.executorch.bundled_program import loadable
 
     try:
         program = Runtime.get().load_program(loadable(path), verification=Verification.InternalConsistency)

@@ -19,19 +19,12 @@ import torch
 from torch import nn
 
 from artifacts.errors import ModelError, TargetUnavailable
-from artifacts.specs import Signature
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import dynamic_shapes, example_tensors, fold
 from compress.quantizers.half import Half
+from export.aotinductor.package import CPU_FLAGS, SIGNATURE, TORCH, vector_flags
 
 FILE = "model.pt2"
-SIGNATURE = "tightship_signature"
-CPU_FLAGS = "tightship_cpu_flags"
-TORCH = "tightship_torch"
-"""Keys of the package's metadata that say what it takes, which instructions it may use, and what compiled it."""
-
-VECTOR_FLAGS = re.compile(r"(avx|amx|fma|f16c|sse|ssse|bmi|adx|gfni|vaes|vpclmul|sha_ni|xop)\w*$")
-"""CPU flags that decide which instructions `-march=native` may use."""
 
 
 def export(model: TorchModel, folder: Path) -> ExportedFile:
@@ -79,16 +72,6 @@ def compiler_missing() -> str | None:
     if shutil.which(wanted):
         return None
     return f"{wanted} is not on the PATH; install it (Debian: apt-get install g++) or set CXX"
-
-
-def vector_flags() -> tuple[str, ...]:
-    """The flags of this CPU that decide which instructions compiled code may use; empty where the system does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ()
-    first = next((line for line in lines if line.startswith(("flags", "Features"))), ":")
-    return tuple(sorted(f for f in first.partition(":")[2].split() if VECTOR_FLAGS.match(f)))
 
 
 def vector_widths() -> tuple[str, ...]:
@@ -139,34 +122,3 @@ def _tidy(path: Path) -> None:
         for name, data in entries.items():
             kept = re.sub(rb"(?m)^// .*(/\w+){2,}.*$", b"//", data) if name.endswith(".cpp") else data
             archive.writestr(zipfile.ZipInfo(name), kept)
-
-
-def metadata_of(path: Path) -> dict[str, str]:
-    """What a package says of itself: for which machine it was compiled, and of ours its signature.
-
-    Raises:
-        ModelError: it is no AOTInductor package.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = [n for n in archive.namelist() if n.endswith("wrapper_metadata.json")]
-            read: dict[str, str] = json.loads(archive.read(found[0])) if found else {}
-            exported = any(
-                name.endswith(("/models/model.json", "serialized_exported_program.json")) for name in archive.namelist()
-            )
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise ModelError(f"{path.name} is no .pt2 package: {error}.") from None
-    if "AOTI_DEVICE_KEY" not in read:
-        what = "an exported program that is not compiled" if exported else "no package of AOTInductor"
-        raise ModelError(f"{path.name} is {what}; make one with torch._inductor.aoti_compile_and_package.")
-    return read
-
-
-def signature_of(path: Path) -> Signature | None:
-    """The inputs and outputs that a package of ours takes and gives; none of another's, which does not say.
-
-    Raises:
-        ModelError: it is no AOTInductor package.
-    """
-    said = metadata_of(path).get(SIGNATURE)
-    return Signature.from_json(json.loads(said)) if said else None

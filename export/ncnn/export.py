@@ -15,7 +15,7 @@ from artifacts.specs import Signature
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import example_tensors, fold
 from compress.quantizers.ncnn_half import StoredHalf
-from export.executorch import fixed
+from export.fixed import fixed
 
 FILE, WEIGHTS = "model.param", "model.bin"
 MEND = "pip install 'tightship[ncnn]'"

@@ -1,4 +1,4 @@
-"""ncnn on the CPU: one example at a time, since ncnn has no batch."""
+"""ncnn as it is timed: one example at a time, since ncnn has no batch. Bundles ship this module."""
 
 from pathlib import Path
 from typing import Any
@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 
 from artifacts.errors import ModelError
-from artifacts.types import Arrays, Availability, Engine, ExportedFile, Placement
+from artifacts.types import Arrays, Engine
 
 FP16 = b"\x47\x6b\x30\x01"
 """What a weight in fp16 begins with in a `.bin` file (0x01306B47, little-endian; ncnn's `ModelBin::load`)."""
 HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
-MOVES = ("Input", "Split", "MemoryData", "Noop")
-"""Layers that compute nothing."""
 
 
-class NcnnSession:
-    """A loaded network; batches run example by example."""
+class NcnnProgram:
+    """A loaded network; batches run example by example.
+
+    Raises:
+        ModelError: the files cannot be opened, or take another number of inputs.
+    """
 
     def __init__(self, engine: Engine, threads: int) -> None:
         import ncnn
@@ -52,7 +54,7 @@ class NcnnSession:
     def _one(self, inputs: Arrays) -> Arrays:
         with self._net.create_extractor() as extractor:
             # ncnn reads the arrays where they lie: they must outlive the call
-            fed = [np.ascontiguousarray(inputs[name], _ncnn_type(dtype)) for name, _, dtype in self._inputs]
+            fed = [np.ascontiguousarray(inputs[name], ncnn_type(dtype)) for name, _, dtype in self._inputs]
             for (_, blob, _), value in zip(self._inputs, fed, strict=True):
                 extractor.input(blob, self._ncnn.Mat(value))
             return {name: self._extract(extractor, blob, shape) for name, blob, shape in self._outputs}
@@ -63,26 +65,6 @@ class NcnnSession:
             raise ModelError(f"ncnn cannot compute {blob}: error {failed}.")
         value = np.array(made)
         return value.reshape(shape) if shape and int(np.prod(shape)) == value.size else value[None]
-
-    def tensors(self, inputs: Arrays) -> Arrays:
-        """Every blob inside the network for one example, by its name in the file."""
-        names = [self._net.blobs()[i].name for layer in self._net.layers() for i in layer.tops]
-        with self._net.create_extractor() as extractor:
-            extractor.set_light_mode(False)
-            fed = [np.ascontiguousarray(inputs[name][0], _ncnn_type(dtype)) for name, _, dtype in self._inputs]
-            for (_, blob, _), value in zip(self._inputs, fed, strict=True):
-                extractor.input(blob, self._ncnn.Mat(value))
-            return {name: np.array(self._extract(extractor, name, None), np.float32) for name in names}
-
-    def placement(self) -> Placement:
-        """The layers: with kernels that work on packed (SIMD) data, or on plain data."""
-        packed: dict[str, int] = {}
-        plain: dict[str, int] = {}
-        for layer in self._net.layers():
-            if layer.type not in MOVES:
-                counts = packed if layer.support_packing else plain
-                counts[layer.type] = counts.get(layer.type, 0) + 1
-        return Placement(packed, plain, "the network's layers: with kernels for packed (SIMD) data against those without")
 
 
 def _stored_half(path: Path) -> bool:
@@ -105,28 +87,6 @@ def _shape(shape: tuple[int | str, ...]) -> tuple[int, ...] | None:
     return sizes if len(sizes) == len(shape) else None
 
 
-def _ncnn_type(dtype: str) -> type[np.generic]:
-    """EndToEnd numbers are 32-bit in ncnn."""
+def ncnn_type(dtype: str) -> type[np.generic]:
+    """Whole numbers are 32-bit in ncnn."""
     return np.int32 if np.dtype(dtype).kind in "iu" else np.float32
-
-
-class NcnnCpu:
-    """ncnn's CPU kernels."""
-
-    tells_tensors = True
-
-    def probe(self) -> Availability:
-        """See `runtimes.base.Runtime`."""
-        try:
-            import ncnn
-        except ImportError as error:
-            return Availability(False, f"{error.name} is not installed: pip install 'tightship[ncnn]'")
-        return Availability(True, f"ncnn {ncnn.__version__}")
-
-    def build(self, file: ExportedFile, folder: Path) -> Engine:
-        """The files are opened as they are."""
-        return Engine("ncnn-cpu", file.path, file.signature)
-
-    def open(self, engine: Engine, threads: int) -> NcnnSession:
-        """See `runtimes.base.Runtime`."""
-        return NcnnSession(engine, threads)
