@@ -49,8 +49,14 @@ def measured_interval(bounds: Bounds) -> tuple[float, float] | None:
     >>> measured_interval((0.9, 1.1)), measured_interval((0.9, None))
     ((0.9, 1.1), None)
     """
-    low, high = bounds
-    return (low, high) if high is not None and 0 < low <= high < UNBOUNDED else None
+    low, high = bounds[0], upper_end(bounds)
+    return (low, high) if high is not None and 0 < low <= high else None
+
+
+def upper_end(bounds: Bounds) -> float | None:
+    """The upper end of an interval; none where nothing bounds it."""
+    high = bounds[1]
+    return high if high is not None and high < UNBOUNDED else None
 
 
 def lost(value: float, reference: float, direction: Direction) -> float:

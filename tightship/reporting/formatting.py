@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from math import floor, isfinite, log10
 
 from artifacts.records.evidence import (
-    AccuracyRecord,
     ArtifactRecord,
     ConvertedRecord,
     Evidence,
@@ -15,13 +14,10 @@ from artifacts.records.evidence import (
     ParityRecord,
     SpeedupRecord,
 )
-from artifacts.records.measured import SHARE
+from artifacts.records.measured import Bounds, upper_end
 
 MISSING = "n/a"
 """What stands where nothing was measured."""
-
-UNBOUNDED = 1e12
-"""The upper end that the evidence states where nothing bounds an interval."""
 
 VERDICT_ORDER = ("ship", "pass", "reference", "fail")
 
@@ -31,8 +27,6 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
-# a metric with one of these words in its name is not a share, even where its value lies between 0 and 1
-_NOT_A_SHARE = re.compile("error|loss|mse|mae|perplexity|nll|psnr|distance", re.IGNORECASE)
 
 
 def scrub(text: str) -> str:
@@ -64,11 +58,12 @@ def short(value: float | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def interval(bounds: tuple[float, float]) -> str:
-    """A 95 % interval in brackets; a single process gives none, which the evidence states as an end of 10^12."""
-    if not (isfinite(bounds[0]) and bounds[1] < UNBOUNDED):
+def interval(bounds: Bounds) -> str:
+    """A 95 % interval in brackets; a single process gives none, so it has no upper end."""
+    low, high = bounds[0], upper_end(bounds)
+    if high is None or not isfinite(low):
         return "no interval"
-    return f"[{number(bounds[0])}, {number(bounds[1])}]"
+    return f"[{number(low)}, {number(high)}]"
 
 
 def size(count: float | None) -> str:
@@ -84,54 +79,6 @@ def size(count: float | None) -> str:
 def percent(share: float | None, decimals: int = 2) -> str:
     """A share between 0 and 1 as a percentage."""
     return MISSING if share is None or not isfinite(share) else f"{100 * share:.{decimals}f} %"
-
-
-def is_share(accuracy: AccuracyRecord) -> bool:
-    """Whether the metric is a share between 0 and 1, shown in percent and compared in points.
-
-    Evidence of versions that recorded no unit is judged by the metric's name and values.
-    """
-    if accuracy.unit is not None:
-        return accuracy.unit == SHARE
-    values = [v for v in (accuracy.reference, accuracy.simulated, accuracy.deployed) if v is not None]
-    return all(0 <= v <= 1 for v in values) and not _NOT_A_SHARE.search(accuracy.metric)
-
-
-def score(value: float | None, accuracy: AccuracyRecord) -> str:
-    """A value of the task's metric: a percentage if it is a share, else the number itself and its unit."""
-    if is_share(accuracy):
-        return percent(value)
-    return f"{number(value, 4)} {clean(accuracy.unit)}" if accuracy.unit else number(value, 4)
-
-
-def drop(accuracy: AccuracyRecord) -> float | None:
-    """How much worse the deployed metric is than the reference: in points if it is a share; negative is a gain."""
-    if accuracy.reference is None:
-        return None
-    return accuracy.lost(accuracy.deployed, accuracy.reference) * (100 if is_share(accuracy) else 1)
-
-
-def drop_text(accuracy: AccuracyRecord) -> str:
-    """The drop with its sign, such as `0.03`, or `-0.12` for a gain."""
-    lost = drop(accuracy)
-    if lost is None or not isfinite(lost):
-        return MISSING
-    # adding zero turns the negative zero that rounding leaves into zero
-    return f"{round(lost, 2) + 0.0:.2f}" if is_share(accuracy) else number(lost)
-
-
-def against_reference(accuracy: AccuracyRecord) -> str:
-    """The deployed metric held against the reference, as a phrase."""
-    lost = drop(accuracy)
-    if lost is None:
-        return "no reference accuracy was measured"
-    unit = " points" if is_share(accuracy) else ""
-    of = f"the reference ({score(accuracy.reference, accuracy)})"
-    if abs(lost) < (0.005 if unit else 1e-9):
-        return f"the same as {of}"
-    amount = f"{abs(lost):.2f}" if unit else number(abs(lost))
-    below = (lost > 0) == (accuracy.direction == "larger")
-    return f"{amount}{unit} {'below' if below else 'above'} {of}"
 
 
 def p99_value(latency: LatencyRecord) -> float | None:
@@ -162,8 +109,8 @@ def stock_share(record: ArtifactRecord) -> str | None:
     found = record.versus_stock
     if found is None:
         return None
-    low, high = found.ci95
-    share = f"{number(1 / found.ratio)} {interval((1 / high, 1 / low if low > 0 else 1e12))}"
+    low, high = found.ci95[0], upper_end(found.ci95)
+    share = f"{number(1 / found.ratio)} {interval((1 / high if high else 0.0, 1 / low if low > 0 else None))}"
     state = "" if found.verdict == "faster" else f" ({found.verdict})"
     return f"{share} of the latency of {clean(found.baseline)}{state}"
 
@@ -175,11 +122,6 @@ def float_ratio(record: ArtifactRecord) -> str:
         return ""
     state = "" if found.verdict == "faster" else f" {found.verdict}"
     return f"{number(found.ratio)} {interval(found.ci95)}{state}"
-
-
-def stock_lines(evidence: Evidence) -> list[str]:
-    """One sentence for each artifact that was measured beside a stock int8 file."""
-    return [f"{clean(a.id)} takes {share}" for a in evidence.artifacts if (share := stock_share(a))]
 
 
 def reference_of(evidence: Evidence, record: ArtifactRecord) -> ArtifactRecord | None:

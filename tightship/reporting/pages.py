@@ -5,28 +5,36 @@ from functools import cache
 from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from artifacts.errors import TargetUnavailable
-from tightship.reporting import formatting
+from tightship.reporting import formatting, scores
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
-WORDS = ("interval", "number", "p99", "p99_value", "percent", "short", "score", "size", "drop", "drop_text", "failures",
-         "options_text")  # fmt: skip
-"""The functions of `words` that a template uses as filters."""
+TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(template: str, **values: Any) -> str:
+def render_page(template: str, **values: object) -> str:
     """A self-contained HTML page: no network, every text escaped.
 
     Raises:
         TargetUnavailable: plotly, which brings the script that draws, is not installed.
     """
     return environment().get_template(template).render(plotly=plotly(), **values)
+
+
+def render_part(template: Path, **values: object) -> Markup:
+    """A part of a page, escaped as a page is; the template may import what is beside the pages' own."""
+    return Markup(_compiled(template).render(**values))
+
+
+@cache
+def _compiled(template: Path) -> "Template":
+    return environment().from_string(template.read_text(encoding="utf-8"))
 
 
 @cache
@@ -36,14 +44,17 @@ def environment() -> "Environment":
 
     made = Environment(
         autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    made.filters |= {name: getattr(formatting, name) for name in WORDS} | {"raw": raw, "count": count}
+    said = (formatting.interval, formatting.number, formatting.p99, formatting.p99_value, formatting.percent, formatting.short,
+            formatting.size, formatting.failures, formatting.options_text, scores.score, scores.drop, scores.drop_text,
+            raw, count)  # fmt: skip
+    made.filters |= {function.__name__: function for function in said}
     return made
 
 
@@ -58,7 +69,7 @@ def plotly() -> Markup:
     return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))
 
 
-def yaml_text(value: Any) -> str:
+def yaml_text(value: object) -> str:
     """A value as YAML, its keys in the order given."""
     import yaml
 
@@ -81,12 +92,12 @@ def count(value: float | None) -> str:
     return f"{value:g}"
 
 
-def _finalize(value: Any) -> Any:
+def _finalize(value: object) -> object:
     """Every text that reaches a page loses the characters that hide, reorder or control."""
     return formatting.scrub(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """The value in the types that YAML knows."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

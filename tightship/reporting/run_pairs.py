@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from artifacts.records.evidence import ArtifactRecord, Evidence
 from benchmarks.machine import same_machine
@@ -11,7 +10,8 @@ from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.timing.statistics import MARGIN, Ratio, apart
 from tightship.gating.baseline import figures_of
 from tightship.gating.baseline_limits.latency import incomparable_reason, latency_ratio, speedup_between
-from tightship.reporting.formatting import clean, is_share, number
+from tightship.reporting.formatting import clean, number
+from tightship.reporting.scores import is_share
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,6 @@ def recipe_changes(then: Run, now: Run) -> list[tuple[str, str]]:
     from tightship.reporting.pages import yaml_text
 
     old, new = (yaml_text(run.evidence.recipe).splitlines() for run in (then, now))
-    kinds: dict[str, Any] = {"-": "cut", "+": "add", "@": "at"}
+    kinds = {"-": "cut", "+": "add", "@": "at"}
     lines = list(unified_diff(old, new, lineterm=""))[2:]
     return [(kinds.get(line[:1], "same"), line) for line in lines]

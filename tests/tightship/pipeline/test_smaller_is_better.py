@@ -9,8 +9,9 @@ import pytest
 
 from artifacts.records.evidence import read_evidence
 from tightship.gating.evaluate_run import regate
-from tightship.reporting.formatting import against_reference, number
+from tightship.reporting.formatting import number
 from tightship.reporting.plots.figures import front, tradeoff
+from tightship.reporting.scores import against_reference
 
 RECIPE = """
 name: regression

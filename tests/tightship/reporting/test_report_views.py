@@ -11,6 +11,7 @@ from rich.console import Console
 
 from artifacts.records import evidence as ev
 from tightship.reporting import formatting, write_views
+from tightship.reporting.scores import score
 from tightship.reporting.views import junit, markdown, terminal
 
 
@@ -69,7 +70,7 @@ def test_verdict_names_what_to_ship_and_its_three_deciding_numbers(make_evidence
     for text in (page(evidence), markdown.summary(evidence), printed(evidence)):
         assert f"Ship {best.id}" in text
     verdict = page(evidence).partition('id="verdict"')[2].partition("</section>")[0]
-    for shown in (formatting.score(best.accuracy.deployed, best.accuracy), formatting.number(best.latency_ms.p50)):
+    for shown in (score(best.accuracy.deployed, best.accuracy), formatting.number(best.latency_ms.p50)):
         assert shown in verdict
     assert "below the reference" in verdict
     assert "of the reference (1.10 MB" in verdict

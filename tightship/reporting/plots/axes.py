@@ -3,10 +3,13 @@
 import html
 from collections.abc import Iterable, Sequence
 from math import ceil, floor, isfinite, log10
-from typing import Any
 
 from artifacts.records.evidence import AccuracyRecord, ArtifactRecord, LatencyRecord
-from tightship.reporting.formatting import UNBOUNDED, clean
+from artifacts.records.measured import upper_end
+from tightship.reporting.formatting import clean
+
+Figure = dict[str, object]
+"""What plotly.js draws, or a part of it: made here as JSON by its own names, and read nowhere."""
 
 COLORS = ("#3b7dd8", "#e08a1e", "#1f9e77", "#c65fa5", "#8a6fd1", "#d1495b", "#3fa7b8", "#8c8c3a")
 GREY = "#8a8f98"
@@ -26,26 +29,31 @@ def style_of(artifacts: Sequence[ArtifactRecord]) -> dict[str, tuple[str, str]]:
     return {t: (COLORS[n % len(COLORS)], SYMBOLS[(n + n // len(COLORS)) % len(SYMBOLS)]) for n, t in enumerate(targets)}
 
 
-def line_trace(name: str, points: Sequence[tuple[float, float]], line: dict[str, Any]) -> dict[str, Any]:
+def line_trace(name: str, points: Sequence[tuple[float, float]], line: Figure) -> Figure:
     """A line through points; one that is no number is a gap."""
     x, y = [finite(p[0]) for p in points], [finite(p[1]) for p in points]
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line}
 
 
-def interval_bars(latencies: Sequence[LatencyRecord | None], color: str) -> dict[str, Any]:
+def interval_bars(latencies: Sequence[LatencyRecord | None], color: str) -> Figure:
     """The 95 % intervals of medians as plotly.js's error bars; none where there is no interval."""
-    above = [x.ci95[1] - x.p50 if x is not None and x.ci95[1] < UNBOUNDED else None for x in latencies]
-    below = [x.p50 - x.ci95[0] if x is not None and x.ci95[1] < UNBOUNDED else None for x in latencies]
-    return {
-        "array": [None if d is None else finite(max(0.0, d)) for d in above],
-        "arrayminus": [None if d is None else finite(max(0.0, d)) for d in below],
-    } | {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, "color": color}
+    bars = [_beside(x) for x in latencies]
+    made: Figure = {"array": [above for _, above in bars], "arrayminus": [below for below, _ in bars]}
+    return made | {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, "color": color}
 
 
-def latency_axis(values: Iterable[float | None], title: str) -> dict[str, Any]:
+def _beside(latency: LatencyRecord | None) -> tuple[float | None, float | None]:
+    """How far an interval reaches below and above its median."""
+    high = upper_end(latency.ci95) if latency is not None else None
+    if latency is None or high is None:
+        return None, None
+    return finite(max(0.0, latency.p50 - latency.ci95[0])), finite(max(0.0, high - latency.p50))
+
+
+def latency_axis(values: Iterable[float | None], title: str) -> Figure:
     """Logarithmic where the values span more than a factor of five, so that fast artifacts stay apart."""
     known = [v for v in values if v is not None and isfinite(v) and v > 0]
-    axis: dict[str, Any] = {"title": {"text": title}, "tickformat": "~g"}
+    axis: Figure = {"title": {"text": title}, "tickformat": "~g"}
     if not known or max(known) <= 5 * min(known):
         return axis | {"type": "linear"}
     low, high = min(known), max(known)
@@ -54,9 +62,9 @@ def latency_axis(values: Iterable[float | None], title: str) -> dict[str, Any]:
     return axis | {"type": "log", "tickvals": ticks, "ticktext": [f"{t:.4g}" for t in ticks]}
 
 
-def rows(names: Sequence[str]) -> dict[str, Any]:
+def rows(names: Sequence[str]) -> Figure:
     """One row per name, by position: two names that look the same stay two rows."""
-    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": list(names)}
+    ticks: Figure = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": list(names)}
     return ticks | {"type": "linear", "range": [len(names) - 0.5, -0.5], "showgrid": False}
 
 
@@ -70,8 +78,9 @@ def score_range(scores: Sequence[AccuracyRecord], share: bool) -> list[float] | 
     return [low - pad, high + pad] if all(a.direction == "larger" for a in scores) else [high + pad, low - pad]
 
 
-def layout_of(height: int) -> dict[str, Any]:
-    """The layout that all plots start from, of this height in pixels."""
+def layout_of(height: int, xaxis: Figure | None = None, yaxis: Figure | None = None) -> Figure:
+    """The layout that all plots start from, of this height in pixels, with what is said of the axes."""
+    axis: Figure = {"zeroline": False, "automargin": True}
     return {
         "height": height,
         "margin": {"l": 70, "r": 60, "t": 20, "b": 60},
@@ -81,8 +90,8 @@ def layout_of(height: int) -> dict[str, Any]:
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": GREY},
         "hovermode": "closest",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "itemsizing": "constant"},
-        "xaxis": {"zeroline": False, "automargin": True},
-        "yaxis": {"zeroline": False, "automargin": True},
+        "xaxis": axis | (xaxis or {}),
+        "yaxis": axis | (yaxis or {}),
     }
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from math import isfinite, log10, sqrt
-from typing import Any
 
 from artifacts.records.evidence import ArtifactRecord, Evidence
-from tightship.reporting.formatting import best_of, clean, failed, interval, is_share, number, ordered, p99, score, size
+from tightship.reporting.formatting import best_of, clean, failed, interval, number, ordered, p99, size
 from tightship.reporting.plots.axes import (
     COLORS,
     GREY,
+    Figure,
     finite,
     interval_bars,
     label,
@@ -20,6 +20,7 @@ from tightship.reporting.plots.axes import (
     style_of,
 )  # fmt: skip
 from tightship.reporting.plots.label_placement import Note, positions
+from tightship.reporting.scores import is_share, score
 
 MOST_BARS = 40
 """The most artifacts drawn in a plot that gives each its own row; the tables always hold all."""
@@ -50,30 +51,28 @@ def drawn(artifacts: Sequence[ArtifactRecord]) -> list[ArtifactRecord]:
     return sorted(wanted[:MOST_BARS], key=lambda a: a.latency_ms.p50)
 
 
-def tradeoff(evidence: Evidence) -> dict[str, Any]:
+def tradeoff(evidence: Evidence) -> Figure:
     """Deployed accuracy against p50 latency, with intervals, marker size by bytes and the Pareto front."""
     artifacts = ordered(evidence.artifacts)
     style = style_of(artifacts)
     share = all(is_share(a.accuracy) for a in artifacts)
     metric = clean(artifacts[0].accuracy.metric) if artifacts else "accuracy"
-    layout = layout_of(height=520)
-    layout["xaxis"] |= latency_axis([a.latency_ms.p50 for a in artifacts], "p50 latency, ms (left is better)")
-    layout["yaxis"] |= {
-        "title": {"text": f"deployed {label(metric)} (up is better)"},
-        "tickformat": ".1~%" if share else "~g",
-        "range": score_range([a.accuracy for a in artifacts], share),
-    }
+    axis = latency_axis([a.latency_ms.p50 for a in artifacts], "p50 latency, ms (left is better)")
+    height = score_range([a.accuracy for a in artifacts], share)
+    title = {"text": f"deployed {label(metric)} (up is better)"}
+    layout = layout_of(520, axis, {"title": title, "tickformat": ".1~%" if share else "~g", "range": height})
     best = best_of(evidence)
     layout["meta"] = {"best": artifacts.index(best) if best in artifacts else None}
-    note = _best_note(artifacts, best)
-    layout["annotations"] = [_mark(artifacts, note, layout["xaxis"]["type"])] if note else []
-    named = _named(artifacts, layout, note) if len(artifacts) <= MOST_NAMED else [None] * len(artifacts)
+    note, logarithmic = _best_note(artifacts, best), axis["type"] == "log"
+    layout["annotations"] = [_mark(artifacts, note, logarithmic)] if note else []
+    few = len(artifacts) <= MOST_NAMED
+    named = _named(artifacts, height, logarithmic, note) if few else [None] * len(artifacts)
     data = [_front_line(artifacts)]
     data += [_points(artifacts, target, *style[target], named) for target in style]
     return {"data": data, "layout": layout}
 
 
-def sizes(evidence: Evidence) -> dict[str, Any]:
+def sizes(evidence: Evidence) -> Figure:
     """The model's bytes after each stage, then the bytes that each artifact ships."""
     staged = [(n, s) for n, s in enumerate(evidence.stages, 1) if s.metrics.get("bytes") is not None]
     style = style_of(ordered(evidence.artifacts))
@@ -92,13 +91,12 @@ def sizes(evidence: Evidence) -> dict[str, Any]:
         "cliponaxis": False,
         "hovertemplate": "%{hovertext}: %{text}<extra></extra>",
     }
-    layout = layout_of(height=130 + 24 * len(bars)) | {"showlegend": False, "bargap": 0.35}
-    layout["xaxis"] |= {"title": {"text": "bytes"}, "tickformat": "~s", "ticksuffix": "B", "rangemode": "tozero"}
-    layout["yaxis"] |= rows([name for name, _, _ in bars])
-    return {"data": [trace], "layout": layout}
+    axis: Figure = {"title": {"text": "bytes"}, "tickformat": "~s", "ticksuffix": "B", "rangemode": "tozero"}
+    layout = layout_of(130 + 24 * len(bars), axis, rows([name for name, _, _ in bars]))
+    return {"data": [trace], "layout": layout | {"showlegend": False, "bargap": 0.35}}
 
 
-def distributions(evidence: Evidence) -> dict[str, Any]:
+def distributions(evidence: Evidence) -> Figure:
     """Latency of single calls: a cumulative curve per artifact, or a box each where there are many."""
     artifacts = drawn(evidence.artifacts)
     if len(artifacts) > MOST_CURVES:
@@ -109,23 +107,22 @@ def distributions(evidence: Evidence) -> dict[str, Any]:
     for record in artifacts:
         turn = seen[record.target] = seen.get(record.target, -1) + 1
         data.append(_curve(record, style[record.target][0], _DASHES[turn % len(_DASHES)]))
-    layout = layout_of(height=460)
-    layout["xaxis"] |= latency_axis([x for trace in data for x in trace["x"]], "latency of one call, ms")
-    layout["yaxis"] |= {"title": {"text": "calls at or below"}, "ticksuffix": " %", "range": [0, 101]}
-    return {"data": data, "layout": layout}
+    axis = latency_axis([x for record in artifacts for x in _curve_of(record)], "latency of one call, ms")
+    height: Figure = {"title": {"text": "calls at or below"}, "ticksuffix": " %", "range": [0, 101]}
+    return {"data": data, "layout": layout_of(460, axis, height)}
 
 
-def _named(artifacts: Sequence[ArtifactRecord], layout: dict[str, Any], note: Note | None) -> list[str | None]:
+def _named(
+    artifacts: Sequence[ArtifactRecord], height: Sequence[float] | None, logarithmic: bool, note: Note | None
+) -> list[str | None]:
     """Where each point's precision stands beside it; none where it would cover another's or the note."""
-    low, high = layout["yaxis"]["range"] or (0.0, 1.0)
+    low, high = height or (0.0, 1.0)
     points = [(a.latency_ms.p50, (a.accuracy.deployed - low) / (high - low)) for a in artifacts]
     texts = [label(a.precision) for a in artifacts]
-    return positions(points, texts, layout["xaxis"]["type"] == "log", note)
+    return positions(points, texts, logarithmic, note)
 
 
-def _points(
-    artifacts: Sequence[ArtifactRecord], target: str, color: str, symbol: str, named: Sequence[str | None]
-) -> dict[str, Any]:
+def _points(artifacts: Sequence[ArtifactRecord], target: str, color: str, symbol: str, named: Sequence[str | None]) -> Figure:
     rank = [n for n, a in enumerate(artifacts) if a.target == target]
     mine = [artifacts[n] for n in rank]
     most = max(a.bytes for a in artifacts) or 1
@@ -153,9 +150,9 @@ def _points(
     }
 
 
-def _front_line(artifacts: Sequence[ArtifactRecord]) -> dict[str, Any]:
+def _front_line(artifacts: Sequence[ArtifactRecord]) -> Figure:
     points = [(a.latency_ms.p50, a.accuracy.deployed) for a in front(artifacts)]
-    line = {"color": GREY, "width": 2, "dash": "dot", "shape": "hv"}
+    line: Figure = {"color": GREY, "width": 2, "dash": "dot", "shape": "hv"}
     return line_trace("Pareto front", points, line) | {"hoverinfo": "skip"}
 
 
@@ -165,10 +162,10 @@ def _best_note(artifacts: Sequence[ArtifactRecord], best: ArtifactRecord | None)
     return artifacts.index(best), f"best: {label(best.id)}", 40, -46
 
 
-def _mark(artifacts: Sequence[ArtifactRecord], note: Note, axis: str) -> dict[str, Any]:
+def _mark(artifacts: Sequence[ArtifactRecord], note: Note, logarithmic: bool) -> Figure:
     at, words, right, below = note
     p50 = artifacts[at].latency_ms.p50
-    x, y = log10(p50) if axis == "log" else p50, artifacts[at].accuracy.deployed
+    x, y = log10(p50) if logarithmic else p50, artifacts[at].accuracy.deployed
     return {"x": x, "y": y, "text": f"<b>{words}</b>", "ax": right, "ay": below, "arrowcolor": GREY}
 
 
@@ -183,22 +180,25 @@ def _hover(a: ArtifactRecord) -> str:
     return "<br>".join(lines)
 
 
-def _curve(record: ArtifactRecord, color: str, dash: str) -> dict[str, Any]:
-    # without the tail: the outermost call says nothing, and a p99 needs 1000 samples
+def _curve_of(record: ArtifactRecord) -> Sequence[float]:
+    """The quantiles without the tail: the outermost call says nothing, and a p99 needs 1000 samples."""
     last = 99 if record.latency_ms.samples >= 1000 else 98
-    points = [(x, float(q)) for q, x in enumerate(record.latency_ms.curve[: last + 1])]
+    return record.latency_ms.curve[: last + 1]
+
+
+def _curve(record: ArtifactRecord, color: str, dash: str) -> Figure:
+    points = [(x, float(q)) for q, x in enumerate(_curve_of(record))]
     hover = "%{y} of calls: %{x:.3~g} ms<extra>%{fullData.name}</extra>"
     return line_trace(label(record.id), points, {"color": color, "dash": dash, "width": 2}) | {"hovertemplate": hover}
 
 
-def _boxes(artifacts: Sequence[ArtifactRecord]) -> dict[str, Any]:
+def _boxes(artifacts: Sequence[ArtifactRecord]) -> Figure:
     complete = [a for a in artifacts if len(a.latency_ms.curve) == 101]
     curves = [a.latency_ms.curve for a in complete]
-    trace: dict[str, Any] = {"type": "box", "orientation": "h", "y": list(range(len(complete)))}
+    trace: Figure = {"type": "box", "orientation": "h", "y": list(range(len(complete)))}
     for key, at in (("lowerfence", 5), ("q1", 25), ("median", 50), ("q3", 75), ("upperfence", 95)):
         trace[key] = [finite(curve[at]) for curve in curves]
     trace |= {"marker": {"color": COLORS[0]}, "line": {"width": 1.2}, "hoverinfo": "x"}
-    layout = layout_of(height=140 + 22 * len(complete)) | {"showlegend": False}
-    layout["xaxis"] |= latency_axis([c[q] for c in curves for q in (5, 95)], "latency of one call, ms")
-    layout["yaxis"] |= rows([label(a.id) for a in complete])
-    return {"data": [trace], "layout": layout}
+    axis = latency_axis([c[q] for c in curves for q in (5, 95)], "latency of one call, ms")
+    layout = layout_of(140 + 22 * len(complete), axis, rows([label(a.id) for a in complete]))
+    return {"data": [trace], "layout": layout | {"showlegend": False}}

@@ -1,11 +1,11 @@
 """The plot of a history: latency, accuracy and bytes of what shipped, run after run, one line for each target."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from artifacts.records.evidence import ArtifactRecord
-from tightship.reporting.formatting import is_share, number, score, size
-from tightship.reporting.plots.axes import COLORS, GREY, SYMBOLS, finite, interval_bars, label, latency_axis, layout_of
+from tightship.reporting.formatting import number, size
+from tightship.reporting.plots.axes import COLORS, GREY, SYMBOLS, Figure, finite, interval_bars, label, latency_axis, layout_of
+from tightship.reporting.scores import is_share, score
 
 PANELS = (("y", (0.7, 1.0)), ("y2", (0.36, 0.62)), ("y3", (0.0, 0.28)))
 """Each panel's axis and its share of the height, from the bottom."""
@@ -13,7 +13,7 @@ PANELS = (("y", (0.7, 1.0)), ("y2", (0.36, 0.62)), ("y3", (0.0, 0.28)))
 Line = list[ArtifactRecord | None]
 
 
-def trends(lines: Mapping[str, Line], dates: Sequence[str], machine_changed: Sequence[bool]) -> dict[str, Any]:
+def trends(lines: Mapping[str, Line], dates: Sequence[str], machine_changed: Sequence[bool]) -> Figure:
     """Three panels over the runs: p50 with its interval, deployed accuracy, bytes.
 
     Latency is not joined across a change of machine, accuracy not across a change of the test set.
@@ -31,7 +31,7 @@ def trends(lines: Mapping[str, Line], dates: Sequence[str], machine_changed: Seq
     return {"data": data, "layout": _layout(dates, title, share, machine_changed) | {"yaxis": _latency(lines)}}
 
 
-def _lines(n: int, target: str, line: Line, machine_changed: Sequence[bool]) -> list[dict[str, Any]]:
+def _lines(n: int, target: str, line: Line, machine_changed: Sequence[bool]) -> list[Figure]:
     color = COLORS[n % len(COLORS)]
     tests = [a.accuracy.test_sha256 if a else None for a in line]
     other_test = [k > 0 and None not in tests[k - 1 : k + 1] and tests[k - 1] != tests[k] for k in range(len(line))]
@@ -43,7 +43,7 @@ def _lines(n: int, target: str, line: Line, machine_changed: Sequence[bool]) -> 
     )
     for axis, breaks, value in panels:
         at, records = _broken(line, breaks)
-        trace = {
+        trace: Figure = {
             "type": "scatter", "mode": "lines+markers", "name": label(target), "legendgroup": str(n),
             "showlegend": axis == "y", "yaxis": axis, "x": at, "connectgaps": False,
             "y": [finite(value(a)) if a else None for a in records],
@@ -57,9 +57,9 @@ def _lines(n: int, target: str, line: Line, machine_changed: Sequence[bool]) -> 
     return made
 
 
-def _latency(lines: Mapping[str, Line]) -> dict[str, Any]:
+def _latency(lines: Mapping[str, Line]) -> Figure:
     axis = latency_axis([a.latency_ms.p50 for line in lines.values() for a in line if a], "p50, ms")
-    below = {"rangemode": "tozero"} if axis["type"] == "linear" else {}
+    below: Figure = {"rangemode": "tozero"} if axis["type"] == "linear" else {}
     return {"zeroline": False, "automargin": True, "domain": list(PANELS[0][1])} | axis | below
 
 
@@ -83,17 +83,17 @@ def _hover(a: ArtifactRecord) -> str:
     )
 
 
-def _layout(dates: Sequence[str], title: str, share: bool, machine_changed: Sequence[bool]) -> dict[str, Any]:
-    layout = layout_of(height=760)
+def _layout(dates: Sequence[str], title: str, share: bool, machine_changed: Sequence[bool]) -> Figure:
     every = range(0, len(dates), max(1, len(dates) // 12))
     ticks = {"tickvals": [k + 1 for k in every], "ticktext": [f"{k + 1}<br>{dates[k][:10]}" for k in every]}
-    layout["xaxis"] |= {"anchor": "y3", "range": [0.5, len(dates) + 0.5], "title": {"text": "run, the oldest first"}} | ticks
-    below: tuple[dict[str, Any], ...] = (
+    axis: Figure = {"anchor": "y3", "range": [0.5, len(dates) + 0.5], "title": {"text": "run, the oldest first"}}
+    layout = layout_of(760, axis | ticks)
+    below: tuple[Figure, ...] = (
         {"title": {"text": title}, "tickformat": ".1~%" if share else "~g"},
         {"title": {"text": "bytes"}, "tickformat": "~s", "rangemode": "tozero"},
     )
-    for (axis, domain), more in zip(PANELS[1:], below, strict=True):
-        layout[axis.replace("y", "yaxis")] = {"zeroline": False, "automargin": True, "domain": list(domain)} | more
+    for (name, domain), more in zip(PANELS[1:], below, strict=True):
+        layout[name.replace("y", "yaxis")] = {"zeroline": False, "automargin": True, "domain": list(domain)} | more
     changed = [k + 0.5 for k, new in enumerate(machine_changed) if new]
     layout["shapes"] = [
         {

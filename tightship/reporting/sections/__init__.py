@@ -1,1 +1,35 @@
-"""What several views say of one part of the evidence, one module a part."""
+"""The sections of a run's views, one file a section, and the one list of them."""
+
+from artifacts.plugins import Registry
+from tightship.reporting.sections.base import API, Section
+
+__all__ = ["SECTIONS", "Section", "in_order"]
+
+SECTIONS: Registry[Section] = Registry(
+    "section of the report",
+    "tightship.report_sections",
+    Section,
+    [
+        "tightship.reporting.sections.tradeoff:TRADEOFF",
+        "tightship.reporting.sections.artifacts:ARTIFACTS",
+        "tightship.reporting.sections.comparisons:AGAINST_STOCK",
+        "tightship.reporting.sections.comparisons:AGAINST_FIRST_ROW",
+        "tightship.reporting.sections.stages:STAGES",
+        "tightship.reporting.sections.latency:LATENCY",
+        "tightship.reporting.sections.accuracy_guard:ACCURACY_GUARD",
+        "tightship.reporting.sections.gates:GATES",
+        "tightship.reporting.sections.parity:PARITY",
+        "tightship.reporting.sections.placement:PLACEMENT",
+        "tightship.reporting.sections.roofline:ROOFLINE",
+        "tightship.reporting.sections.sensitivity:SENSITIVITY",
+        "tightship.reporting.sections.not_run:NOT_RUN",
+        "tightship.reporting.sections.environment:ENVIRONMENT",
+    ],
+    API,
+)
+"""By the anchor on the page. Those of other distributions are shown wherever they are installed."""
+
+
+def in_order() -> list[Section]:
+    """All sections, as views show them."""
+    return sorted(SECTIONS.values(), key=lambda section: section.order)

@@ -1,11 +1,19 @@
 """The accuracy guard's table in words: what the terminal, the Markdown summary and the HTML report show of it."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from artifacts.records.accuracy_guard import CandidateRecord, GuardRecord
 from artifacts.records.evidence import AccuracyRecord, ArtifactRecord, Evidence
-from tightship.reporting.formatting import MISSING, is_share, number, score, size
+from tightship.reporting.escaping import escape
+from tightship.reporting.formatting import MISSING, number, size
+from tightship.reporting.pages import TEMPLATES
+from tightship.reporting.scores import is_share, score
+from tightship.reporting.sections.base import Section
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 HEADS = ("candidate", "accuracy", "drop", "std. error", "seconds", "size", "result")
 
@@ -24,17 +32,6 @@ class GuardTable:
 def guard_tables(evidence: Evidence) -> list[GuardTable]:
     """The table of every artifact that the accuracy guard made."""
     return [_table(a, a.guard) for a in evidence.artifacts if a.guard is not None]
-
-
-def as_markdown(evidence: Evidence, escape: Callable[[str], str]) -> list[str]:
-    """A title and a table for every artifact that the guard made, their texts made harmless by `escape`."""
-    parts = []
-    for table in guard_tables(evidence):
-        lines = [f"| {' | '.join(HEADS)} |", "| --- |" + " ---: |" * 5 + " --- |"]
-        lines += ["| " + " | ".join(map(escape, row)) + " |" for row in table.rows]
-        parts += ["### Accuracy guard", escape(table.title), "\n".join(lines)]
-        parts += [escape(table.sensitivity)] if table.sensitivity else []
-    return parts
 
 
 def _table(artifact: ArtifactRecord, guard: GuardRecord) -> GuardTable:
@@ -68,3 +65,46 @@ def _row(candidate: CandidateRecord, accuracy: AccuracyRecord) -> tuple[str, ...
 def lost(value: float, accuracy: AccuracyRecord) -> str:
     """A drop as the other tables show it: in points if the metric is a share."""
     return f"{round(100 * value, 3) + 0.0:.4g}" if is_share(accuracy) else number(value)
+
+
+def _data(evidence: Evidence) -> Mapping[str, object]:
+    return {"guards": guard_tables(evidence)}
+
+
+def _shown(evidence: Evidence) -> bool:
+    return any(a.guard for a in evidence.artifacts)
+
+
+def _markdown(evidence: Evidence) -> Sequence[str]:
+    """A title and a table for every artifact that the guard made."""
+    parts = []
+    for table in guard_tables(evidence):
+        lines = [f"| {' | '.join(HEADS)} |", "| --- |" + " ---: |" * 5 + " --- |"]
+        lines += ["| " + " | ".join(map(escape, row)) + " |" for row in table.rows]
+        parts += [f"### {ACCURACY_GUARD.heading}", escape(table.title), "\n".join(lines)]
+        parts += [escape(table.sensitivity)] if table.sensitivity else []
+    return parts
+
+
+def _terminal(evidence: Evidence, out: "Console") -> None:
+    """The candidates, in the order in which they were tried."""
+    from tightship.reporting.console import grid, markup, print_markup
+
+    for table in guard_tables(evidence):
+        print_markup(f"\n[bold]accuracy guard[/bold] {markup(table.title)}", out)
+        styles = ["bold" if "chosen" in row[-1] else "" for row in table.rows]
+        out.print(grid(HEADS, table.rows, ("candidate", "result"), out, styles))
+        print_markup(f"[dim]{markup(table.sensitivity)}[/dim]\n" if table.sensitivity else "", out)
+
+
+ACCURACY_GUARD = Section(
+    "guard",
+    "",
+    "Accuracy guard",
+    500,
+    TEMPLATES / "sections" / "accuracy_guard.html.j2",
+    _data,
+    shown=_shown,
+    markdown=_markdown,
+    terminal=_terminal,
+)

@@ -1,14 +1,15 @@
 """The roofline of a run: what is left to win on this machine, in a plot and in one sentence for each artifact."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
-from typing import Any
 
 from artifacts.records.evidence import ArtifactRecord, Evidence
 from artifacts.records.roofline import PeaksRecord, RooflineRecord
 from tightship.reporting.formatting import number, ordered, percent
-from tightship.reporting.plots.axes import GREY, finite, label, layout_of, line_trace, style_of
+from tightship.reporting.pages import TEMPLATES
+from tightship.reporting.plots.axes import GREY, Figure, finite, label, layout_of, line_trace, style_of
+from tightship.reporting.sections.base import Section
 
 CLOSE = 0.6
 """Of a roof: from here on little is left to win without less work."""
@@ -99,7 +100,7 @@ def _causes(p50: float, found: RooflineRecord) -> list[str]:
     return causes
 
 
-def roofline_figure(evidence: Evidence) -> dict[str, Any]:
+def roofline_figure(evidence: Evidence) -> Figure:
     """Rate against intensity, both logarithmic, with the roofs and a point for each artifact whose MACs are known."""
     points = [r for r in roofline_rows(evidence) if r.found.gmac_per_s and r.found.macs and r.found.bytes_moved]
     if evidence.peaks is None or not points:
@@ -113,23 +114,21 @@ def roofline_figure(evidence: Evidence) -> dict[str, Any]:
         if mine:
             data.append(_points(target, mine, color, symbol))
     rates = [r.found.gmac_per_s or 1.0 for r in points] + [p.gmac_per_s for p in evidence.peaks.compute]
-    layout = layout_of(height=440)
-    layout["xaxis"] |= _log_axis([low, high], "MACs per byte moved")
-    layout["yaxis"] |= _log_axis([min(rates) / 2, max(rates) * 1.6], "GMAC/s (up is better)")
-    return {"data": data, "layout": layout}
+    rate_axis = _log_axis([min(rates) / 2, max(rates) * 1.6], "GMAC/s (up is better)")
+    return {"data": data, "layout": layout_of(440, _log_axis([low, high], "MACs per byte moved"), rate_axis)}
 
 
 def _intensity(found: RooflineRecord) -> float:
     return (found.macs or 0.0) / (found.bytes_moved or 1.0)
 
 
-def _roofs(peaks: PeaksRecord, low: float, high: float) -> list[dict[str, Any]]:
+def _roofs(peaks: PeaksRecord, low: float, high: float) -> list[Figure]:
     """The bandwidths as slopes up to the highest peak, and the peaks as levels."""
     top = max(p.gmac_per_s for p in peaks.compute)
     traces = []
     for band, dash in zip(peaks.bandwidth, ("dash", "dot"), strict=False):
         end = min(high, max(low, top / band.gb_per_s))
-        line = {"color": GREY, "width": 1.6, "dash": dash}
+        line: Figure = {"color": GREY, "width": 1.6, "dash": dash}
         points = [(x, x * band.gb_per_s) for x in (low, end)]
         traces.append(line_trace(f"{label(band.where)} {number(band.gb_per_s)} GB/s", points, line))
     widest = max(b.gb_per_s for b in peaks.bandwidth)
@@ -141,7 +140,7 @@ def _roofs(peaks: PeaksRecord, low: float, high: float) -> list[dict[str, Any]]:
     return [{**trace, "hovertemplate": "%{fullData.name}<extra></extra>"} for trace in traces]
 
 
-def _points(target: str, mine: Sequence[Row], color: str, symbol: str) -> dict[str, Any]:
+def _points(target: str, mine: Sequence[Row], color: str, symbol: str) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -154,7 +153,7 @@ def _points(target: str, mine: Sequence[Row], color: str, symbol: str) -> dict[s
     }
 
 
-def _log_axis(bounds: Sequence[float], title: str) -> dict[str, Any]:
+def _log_axis(bounds: Sequence[float], title: str) -> Figure:
     low, high = log10(bounds[0]), log10(bounds[1])
     ticks = [m * 10.0**e for e in range(floor(low), ceil(high) + 1) for m in (1, 2, 5)]
     return {"title": {"text": title}, "type": "log", "range": [low, high], "tickvals": ticks,
@@ -163,3 +162,23 @@ def _log_axis(bounds: Sequence[float], title: str) -> dict[str, Any]:
 
 def _share(value: float) -> str:
     return percent(value, 1 if value < 0.1 else 0)
+
+
+def _data(evidence: Evidence) -> Mapping[str, object]:
+    return {"roofline_rows": roofline_rows(evidence), "no_roofline": absent(evidence)}
+
+
+def _figures(evidence: Evidence) -> Mapping[str, Figure]:
+    figure = roofline_figure(evidence)
+    return {"roofline": figure} if figure else {}
+
+
+ROOFLINE = Section(
+    "roofline",
+    "Roofline",
+    "Roofline and the cost of layers",
+    900,
+    TEMPLATES / "sections" / "roofline.html.j2",
+    _data,
+    _figures,
+)

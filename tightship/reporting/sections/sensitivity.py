@@ -1,12 +1,15 @@
 """Which layers of an int8 file lose how much, in words: what `tightship inspect` and the HTML report show of it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from artifacts.records.evidence import AccuracyRecord, ArtifactRecord, Evidence
 from artifacts.records.sensitivity import LossRecord, SensitiveLayer, SensitivityRecord
-from tightship.reporting.formatting import MISSING, clean, is_share, number, ordered, percent, size
+from tightship.reporting.formatting import MISSING, clean, number, ordered, percent, size
+from tightship.reporting.pages import TEMPLATES
+from tightship.reporting.scores import is_share
 from tightship.reporting.sections.accuracy_guard import lost
+from tightship.reporting.sections.base import Section
 
 HOW_TO = "say `measure: {sensitivity: true}` in the recipe, or ask `tightship inspect RECIPE --sensitivity`"
 
@@ -87,7 +90,7 @@ def heads(found: SensitivityRecord) -> list[str]:
     return ["layer", "SQNR dB", f"drop{unit(found)}", "std. error", "of the noise", "MACs", "float bytes"]
 
 
-def as_json(artifact: str, found: SensitivityRecord) -> dict[str, Any]:
+def as_json(artifact: str, found: SensitivityRecord) -> dict[str, object]:
     """The record as plain values, with the advice."""
     return {"artifact": artifact, **asdict(found), "advice": advice(found)}
 
@@ -125,3 +128,22 @@ def unit(found: SensitivityRecord) -> str:
 def _accuracy(found: SensitivityRecord) -> AccuracyRecord:
     """The metric in the form that tells whether it is a share."""
     return AccuracyRecord(found.metric, found.reference, None, found.reference, found.examples, "", unit=found.unit)
+
+
+def _data(evidence: Evidence) -> Mapping[str, object]:
+    return {
+        "sensitivity_rows": sensitivity_rows(evidence),
+        "no_sensitivity": absent(evidence),
+        "amount": amount,
+        "unit": unit,
+    }
+
+
+SENSITIVITY = Section(
+    "sensitivity",
+    "Sensitivity",
+    "Sensitivity and cost of layers",
+    1000,
+    TEMPLATES / "sections" / "sensitivity.html.j2",
+    _data,
+)

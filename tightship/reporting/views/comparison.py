@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from artifacts.errors import RequestError
 from artifacts.records.evidence import ArtifactRecord, Evidence
 from benchmarks.machine import same_machine
 from tightship.reporting import formatting
+from tightship.reporting.conditions import disturbance
 from tightship.reporting.pages import render_page
-from tightship.reporting.plots.axes import COLORS, finite, interval_bars, label, latency_axis, layout_of, score_range
+from tightship.reporting.plots.axes import COLORS, Figure, finite, interval_bars, label, latency_axis, layout_of, score_range
 from tightship.reporting.run_pairs import Latencies, Run, accuracy_change, latencies, recipe_changes, versions_that_differ
-from tightship.reporting.sections.conditions import disturbance
+from tightship.reporting.scores import is_share
 
 MOST_RUNS = 26
 """The most runs on one page: each is named by a letter."""
@@ -109,21 +109,20 @@ def _sentence(run: Run, changes: Sequence[Change | None]) -> str:
     )
 
 
-def _tradeoff(runs: Sequence[Run]) -> dict[str, Any]:
+def _tradeoff(runs: Sequence[Run]) -> Figure:
     """Accuracy against p50 of all runs, one color each; only where one machine measured them all."""
     every = [a for run in runs for a in run.evidence.artifacts]
-    share = all(formatting.is_share(a.accuracy) for a in every)
-    layout = layout_of(height=460)
-    layout["xaxis"] |= latency_axis([a.latency_ms.p50 for a in every], "p50 latency, ms (left is better)")
-    layout["yaxis"] |= {
+    share = all(is_share(a.accuracy) for a in every)
+    axis = latency_axis([a.latency_ms.p50 for a in every], "p50 latency, ms (left is better)")
+    height: Figure = {
         "title": {"text": "deployed accuracy (up is better)"},
         "tickformat": ".1~%" if share else "~g",
         "range": score_range([a.accuracy for a in every], share),
     }
-    return {"data": [_points(n, run) for n, run in enumerate(runs)], "layout": layout}
+    return {"data": [_points(n, run) for n, run in enumerate(runs)], "layout": layout_of(460, axis, height)}
 
 
-def _points(n: int, run: Run) -> dict[str, Any]:
+def _points(n: int, run: Run) -> Figure:
     mine = [a for a in run.evidence.artifacts if isfinite(a.latency_ms.p50)]
     color = COLORS[n % len(COLORS)]
     return {

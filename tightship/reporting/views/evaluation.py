@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from artifacts.records.evidence import GateRecord
+from tightship.reporting.escaping import escape
 from tightship.reporting.formatting import clean
-from tightship.reporting.views.markdown import escape
 
 Results = Sequence[tuple[str, GateRecord]]
 

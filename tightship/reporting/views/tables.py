@@ -7,9 +7,10 @@ from collections.abc import Callable
 from math import isfinite
 
 from artifacts.records.evidence import ArtifactRecord, Evidence, NotRun, SpeedupRecord
-from tightship.reporting.formatting import MISSING, UNBOUNDED, clean, failures, number, options_text, p99_value
-from tightship.reporting.sections.conditions import time_outside
-from tightship.reporting.views.markdown import escape
+from artifacts.records.measured import UNBOUNDED
+from tightship.reporting.conditions import time_outside
+from tightship.reporting.escaping import escape
+from tightship.reporting.formatting import MISSING, clean, failures, number, options_text, p99_value
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]

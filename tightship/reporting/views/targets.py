@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from artifacts.records.evidence import ArtifactRecord, Evidence
 from runtimes.registry import TARGETS
-from tightship.reporting.formatting import clean, float_ratio, headline, interval, number, options_text, score, size
-from tightship.reporting.sections.conditions import disturbance, outside
-from tightship.reporting.views.markdown import escape
+from tightship.reporting.conditions import disturbance, outside
+from tightship.reporting.escaping import escape
+from tightship.reporting.formatting import clean, float_ratio, headline, interval, number, options_text, size
+from tightship.reporting.scores import score
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +58,7 @@ def as_markdown(evidence: Evidence) -> str:
 
 def print_targets(evidence: Evidence, console: "Console | None" = None) -> None:
     """Print the table to a terminal; where no terminal tells its width, as wide as it is."""
-    from tightship.reporting.views.terminal import grid, print_line, terminal
+    from tightship.reporting.console import grid, print_line, terminal
 
     out = console or terminal(plain_width=200)
     made = target_table(evidence)

@@ -1,13 +1,12 @@
-"""The cold start: what each artifact's first answer in a fresh process waits for."""
+"""The plot of cold starts: what each artifact's first answer in a fresh process waits for."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from artifacts.records.evidence import ArtifactRecord, Evidence
+from tightship.reporting.conditions import PARTS, cold_parts
 from tightship.reporting.formatting import number
-from tightship.reporting.plots.axes import COLORS, finite, label, layout_of, rows
+from tightship.reporting.plots.axes import COLORS, Figure, finite, label, layout_of, rows
 from tightship.reporting.plots.figures import drawn
-from tightship.reporting.sections.conditions import PARTS, cold_parts
 
 
 def part_names(artifacts: Iterable[ArtifactRecord]) -> list[str]:
@@ -17,7 +16,7 @@ def part_names(artifacts: Iterable[ArtifactRecord]) -> list[str]:
     return known + sorted(found - set(known))
 
 
-def cold_start(evidence: Evidence) -> dict[str, Any]:
+def cold_start(evidence: Evidence) -> Figure:
     """One bar for each drawn artifact, the parts stacked in the order in which they happen, in milliseconds."""
     artifacts = sorted(drawn(evidence.artifacts), key=lambda a: a.cold_start_ms)
     parts = [dict(cold_parts(a.cold_start_parts_ms)) for a in artifacts]
@@ -37,7 +36,6 @@ def cold_start(evidence: Evidence) -> dict[str, Any]:
         }
         for n, name in enumerate(names)
     ]
-    layout = layout_of(height=150 + 24 * len(artifacts)) | {"barmode": "stack", "bargap": 0.35}
-    layout["xaxis"] |= {"title": {"text": "from starting the process to the first result, ms"}, "rangemode": "tozero"}
-    layout["yaxis"] |= rows([label(a.id) for a in artifacts])
-    return {"data": traces, "layout": layout}
+    axis: Figure = {"title": {"text": "from starting the process to the first result, ms"}, "rangemode": "tozero"}
+    layout = layout_of(150 + 24 * len(artifacts), axis, rows([label(a.id) for a in artifacts]))
+    return {"data": traces, "layout": layout | {"barmode": "stack", "bargap": 0.35}}
