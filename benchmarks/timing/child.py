@@ -14,6 +14,7 @@ from typing import Any
 
 from artifacts import errors
 from artifacts.environments import child_environment
+from artifacts.openmp import as_asked
 from artifacts.types import Engine
 from runtimes.registry import TARGETS
 
@@ -36,7 +37,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,
-                env={**environment, **sizes},
+                env={**as_asked(environment), **sizes},
             )
 
     @property

@@ -4,14 +4,15 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
 
 from artifacts.errors import StageCrashed, TargetUnavailable, TightshipError
 from artifacts.files import sha256_json, write_atomic
+from artifacts.openmp import spin_briefly
 from artifacts.records.evidence import Evidence, Machine, NotRun
 from artifacts.types import Availability
 from benchmarks.machine import describe
@@ -19,13 +20,14 @@ from runtimes.probe import missing_library, probe
 from runtimes.registry import Target, find
 from tightship.pipeline.evidence import assemble, lay_out
 from tightship.pipeline.progress import Progress
+from tightship.pipeline.rehearsal import choose, computing, said
 from tightship.pipeline.stages import compression, convert, export, measure, parity
 from tightship.pipeline.stages.job import Job, Shared
 from tightship.planning.export_options import check_operators, check_scripted
 from tightship.planning.plan import Plan, make_plan
 from tightship.planning.stage_order import check_chain
-from tightship.planning.steps import Step
 from tightship.planning.target_selection import Asked, ask, measured_on
+from tightship.planning.threads import Choice, is_open, remembered
 from tightship.recipe.recipe import Recipe
 from tightship.store import Entry, Result, Store, versions
 
@@ -68,6 +70,7 @@ def run(recipe: Recipe, out: Path, store: Store, command: str, progress: Progres
         TargetUnavailable: a target that is not optional cannot run here.
         StageCrashed: a stage died; names its log.
     """
+    spin_briefly()
     check_chain(recipe)
     check_operators(recipe)
     check_scripted(recipe)
@@ -154,20 +157,30 @@ def availability(target: Target, store: Store, machine: Machine) -> Availability
 def execute(plan: Plan, store: Store, progress: Progress) -> dict[str, Entry]:
     """Run every step that is not in the store, in order."""
     entries: dict[str, Entry] = {}
+    keys: dict[str, str] = {}
+    choices: dict[str, Choice] = {}
     shared = Shared(plan.recipe, store.root)
     for index, step in enumerate(plan.steps):
         progress.begin(step.name, index, len(plan.steps))
         needed = {name: entries[name] for name in step.needs}
         # by key: two steps that do the same work share an entry, whatever the steps they need are called
         digests = {entry.key: entry.digest for entry in needed.values()}
+        key = plan.key(step, keys)
+        log = store.root / "logs" / f"{key[:16]}.log"
+        job = Job(plan.recipe, step, needed, store.work_folder(key), store.work_folder(key), shared, progress.update)
+        if is_open(step):
+            choice = choices[step.name] = remembered(key, store) or choose(key, store, job, captured(log, step.name))
+            key = plan.key(step, keys, choice.threads)
+        keys[step.name] = key
 
-        def make(folder: Path, work: Path, step: Step = step, needed: Mapping[str, Entry] = needed) -> Result:
-            job = Job(plan.recipe, step, needed, folder, work, shared, progress.update)
-            log = store.root / "logs" / f"{plan.keys[step.name][:16]}.log"
-            with captured(log, step.name):
-                return STAGES[step.kind](job)
+        def make(folder: Path, work: Path, job: Job = job, log: Path = log) -> Result:
+            chosen = choices.get(job.step.name)
+            # a network's files are made with as many threads as it was trained with
+            source = job.step.artifact.source if job.step.artifact else ""
+            with captured(log, job.step.name), computing(chosen or choices.get(source)):
+                return said(STAGES[job.step.kind](replace(job, out=folder, work=work)), chosen)
 
-        entries[step.name] = store.get(plan.keys[step.name], digests, make)
+        entries[step.name] = store.get(key, digests, make)
         progress.end(step.name, entries[step.name])
     return entries
 

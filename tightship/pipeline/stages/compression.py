@@ -41,14 +41,17 @@ def start(job: Job) -> Result:
     """The network as it comes: with its weights, or trained from scratch."""
     from compress.training.loop import Training, fit, task_loss
 
-    config = job.step.config
-    model = _build(job, config["model"])
-    if "train" not in config:
-        return _store(job, model, "loaded its weights")
-    training = TrainConfig.model_validate(config["train"])
+    if "train" not in job.step.config:
+        return _store(job, _build(job, job.step.config["model"]), "loaded its weights")
+    model, training = untrained(job)
     loss = task_loss(training.label_smoothing)
     fit(model.module, loss, Training(job.data.train, training, job.recipe.seed, job.work / "state", job.progress))
     return _store(job, model, f"trained {training.epochs} epochs")
+
+
+def untrained(job: Job) -> tuple[Any, TrainConfig]:
+    """The network that a `start` step trains from scratch, and how."""
+    return _build(job, job.step.config["model"]), TrainConfig.model_validate(job.step.config["train"])
 
 
 def distil(job: Job) -> Result:
@@ -57,11 +60,7 @@ def distil(job: Job) -> Result:
     from compress.training.devices import resolved
     from compress.training.loop import Training, fit, subset, tensors
 
-    options = dict(job.step.config)
-    fresh, taught_by = options.pop("model", None), options.pop("taught_by")
-    config = DistilConfig.model_validate(options)
-    model = _build(job, fresh) if fresh else job.model(job.step.needs[1])
-    teachers = [_teacher(job, teacher) for teacher in taught_by]
+    model, config, teachers = pupil(job)
     seed, state = job.recipe.seed + 1, job.work / "state"
     example, _ = tensors(job.data.train, subset(job.data.train, 2, seed))
     with lesson(model.module, teachers, config, example, seed) as (loss, extra):
@@ -75,6 +74,15 @@ def distil(job: Job) -> Result:
     if config.precision == "auto":
         how += f", {resolved(config.precision)}"
     return _store(job, model, f"distilled {config.epochs} epochs ({how})")
+
+
+def pupil(job: Job) -> tuple[Any, DistilConfig, list[Any]]:
+    """The network that a `distil` step trains, how, and its teachers."""
+    options = dict(job.step.config)
+    fresh, taught_by = options.pop("model", None), options.pop("taught_by")
+    config = DistilConfig.model_validate(options)
+    model = _build(job, fresh) if fresh else job.model(job.step.needs[1])
+    return model, config, [_teacher(job, teacher) for teacher in taught_by]
 
 
 def _teacher(job: Job, named: Mapping[str, Any]) -> Any:
