@@ -1,6 +1,5 @@
 """The machine that a number comes from."""
 
-import os
 import platform
 import subprocess
 from itertools import chain
@@ -9,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from artifacts.environments import installed_version
+from artifacts.openmp import usable_cores
 from artifacts.records.evidence import Machine
 from compress.quantizers import QUANTIZERS
 from compress.quantizers.isa import instructions
@@ -62,7 +62,7 @@ def describe() -> Machine:
     return Machine(
         cpu=_cpu(),
         isa=instructions(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=usable_cores(),
         memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
         gpu=_gpu(),
         os=f"{platform.system()} {platform.machine()}",

@@ -15,6 +15,7 @@ from typing import TypeVar
 from artifacts import errors
 from artifacts.environments import child_environment
 from artifacts.json import JsonValue, read
+from artifacts.openmp import as_asked
 from artifacts.records.measured import PlacementRecord
 from artifacts.records.roofline import LayerTimes
 from artifacts.types import Engine
@@ -54,7 +55,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,
-                env={**environment, **sizes},
+                env={**as_asked(environment), **sizes},
             )
 
     @property

@@ -8,13 +8,13 @@ Three signs, each readable on other machines, so that at least one is readable e
 """
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psutil
 
+from artifacts.openmp import usable_cores
 from artifacts.records.noise import Disturbance, NoiseRecord
 from benchmarks.timing.stopwatch import Block, clock_step_ns
 
@@ -63,7 +63,7 @@ class NoiseMonitor:
     """Looks at each turn of a measurement and says whether it was disturbed."""
 
     def __init__(self) -> None:
-        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.cores = usable_cores()
         self.kept: list[Round] = []
         self.repeated = 0
         self.before: float | None = None

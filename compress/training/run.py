@@ -104,7 +104,7 @@ class Run:
                 break
             if index == 0 and self.training.on_epoch:
                 self.training.on_epoch(self.module, epoch / self.config.epochs)
-            value = self._step(step, step / total)
+            value = self.step(step, step / total)
             if index == self.per_epoch - 1 and len(self.held_out):
                 self._evaluate()
             if self.accelerator.is_main_process:
@@ -115,7 +115,7 @@ class Run:
                 saved = time.monotonic()
         self._finish()
 
-    def _step(self, step: int, share: float) -> float:
+    def step(self, step: int, share: float) -> float:
         """One update, of up to `accumulate` batches; the mean of their losses."""
         epoch, index = divmod(step, self.per_epoch)
         order = self._order(epoch)

@@ -11,6 +11,9 @@ def main() -> None:
     if wrong:
         where = "; ".join(wrong)
         sys.exit(_refuse(f"another package stands in front of ours ({where}); run tightship in a venv of its own."))
+    from artifacts.openmp import spin_briefly
+
+    spin_briefly()
     from tightship.cli.main import main as run
 
     run()

@@ -27,15 +27,16 @@ def plan(recipe: RecipePath, store: StoreFolder = None, target: OnlyTargets = No
     absent, elsewhere = _absent(selection.rows)
     skipped = frozenset(absent) | elsewhere
     made = make_plan(loaded, describe().fingerprint(), skipped, elsewhere, selection)
-    cached = made.cached(Store(store_folder(store)))
-    steps = [{"step": s.name, "kind": s.kind, "cached": cached[s.name], "key": made.keys[s.name]} for s in made.steps]
+    kept = Store(store_folder(store))
+    cached, keys = made.cached(kept), made.entry_keys(kept)
+    steps = [{"step": s.name, "kind": s.kind, "cached": cached[s.name], "key": keys[s.name]} for s in made.steps]
     left_out = [row_name(row) for row in selection.left_out]
     if as_json:
         emit({"name": loaded.name, "steps": steps, "not_run": sorted(skipped), "not_asked": left_out})
         return
     table(
         ["step", "", "key"],
-        [[s.name, "cached" if cached[s.name] else "to run", made.keys[s.name][:12]] for s in made.steps],
+        [[s.name, "cached" if cached[s.name] else "to run", keys[s.name][:12]] for s in made.steps],
     )
     typer.echo(f"\n{sum(cached.values())} of {len(steps)} steps are cached.")
     for name in sorted(skipped):

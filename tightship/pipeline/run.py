@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from artifacts.errors import StageCrashed, TargetUnavailable, TightshipError
 from artifacts.files import sha256_json, write_atomic
+from artifacts.openmp import spin_briefly
 from artifacts.records.evidence import Evidence, Machine, NotRun
 from artifacts.types import Availability
 from benchmarks.machine import describe
@@ -23,6 +24,7 @@ from runtimes.target import Target
 from tightship.pipeline.entries import Entries
 from tightship.pipeline.evidence import assemble
 from tightship.pipeline.progress import Progress
+from tightship.pipeline.rehearsal import choose, computing, said
 from tightship.pipeline.run_folder import lay_out
 from tightship.pipeline.stages import compression, convert, export, measure, parity
 from tightship.pipeline.stages.job import Job
@@ -38,10 +40,12 @@ from tightship.pipeline.stages.results import (
 from tightship.planning.export_options import check_operators, check_scripted
 from tightship.planning.plan import Plan, make_plan
 from tightship.planning.stage_order import check_chain
-from tightship.planning.steps import Kind, Step
+from tightship.planning.step_configs import StepConfig
+from tightship.planning.steps import SOURCE, Kind
 from tightship.planning.target_selection import TargetSelection, measured_on, select_targets
+from tightship.planning.threads import Choice, is_open, remembered
 from tightship.recipe.recipe import Recipe
-from tightship.store import Entry, Store, versions
+from tightship.store import Store, versions
 from zoo.data import load_data
 from zoo.splits import TaskData
 
@@ -94,6 +98,7 @@ def run(
         TargetUnavailable: a target that is not optional cannot run here.
         StageCrashed: a stage died; names its log.
     """
+    spin_briefly()
     check_chain(recipe)
     check_operators(recipe)
     check_scripted(recipe)
@@ -179,7 +184,7 @@ def availability(target: Target, store: Store, machine: Machine) -> Availability
 
 def execute(plan: Plan, store: Store, progress: Progress) -> Entries:
     """Run every step that is not in the store, in order."""
-    entries = Entries()
+    entries, keys, choices = Entries(), dict[str, str](), dict[str, Choice]()
     source = plan.recipe.data.ref()
 
     @cache
@@ -191,16 +196,25 @@ def execute(plan: Plan, store: Store, progress: Progress) -> Entries:
         needed = {name: entries[other] for name, other in step.needs.items()}
         # by key: two steps that do the same work share an entry, whatever the steps they need are called
         digests = {entry.key: entry.digest for entry in needed.values()}
-        log = store.root / "logs" / f"{plan.keys[step.name][:16]}.log"
+        key, stage = plan.key(step, keys), STAGES[step.kind]
+        log = store.root / "logs" / f"{key[:16]}.log"
+        job = Job(step.config, needed, store.work_folder(key), store.work_folder(key), store.root, task, progress.update)
+        if is_open(step):
+            choice = choices[step.name] = remembered(key, store) or choose(key, store, job, captured(log, step.name))
+            key = plan.key(step, keys, choice.threads)
+        keys[step.name] = key
+        chosen = choices.get(step.name)
+        # a network's files are made with as many threads as it was trained with
+        threads = chosen or choices.get(step.needs.get(SOURCE, ""))
 
         def make(
-            folder: Path, work: Path, step: Step = step, needed: Mapping[str, Entry[StageResult]] = needed, log: Path = log
-        ) -> StageResult:
-            job = Job(step.config, needed, folder, work, store.root, task, progress.update)
-            with captured(log, step.name):
-                return STAGES[step.kind].run(job)
+            folder: Path, work: Path, job: Job[StepConfig] = job, log: Path = log, stage: Stage = stage, name: str = step.name,
+            chosen: Choice | None = chosen, threads: Choice | None = threads,
+        ) -> StageResult:  # fmt: skip
+            with captured(log, name), computing(threads):
+                return said(stage.run(replace(job, out=folder, work=work)), chosen)
 
-        entries.add(step.name, store.get(plan.keys[step.name], digests, STAGES[step.kind].result, make))
+        entries.add(step.name, store.get(key, digests, stage.result, make))
         progress.end(step.name, entries[step.name])
     return entries
 

@@ -1,16 +1,17 @@
 """The plan: every step of a run, in order, with the key under which its result is stored. Imports nothing heavy."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from artifacts.files import sha256_json
 from tightship.planning.artifacts import plan_artifacts
 from tightship.planning.compression import compression_steps
 from tightship.planning.deployment import check_step, export_step, measure_step, sensitivity_step
 from tightship.planning.export_options import check_dims
-from tightship.planning.steps import TRAINED, ArtifactPlan, Step
+from tightship.planning.steps import ArtifactPlan, Step
 from tightship.planning.target_selection import TargetSelection
+from tightship.planning.threads import is_open, question, remembered
 from tightship.recipe.recipe import Recipe
 from tightship.store import Store, code_digest, versions
 from zoo.data import fingerprint
@@ -22,14 +23,37 @@ class Plan:
 
     recipe: Recipe
     steps: tuple[Step, ...]
-    keys: Mapping[str, str]
+    contents: Mapping[str, str]
+    """By step, a digest of all that decides its result but for the steps that it needs and its number of threads."""
     artifacts: tuple[ArtifactPlan, ...]
     converted: tuple[ArtifactPlan, ...] = ()
     """Files of targets that run on another system only: made and checked, and not run."""
 
+    def key(self, step: Step, keys: Mapping[str, str], threads: int | None = None) -> str:
+        """The key of a step, given those of the steps that it needs, and the number of threads where it is left open."""
+        needs = {name: keys[other] for name, other in step.needs.items()}
+        return sha256_json([self.contents[step.name], needs, threads or question(step)])
+
+    @cached_property
+    def keys(self) -> Mapping[str, str]:
+        """The key of every step, in which a number of threads that is left open stands as a question."""
+        keys: dict[str, str] = {}
+        for step in self.steps:
+            keys[step.name] = self.key(step, keys)
+        return keys
+
+    def entry_keys(self, store: Store) -> dict[str, str]:
+        """The key of every step's entry, as far as the store remembers the numbers of threads that were chosen."""
+        keys: dict[str, str] = {}
+        for step in self.steps:
+            asked = self.key(step, keys)
+            choice = remembered(asked, store) if is_open(step) else None
+            keys[step.name] = self.key(step, keys, choice.threads) if choice else asked
+        return keys
+
     def cached(self, store: Store) -> dict[str, bool]:
         """Which steps have an entry in the store (it is verified when it is used)."""
-        return {s.name: store.entry_folder(self.keys[s.name]).is_dir() for s in self.steps}
+        return {name: store.entry_folder(key).is_dir() for name, key in self.entry_keys(store).items()}
 
     def upto(self, name: str) -> "Plan":
         """The plan cut down to one step and all that it needs."""
@@ -64,24 +88,14 @@ def make_plan(
     if recipe.measure.sensitivity:
         ranked = [a for a in artifacts if a.scheme == "int8" and a.role == "compressed"]
         steps += [sensitivity_step(a, export_step(a, recipe), recipe) for a in ranked]
-    return Plan(recipe, tuple(steps), _keys(steps, fingerprint(recipe.data.ref())), artifacts, conversions)
+    return Plan(recipe, tuple(steps), _contents(steps, fingerprint(recipe.data.ref())), artifacts, conversions)
 
 
-def training_threads() -> int:
-    """How many threads PyTorch trains with: another number sums in another order and gives other weights."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _keys(steps: list[Step], data: str) -> dict[str, str]:
-    keys: dict[str, str] = {}
-    for step in steps:
-        keys[step.name] = sha256_json({
+def _contents(steps: list[Step], data: str) -> dict[str, str]:
+    return {
+        step.name: sha256_json({
             "kind": step.kind, "config": step.config.as_json(), "data": data,
-            "needs": {name: keys[needed] for name, needed in step.needs.items()},
             "code": code_digest(step.packages), "versions": versions(step.libraries),
-            "threads": training_threads() if step.kind in TRAINED else None,
-        })  # fmt: skip
-    return keys
+        })
+        for step in steps
+    }  # fmt: skip

@@ -105,6 +105,16 @@ def test_the_threads_asked_for_reach_the_child(moody, first, tmp_path):
     assert b"OMP_NUM_THREADS=3" in environment
 
 
+@pytest.mark.parametrize(("ours", "left"), [("1000", set()), ("", {b"GOMP_SPINCOUNT=1000"})], ids=["ours", "the user's"])
+def test_what_is_timed_waits_as_the_user_said_and_not_as_we_train(moody, first, tmp_path, monkeypatch, ours, left):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    monkeypatch.setenv("TIGHTSHIP_SPINCOUNT", ours)
+    with Child(moody("well"), tmp_path / "log") as child:
+        child.open(first)
+        environment = Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\0")
+    assert {entry for entry in environment if b"SPINCOUNT" in entry} == left
+
+
 def test_peak_memory_is_the_childs_own_and_not_its_parents(tmp_path, environment):
     program = (
         "import subprocess, sys\n"

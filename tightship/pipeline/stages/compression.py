@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compress.configs import PruneConfig
+from compress.configs import DistilConfig, PruneConfig, TrainConfig
 from runtimes.registry import find
 from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.results import DataResult, Details, NetworkResult
@@ -45,13 +45,18 @@ def start(job: Job[StartStep]) -> NetworkResult:
     """The network as it comes: with its weights, or trained from scratch."""
     from compress.training.loop import Training, fit, task_loss
 
-    config = job.config
-    model = _build(job, config.source, config.seed)
-    if config.train is None:
-        return _stored(job, model, "loaded its weights")
-    loss = task_loss(config.train.label_smoothing)
-    fit(model.module, loss, Training(job.data.train, config.train, config.seed, job.work / "state", job.progress))
-    return _stored(job, model, f"trained {config.train.epochs} epochs")
+    if job.config.train is None:
+        return _stored(job, _build(job, job.config.source, job.config.seed), "loaded its weights")
+    model, training = untrained(job, job.config)
+    loss = task_loss(training.label_smoothing)
+    fit(model.module, loss, Training(job.data.train, training, job.config.seed, job.work / "state", job.progress))
+    return _stored(job, model, f"trained {training.epochs} epochs")
+
+
+def untrained(job: Job[StepConfig], told: StartStep) -> "tuple[TorchModel, TrainConfig]":
+    """The network that a `start` step trains from scratch, and how."""
+    assert told.train is not None
+    return _build(job, told.source, told.seed), told.train
 
 
 def distil(job: Job[DistilStep]) -> NetworkResult:
@@ -60,10 +65,8 @@ def distil(job: Job[DistilStep]) -> NetworkResult:
     from compress.training.devices import resolved
     from compress.training.loop import Training, fit, subset, tensors
 
-    told, config = job.config, job.config.config
-    model = _build(job, told.fresh, told.seed) if told.fresh else job.network()
-    teachers = [_teacher(job, teacher) for teacher in told.teachers]
-    seed, state = told.seed + 1, job.work / "state"
+    model, config, teachers = student(job, job.config)
+    seed, state = job.config.seed + 1, job.work / "state"
     example, _ = tensors(job.data.train, subset(job.data.train, 2, seed))
     with distillation_objective(model.module, teachers, config, example, seed) as (loss, extra):
         training = Training(job.data.train, config, seed, state, job.progress, model.masks, extra=extra)
@@ -78,7 +81,13 @@ def distil(job: Job[DistilStep]) -> NetworkResult:
     return _stored(job, model, f"distilled {config.epochs} epochs ({how})")
 
 
-def _teacher(job: Job[DistilStep], taught: Taught) -> "Teacher":
+def student(job: Job[StepConfig], told: DistilStep) -> "tuple[TorchModel, DistilConfig, list[Teacher]]":
+    """The network that a `distil` step trains, how, and its teachers."""
+    model = _build(job, told.fresh, told.seed) if told.fresh else job.network()
+    return model, told.config, [_teacher(job, teacher) for teacher in told.teachers]
+
+
+def _teacher(job: Job[StepConfig], taught: Taught) -> "Teacher":
     from compress.distillation.distil import Network, Teacher, open_file
 
     if taught.file is not None:
@@ -183,7 +192,8 @@ def _stored(
     )
     if found["sparsity"] > 0.01:
         summary += f", {found['sparsity']:.1%} zeros"
-    return NetworkResult(summary, accuracy, **found, accuracy_simulated=simulated, method=method or {})
+    weighs = found["parameters"], found["macs"], found["bytes"], found["sparsity"]
+    return NetworkResult(summary, accuracy, *weighs, accuracy_simulated=simulated, method=method or {})
 
 
 def _accuracy(job: Job[StepConfig], module: "nn.Module") -> float:

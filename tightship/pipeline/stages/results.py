@@ -43,6 +43,19 @@ class StageResult(Protocol):
 
 
 @dataclass(frozen=True)
+class ChosenThreads:
+    """With how many threads a network was trained, where the user left that open."""
+
+    threads: int
+    seconds: Mapping[int, float]
+    """Of a step, by number of threads; empty where nothing was timed."""
+
+    def details(self) -> Details:
+        """As evidence says it."""
+        return {"threads": self.threads, "step_seconds_by_threads": {str(n): s for n, s in self.seconds.items()}}
+
+
+@dataclass(frozen=True)
 class DataResult:
     """What the data set is."""
 
@@ -79,6 +92,7 @@ class NetworkResult:
     accuracy_simulated: float | None = None
     method: Details = field(default_factory=dict)
     """What the method says of its work."""
+    threads: ChosenThreads | None = None
 
     def metrics(self) -> dict[str, float]:
         """See `StageResult`."""
@@ -87,7 +101,7 @@ class NetworkResult:
 
     def details(self) -> Details:
         """See `StageResult`."""
-        return self.method
+        return {**self.method, **(self.threads.details() if self.threads else {})}
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,8 @@ class ExportResult:
     choice: GuardChoice | None = None
     checked: Mapping[str, str] | None = None
     """Of a file that was converted and not run: what was looked at, and what was found."""
+    threads: ChosenThreads | None = None
+    """Of the accuracy guard, which may train."""
 
     def metrics(self) -> dict[str, float]:
         """See `StageResult`."""
@@ -128,6 +144,7 @@ class ExportResult:
         if self.choice:
             config = self.choice.config.model_dump(mode="json")
             told["candidate"] = {"config": config, "remedies": list(self.choice.remedies), "trained": self.choice.trained}
+        told |= self.threads.details() if self.threads else {}
         return told | ({"checked": dict(self.checked)} if self.checked is not None else {})
 
 
