@@ -43,12 +43,20 @@ def read_limits(path: Path) -> dict[str, float]:
         raise RequestError(f"cannot read the limits {path}: {error}.") from None
     if empty:
         return {}
-    value: Mapping[str, Any] = read_yaml(path, "limits", "one `NAME: NUMBER` for each limit")
-    for name, limit in value.items():
-        _known(name, f"{path}: ")
+    return checked(read_yaml(path, "limits", "one `NAME: NUMBER` for each limit"), f"{path}: ")
+
+
+def checked(limits: Mapping[str, Any], where: str = "") -> dict[str, float]:
+    """Limits by name, each known and a finite number; `where` begins the message.
+
+    Raises:
+        RequestError: one is not.
+    """
+    for name, limit in limits.items():
+        _known(name, where)
         if type(limit) not in (int, float) or not math.isfinite(limit):
-            raise RequestError(f"{path}: limit {name} is {limit!r}; write a finite number.")
-    return {name: float(limit) for name, limit in value.items()}
+            raise RequestError(f"{where}limit {name} is {limit!r}; write a finite number.")
+    return {name: float(limit) for name, limit in limits.items()}
 
 
 def split(limits: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
