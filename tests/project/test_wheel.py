@@ -67,6 +67,11 @@ def test_it_holds_the_templates_and_the_runner_but_no_tests_docs_or_recipes(name
 
 
 @pytest.mark.slow
+def test_it_says_that_every_package_is_typed(names):
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+
+
+@pytest.mark.slow
 def test_its_contents_are_those_of_the_tree(wheel, names):
     with zipfile.ZipFile(wheel) as archive:
         assert not [name for name in names if archive.read(name) != (ROOT / name).read_bytes()]
