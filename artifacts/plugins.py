@@ -14,6 +14,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from artifacts.errors import RequestError, nearest
 
+REGISTRIES = (
+    "runtimes.registry:TARGETS", "export.registry:FORMATS", "zoo.metrics:METRICS", "compress.pruning.criteria:CRITERIA",
+    "tightship.gating.gates:GATES", "tightship.gating.baseline_limits:BASELINE_LIMITS",
+    "tightship.reporting.sections:SECTIONS",
+)  # fmt: skip
+"""Every list of plugs that others may add to."""
+
 
 class Plug(Protocol):
     """What every record says of itself."""
@@ -180,3 +187,9 @@ def named(where: str) -> Any:
     """What `module:name` names, imported now."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def failures() -> tuple[Failure, ...]:
+    """The entry points of every kind that cannot be used; loads all of them."""
+    registries: list[Registry[Plug]] = [named(where) for where in REGISTRIES]
+    return tuple(failure for registry in registries for failure in registry.failures())

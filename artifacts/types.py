@@ -26,7 +26,10 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class ModelRef:
-    """How to build a network without pickle: a zoo name or a factory, and its keyword arguments."""
+    """How to build a network without pickle: a zoo name or a factory, and its keyword arguments.
+
+    With neither the network was given as an object: it can be changed and exported, but not stored and built again.
+    """
 
     zoo: str | None = None
     factory: str | None = None

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from artifacts.errors import IntegrityError
+from artifacts.errors import IntegrityError, ModelError
 from artifacts.files import write_json
 from artifacts.json import JsonValue
 from artifacts.specs import Signature
@@ -25,7 +25,16 @@ MASK_PREFIX = "mask:"
 
 
 def save(model: TorchModel, folder: Path) -> None:
-    """Write `model.json` and `weights.safetensors` into a folder."""
+    """Write `model.json` and `weights.safetensors` into a folder.
+
+    Raises:
+        ModelError: nothing says how to build the network, which was given as an object.
+    """
+    if model.ref.zoo is None and model.ref.factory is None:
+        raise ModelError(
+            "the network was given as an object, and storing it without pickle takes a function that builds it: "
+            'name one, as in factory="module:callable".'
+        )
     state = {name: tensor.detach().clone().contiguous() for name, tensor in model.module.state_dict().items()}
     state |= {MASK_PREFIX + name: mask for name, mask in model.masks.items()}
     save_file(state, folder / WEIGHTS_FILE)

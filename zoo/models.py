@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifacts.errors import ModelError, TightshipError, nearest
-from artifacts.specs import Signature
-from artifacts.types import ModelRef
+from artifacts.specs import Signature, TensorSpec
+from artifacts.types import Arrays, ModelRef
 from zoo import registry
 from zoo.factories import resolve
 from zoo.outputs import named_outputs
@@ -77,11 +77,28 @@ def trace_signature(module: "nn.Module", data: TaskData) -> Signature:
         ModelError: the network cannot run on the data, returns something other than tensors of real numbers, or answers
             differently when asked again.
     """
+    return signature_on(module, data.inputs, data.example_inputs(2), "the data's first two examples")
+
+
+def signature_on(
+    module: "nn.Module", inputs: tuple[TensorSpec, ...], examples: Arrays, whose: str, batched: bool = True
+) -> Signature:
+    """These inputs, and the outputs of one run on examples.
+
+    Args:
+        module: left as it is.
+        inputs: in call order.
+        examples: by the inputs' names, in the same order.
+        whose: how a message calls the examples.
+        batched: whether the first axis of an output is the batch; else its size is fixed as the others are.
+
+    Raises:
+        ModelError: the network cannot run on them, returns something other than tensors of real numbers, or answers
+            differently when asked again.
+    """
     import torch
 
-    from artifacts.specs import TensorSpec
-
-    tensors = [torch.from_numpy(a) for a in data.example_inputs(2).values()]
+    tensors = [torch.from_numpy(array) for array in examples.values()]
     training = module.training
     try:
         module.eval()
@@ -92,19 +109,22 @@ def trace_signature(module: "nn.Module", data: TaskData) -> Signature:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"the model cannot run on the data's first two examples: {type(error).__name__}: {error}.") from error
+        raise ModelError(f"the model cannot run on {whose}: {type(error).__name__}: {error}.") from error
     finally:
         module.train(training)
-    for name, array in data.example_inputs(1).items():
+    for name, array in examples.items():
         if array.dtype.kind == "c":
             raise ModelError(
                 f"the model's input {name!r} is complex, which no target takes; give its real and imaginary parts."
             )
     _refuse_unsteady(named, again)
-    specs = tuple(
-        TensorSpec(name, str(t.dtype).removeprefix("torch."), ("batch", *map(int, t.shape[1:]))) for name, t in named.items()
-    )
-    return Signature(data.inputs, specs)
+    specs = tuple(_output(name, tensor, batched) for name, tensor in named.items())
+    return Signature(inputs, specs)
+
+
+def _output(name: str, tensor: "Tensor", batched: bool) -> TensorSpec:
+    shape = tuple(map(int, tensor.shape))
+    return TensorSpec(name, str(tensor.dtype).removeprefix("torch."), ("batch", *shape[1:]) if batched else shape)
 
 
 def _refuse_unsteady(first: "dict[str, Tensor]", second: "dict[str, Tensor]") -> None:

@@ -68,6 +68,11 @@ def test_it_holds_the_templates_and_the_runner_but_no_tests_or_docs(names):
 
 
 @pytest.mark.slow
+def test_it_says_that_every_package_is_typed(names):
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+
+
+@pytest.mark.slow
 def test_its_contents_are_those_of_the_tree(wheel, names):
     sources = {name: ROOT / ("recipes/digits.yaml" if name == DEMO else name) for name in names}
     with zipfile.ZipFile(wheel) as archive:

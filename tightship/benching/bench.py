@@ -208,13 +208,17 @@ def engine_of(path: Path, target: str | None, inputs: Path | None, options: Mapp
     """
     if not path.is_file():
         raise RequestError(f"there is no file {path}.")
-    chosen = find(target) if target else _target_of(path)
+    chosen = find(target) if target else target_of(path)
     told = _told(chosen, options or {})
     return Engine(chosen.name, path.resolve(), signature_of(path, inputs, chosen, told), options=told.non_default())
 
 
-def _target_of(path: Path) -> Target:
-    """The first target that opens files with this ending."""
+def target_of(path: Path) -> Target:
+    """The first target that opens files with this ending.
+
+    Raises:
+        RequestError: no format has it.
+    """
     known = of_suffix(path.suffix)
     chosen = opening(known.name) if known else None
     if chosen is None:

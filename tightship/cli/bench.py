@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+import tightship as ts
 from tightship.cli.bench_output import tell_end_to_end, tell_energy, tell_roofline
 from tightship.cli.common import AsJson, emit, table
 
@@ -36,13 +37,11 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Measure exported files, ours or external: latency, cold start, memory, bytes; interleaved."""
-    from tightship.benching.bench import bench_files
-
-    sweep, batches = counts("--threads", threads), counts("--batch", batch) if batch is not None else ()
-    rows = bench_files(
-        files, inputs, target, processes=processes, seconds=seconds, threads=sweep, batches=batches,
-        options=pairs(option or []), roofline=roofline, end_to_end=end_to_end,
-    )  # fmt: skip
+    rows = ts.bench(
+        files, inputs=inputs, target=target, processes=processes, seconds=seconds, threads=counts("--threads", threads),
+        batch=counts("--batch", batch) if batch is not None else (), options=pairs(option or []), roofline=roofline,
+        end_to_end=end_to_end,
+    ).rows  # fmt: skip
     if as_json:
         emit(rows)
         return
@@ -70,26 +69,22 @@ def pairs(given: list[str]) -> dict[str, str]:
     Raises:
         RequestError: one is not of the form name=value.
     """
-    from artifacts.errors import RequestError
-
     split = [text.partition("=") for text in given]
     for text, (name, equals, value) in zip(given, split, strict=True):
         if not (name and equals and value):
-            raise RequestError(f"--option takes name=value, such as graph_level=basic; not {text!r}.")
+            raise ts.RequestError(f"--option takes name=value, such as graph_level=basic; not {text!r}.")
     return {name: value for name, _, value in split}
 
 
 def counts(option: str, text: str) -> tuple[int, ...]:
-    """EndToEnd numbers from 1 on, apart by commas.
+    """Whole numbers from 1 on, apart by commas.
 
     Raises:
         RequestError: something else was given.
     """
-    from artifacts.errors import RequestError
-
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= 65536 for part in parts):
-        raise RequestError(f"{option} takes whole numbers from 1 to 65536, apart by commas, such as 1,8; not {text!r}.")
+        raise ts.RequestError(f"{option} takes whole numbers from 1 to 65536, apart by commas, such as 1,8; not {text!r}.")
     return tuple(dict.fromkeys(map(int, parts)))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+import tightship as ts
 from tightship.cli.common import AsJson, RunFolder, emit
 
 
@@ -20,9 +21,7 @@ def bundle(
     as_json: AsJson = False,
 ) -> None:
     """Pack one artifact with its evidence, a manifest and a runner."""
-    from tightship.bundling.pack import make_bundle
-
-    path = make_bundle(folder, artifact, out, allow_failed=allow_failed)
+    path = ts.bundle(folder, artifact, out=out, allow_failed=allow_failed)
     if as_json:
         emit({"bundle": str(path), "bytes": path.stat().st_size})
     else:
@@ -36,9 +35,7 @@ def verify(
     """Check a bundle: a changed, missing or extra file is refused."""
     from dataclasses import asdict
 
-    from tightship.bundling.pack import verify_bundle
-
-    verified = verify_bundle(path)
+    verified = ts.verify(path)
     if as_json:
         emit(asdict(verified))
     else:

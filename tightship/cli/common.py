@@ -1,11 +1,15 @@
-"""What the verbs share: options, output, and the way to the store."""
+"""What the verbs share: options, output, and the bars of progress."""
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from tightship.pipeline.progress import Progress
 
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="The folder that `tightship run` wrote.", show_default=False)]
@@ -14,11 +18,6 @@ StoreFolder = Annotated[
     Path | None,
     typer.Option("--store", help="The store; by default $TIGHTSHIP_STORE, else .tightship here.", show_default=False),
 ]
-
-
-def store_folder(given: Path | None) -> Path:
-    """The store's folder."""
-    return given or Path(os.environ.get("TIGHTSHIP_STORE") or ".tightship")
 
 
 def emit(value: Any) -> None:
@@ -31,3 +30,18 @@ def table(headings: list[str], rows: list[list[str]]) -> None:
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     for row in [headings, *rows]:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@contextmanager
+def shown(as_json: bool) -> "Iterator[Progress | None]":
+    """Progress as a person sees it; none where a program reads."""
+    if as_json:
+        yield None
+        return
+    from tightship.pipeline.progress import Shown
+
+    progress = Shown()
+    try:
+        yield progress
+    finally:
+        progress.close()

@@ -28,7 +28,7 @@ def demo(
         typer.echo(recipe.read_text("utf-8"), nl=False)
         return
     command = shlex.join(["tightship", "demo", *(["--out", str(out)] if out else [])])
-    execute(recipe, command, out=out, store=store, as_json=as_json)
+    execute(recipe, out=out, store=store, as_json=as_json, command=command)
 
 
 def demo_recipe() -> Path:

@@ -40,11 +40,9 @@ def examine() -> list[Check]:
 
 def plug_ins() -> list[Check]:
     """The entry points of other distributions that cannot be used, and why."""
-    from export.registry import FORMATS
-    from runtimes.registry import TARGETS
+    from artifacts.plugins import failures
 
-    broken = [*TARGETS.failures(), *FORMATS.failures()]
-    return [Check(f"plug-in {one.name}", False, f"{one.distribution}: {one.reason}", False) for one in broken]
+    return [Check(f"plug-in {one.name}", False, f"{one.distribution}: {one.reason}", False) for one in failures()]
 
 
 def energy() -> Check:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+import tightship as ts
 from tightship.cli.common import AsJson, RunFolder, emit
 
 
@@ -29,11 +30,11 @@ def gate(
     as_json: AsJson = False,
 ) -> None:
     """Hold a finished run against limits, its own or an earlier run's figures; exit code 1 if one is not met."""
-    from tightship.gating.evaluate_run import judge_run
     from tightship.gating.limits import gather
     from tightship.reporting.views import evaluation
 
-    gated = judge_run(folder, gather(limit or [], limits), artifact, baseline, write_baseline)
+    given = gather(limit or [], limits)
+    gated = ts.gate(folder, given, artifact=artifact, baseline=baseline, write_baseline=write_baseline)
     name = gated.evidence.name
     if summary:
         summary.parent.mkdir(parents=True, exist_ok=True)

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tightship.cli.common import AsJson, RecipePath, StoreFolder, emit, store_folder, table
+import tightship as ts
+from tightship.cli.common import AsJson, RecipePath, StoreFolder, emit, shown, table
 
 if TYPE_CHECKING:
+    from tightship.api.layers import Layers
     from tightship.pipeline.inspect_sensitivity import Ranked
-    from tightship.recipe.recipe import Recipe
 
 
 def inspect(
@@ -36,34 +37,19 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """List the layers of a recipe's model: shapes, parameters, MACs and bytes; or what they lose in int8."""
-    from artifacts.errors import RequestError
-    from tightship.recipe.recipe import load_recipe
-
-    loaded = load_recipe(recipe)
     if not sensitivity:
         if target or examples or store:
-            raise RequestError("--target, --examples and --store belong to --sensitivity; add it, or leave them out.")
-        _layers(loaded, as_json)
+            raise ts.RequestError("--target, --examples and --store belong to --sensitivity; add it, or leave them out.")
+        _layers(ts.inspect(recipe), as_json)
         return
-    from tightship.pipeline.inspect_sensitivity import ranked
-    from tightship.pipeline.progress import Quiet, Shown
-    from tightship.store import Store
-
-    progress = Quiet() if as_json else Shown()
-    try:
-        found = ranked(loaded, Store(store_folder(store)), progress, target, examples)
-    finally:
-        if isinstance(progress, Shown):
-            progress.close()
+    with shown(as_json) as progress:
+        found = ts.sensitivity(recipe, target=target, samples=examples, store=store, on_progress=progress)
     _sensitivity(found, as_json)
 
 
-def _layers(recipe: "Recipe", as_json: bool) -> None:
-    from tightship.pipeline.inspect_layers import layers_of
-
-    layers, alive = layers_of(recipe)
+def _layers(layers: "Layers", as_json: bool) -> None:
     if as_json:
-        emit(layers)
+        emit(layers.rows)
         return
     rows = [
         [
@@ -77,7 +63,8 @@ def _layers(recipe: "Recipe", as_json: bool) -> None:
         for r in layers
     ]
     table(["layer", "type", "output", "parameters", "MACs", "bytes"], rows)
-    total = [sum(r[key] for r in layers) for key in ("parameters", "macs", "bytes")]
+    total = [layers.total(column) for column in ("parameters", "macs", "bytes")]
+    alive = layers.activations
     typer.echo(f"\ntotal: {total[0]:,} parameters, {total[1]:,} MACs, {total[2]:,} bytes (float)")
     typer.echo(f"activations at once: at most {alive:,} numbers, {4 * alive:,} bytes (float, one example)")
 

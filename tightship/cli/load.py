@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+import tightship as ts
 from tightship.cli.bench import counts
-from tightship.cli.common import AsJson, emit, table
+from tightship.cli.common import AsJson, emit, shown, table
 
 SCENARIO = "single-stream, multi-stream, server or offline by MLPerf LoadGen; or sustained, concurrency."
 SECONDS = "LoadGen's minimum duration (10); sustained: altogether (120); concurrency: of a turn (1)."
@@ -32,21 +33,13 @@ def load(
     as_json: AsJson = False,
 ) -> None:
     """Put a file under load; exit code 1 if LoadGen calls the run INVALID."""
-    from tightship.benching.load import load_file
-    from tightship.pipeline.progress import Quiet, Shown
-
-    progress = Quiet() if as_json else Shown()
-    try:
-        progress.begin(f"{scenario} {file.name}", 0, 1)
-        found = load_file(
-            file, scenario, inputs, target, threads=threads, seconds=seconds, batch=batch, folder=out, repeats=repeats,
-            callers=counts("--callers", callers) if callers is not None else (), progress=progress.update,
+    with shown(as_json) as progress:
+        found = ts.load_test(
+            file, scenario, inputs=inputs, target=target, threads=threads, seconds=seconds, batch=batch, out=out,
+            repeats=repeats, callers=counts("--callers", callers) if callers is not None else (), on_progress=progress,
             target_qps=target_qps, latency_bound_ms=latency_bound_ms, find_qps=find_qps,
             samples_per_query=samples_per_query, accuracy=accuracy,
         )  # fmt: skip
-    finally:
-        if isinstance(progress, Shown):
-            progress.close()
     emit(found) if as_json else _tell(found)
     if "loadgen" in found and (found["valid"] is False or ("search" in found and found["found_qps"] is None)):
         sys.exit(1)

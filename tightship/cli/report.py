@@ -2,15 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+import tightship as ts
 from tightship.cli.common import AsJson, emit
-
-if TYPE_CHECKING:
-    from artifacts.records.evidence import Evidence
-    from tightship.reporting.views.mlflow import Logged
 
 
 class Format(StrEnum):
@@ -60,19 +57,18 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a finished run's report again, or export its results; compare several runs; show a folder of runs over time."""
-    from artifacts.errors import RequestError
-
     several = len(folders) > 1
     logged = mlflow or mlflow_uri is not None
     if sum((several, history, form is not None or which is not None, logged)) > 1:
-        raise RequestError("several runs, --history, --format or --table, and --mlflow do not go together; ask for one.")
+        raise ts.RequestError("several runs, --history, --format or --table, and --mlflow do not go together; ask for one.")
     if which and form not in (None, Format.md):
-        raise RequestError(f"--table {which} is text or Markdown, not {form}; leave out one of the two.")
+        raise ts.RequestError(f"--table {which} is text or Markdown, not {form}; leave out one of the two.")
     if several:
-        _write_page(_compare(folders), out or Path("comparison.html"), as_json, {"runs": [str(f) for f in folders]})
+        (page,) = ts.report(folders, out=out)
+        _written(page, as_json, {"runs": [str(f) for f in folders]})
     elif history:
-        text, count = _history(folders[0])
-        _write_page(text, out or folders[0] / "history.html", as_json, {"runs": count})
+        shown = ts.history(folders[0], out=out)
+        _written(shown.path, as_json, {"runs": shown.runs})
     elif which:
         _targets(folders[0], form is not None, out, as_json)
     elif form:
@@ -82,18 +78,16 @@ def report(
 
 
 def _report(folder: Path, out: Path, as_json: bool, logged: bool, mlflow_uri: str | None) -> None:
-    from artifacts.records.evidence import read_evidence
-    from tightship.reporting import write_views
-    from tightship.reporting.views.terminal import print_table
-
-    evidence = read_evidence(folder / "evidence.json")
-    written = write_views(evidence, out)
-    found = _log(evidence, folder, out, mlflow_uri) if logged else None
+    run = ts.load_run(folder)
+    written = ts.report(run, out=out)
+    found = ts.log_to_mlflow(run, mlflow_uri, report=out / "report.html") if logged else None
     if as_json:
         told = {"mlflow": {"store": found.store, "run_id": found.run_id, "again": found.again}} if found else {}
-        emit({"passed": evidence.verdict.passed, "files": [str(p) for p in written], **told})
+        emit({"passed": run.passed, "files": [str(p) for p in written], **told})
         return
-    print_table(evidence)
+    from tightship.reporting.views.terminal import print_table
+
+    print_table(run.evidence)
     for path in written:
         typer.echo(str(path))
     if found:
@@ -101,18 +95,11 @@ def _report(folder: Path, out: Path, as_json: bool, logged: bool, mlflow_uri: st
         typer.echo(f"MLflow run {found.run_id} in {found.store}{before}")
 
 
-def _log(evidence: "Evidence", folder: Path, out: Path, uri: str | None) -> "Logged":
-    from tightship.reporting.views.mlflow import log_run
-
-    return log_run(evidence, {"evidence.json": folder / "evidence.json", "report.html": out / "report.html"}, uri)
-
-
 def _export(folder: Path, form: Format, out: Path | None) -> None:
     from artifacts.files import write_atomic
-    from artifacts.records.evidence import read_evidence
     from tightship.reporting.views.tables import FORMATS
 
-    text = FORMATS[form](read_evidence(folder / "evidence.json"))
+    text = FORMATS[form](ts.load_run(folder).evidence)
     if out:
         write_atomic(out, text)
     else:
@@ -121,10 +108,9 @@ def _export(folder: Path, form: Format, out: Path | None) -> None:
 
 def _targets(folder: Path, markdown: bool, out: Path | None, as_json: bool) -> None:
     from artifacts.files import write_atomic
-    from artifacts.records.evidence import read_evidence
     from tightship.reporting.views.targets import HEADS, as_markdown, print_targets, target_table
 
-    evidence = read_evidence(folder / "evidence.json")
+    evidence = ts.load_run(folder).evidence
     if out:
         write_atomic(out, as_markdown(evidence))
     elif as_json:
@@ -137,28 +123,8 @@ def _targets(folder: Path, markdown: bool, out: Path | None, as_json: bool) -> N
         print_targets(evidence)
 
 
-def _compare(folders: list[Path]) -> str:
-    from artifacts.records.evidence import read_evidence
-    from tightship.reporting.views.comparison import render
-
-    return render([(folder, read_evidence(folder / "evidence.json")) for folder in folders])
-
-
-def _history(folder: Path) -> tuple[str, int]:
-    from tightship.reporting.views.history import read_runs, render
-
-    past = read_runs(folder)
-    return render(past), len(past)
-
-
-def _write_page(text: str, out: Path, as_json: bool, about: dict[str, Any]) -> None:
-    from artifacts.errors import RequestError
-    from artifacts.files import write_atomic
-
-    if out.is_dir():
-        raise RequestError(f"{out} is a folder, but this page is one file; name it, such as --out {out / 'page.html'}.")
-    write_atomic(out, text)
+def _written(page: Path, as_json: bool, about: dict[str, Any]) -> None:
     if as_json:
-        emit({**about, "files": [str(out)]})
+        emit({**about, "files": [str(page)]})
     else:
-        typer.echo(str(out))
+        typer.echo(str(page))

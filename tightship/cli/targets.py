@@ -1,15 +1,13 @@
 """`tightship targets`."""
 
+import tightship as ts
 from tightship.cli.common import AsJson, emit, table
 
 
 def targets(as_json: AsJson = False) -> None:
     """List the targets, whether each runs here, and what would mend it."""
-    from runtimes.probe import probe_all
-    from runtimes.registry import TARGETS
-
-    rows = probe_all(TARGETS.values())
+    rows = ts.targets().rows
     if as_json:
-        emit([{"target": name, "available": a.available, "reason": a.reason} for name, a in rows.items()])
+        emit(rows)
         return
-    table(["target", "here", "why"], [[name, "yes" if a.available else "no", a.reason] for name, a in rows.items()])
+    table(["target", "here", "why"], [[r["target"], "yes" if r["available"] else "no", r["reason"]] for r in rows])

@@ -1,14 +1,13 @@
 """`tightship zoo`."""
 
+import tightship as ts
 from tightship.cli.common import AsJson, emit, table
 
 
 def zoo(as_json: AsJson = False) -> None:
     """List the reference models and data sets."""
-    from zoo.registry import DATA, MODELS
-
-    entries = [*MODELS.values(), *DATA.values()]
+    rows = ts.zoo().rows
     if as_json:
-        emit([{"name": e.name, "family": e.family, "about": e.about} for e in entries])
+        emit(rows)
         return
-    table(["name", "family", "about"], [[e.name, e.family, e.about] for e in entries])
+    table(["name", "family", "about"], [[r["name"], r["family"], r["about"]] for r in rows])

@@ -42,14 +42,22 @@ def read_limits(path: Path) -> dict[str, float]:
         raise RequestError(f"cannot read the limits {path}: {error}.") from None
     if empty:
         return {}
-    value = read_yaml(path, "limits", "one `NAME: NUMBER` for each limit")
-    limits: dict[str, float] = {}
-    for name, limit in value.items():
-        _known(name, f"{path}: ")
+    return checked(read_yaml(path, "limits", "one `NAME: NUMBER` for each limit"), f"{path}: ")
+
+
+def checked(limits: Mapping[str, object], where: str = "") -> dict[str, float]:
+    """Limits by name, each known and a finite number; `where` begins the message.
+
+    Raises:
+        RequestError: one is not.
+    """
+    found: dict[str, float] = {}
+    for name, limit in limits.items():
+        _known(name, where)
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not math.isfinite(limit):
-            raise RequestError(f"{path}: limit {name} is {limit!r}; write a finite number.")
-        limits[name] = float(limit)
-    return limits
+            raise RequestError(f"{where}limit {name} is {limit!r}; write a finite number.")
+        found[name] = float(limit)
+    return found
 
 
 def split(limits: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:

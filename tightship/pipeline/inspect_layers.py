@@ -1,15 +1,31 @@
-"""The layers of a recipe's model, one by one."""
+"""The layers of a network, one by one."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from artifacts.types import Arrays
 from tightship.recipe.recipe import Recipe
 from zoo.data import load_data
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 def layers_of(recipe: Recipe) -> tuple[list[dict[str, Any]], int]:
+    """The layers of a recipe's model; see `layers_of_module`."""
+    from zoo.models import build, complete
+
+    data = load_data(recipe.data.ref())
+    return layers_of_module(build(complete(recipe.model.ref(), data)).eval(), data.train.batch(np.arange(1))[0])
+
+
+def layers_of_module(module: "nn.Module", inputs: Arrays) -> tuple[list[dict[str, Any]], int]:
     """Name, type, output shape of one example, parameters, MACs and float bytes of every leaf layer, in call order.
+
+    Args:
+        module: in eval mode; hooks are left on it, so it must be one's own.
+        inputs: one example.
 
     Returns: these, and how many activations one example needs at once, at most.
     """
@@ -17,10 +33,7 @@ def layers_of(recipe: Recipe) -> tuple[list[dict[str, Any]], int]:
     from torch import nn
 
     from benchmarks.roofline.work import work_of
-    from zoo.models import build, complete
 
-    data = load_data(recipe.data.ref())
-    module = build(complete(recipe.model.ref(), data)).eval()
     rows: list[dict[str, Any]] = []
 
     def note(name: str, layer: nn.Module) -> Any:
@@ -35,7 +48,6 @@ def layers_of(recipe: Recipe) -> tuple[list[dict[str, Any]], int]:
     for name, layer in module.named_modules():
         if not any(True for _ in layer.children()) and name:
             layer.register_forward_hook(note(name, layer))
-    inputs = data.train.batch(np.arange(1))[0]
     with torch.no_grad():
         module(*(torch.from_numpy(a) for a in inputs.values()))
     layers = list(rows)

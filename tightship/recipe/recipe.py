@@ -107,14 +107,14 @@ def parse_recipe(value: Mapping[str, object], folder: Path, where: str = "recipe
     }
     for key, kind in sections.items():
         if key in value:
-            value[key] = _parse(kind, _expand(value[key], folder, f"{where}: {key}"), f"{where}: {key}")
+            value[key] = parse_section(kind, _expand(value[key], folder, f"{where}: {key}"), f"{where}: {key}")
     value["compress"] = tuple(
         _stage(entry, folder, f"{where}: compress[{i}]") for i, entry in enumerate(_list(value, "compress", where))
     )
     value["targets"] = tuple(_target(entry, f"{where}: targets[{i}]") for i, entry in enumerate(_list(value, "targets", where)))
     if "export" in value:
-        value["export"] = _export(value["export"], f"{where}: export")
-    recipe = _parse(Recipe, value, where)
+        value["export"] = parse_export(value["export"], f"{where}: export")
+    recipe = parse_section(Recipe, value, where)
     if not recipe.gates.limits():
         raise RecipeError(f"{where}: gates is empty, so the run would decide nothing; set at least accuracy_drop.")
     names = [f"{t.name}@{t.label}" if t.label else t.name for t in recipe.targets]
@@ -144,28 +144,33 @@ def _stage(entry: object, folder: Path, where: str) -> Stage:
     if kind == "distil" and isinstance(several, list):
         named = [(entry, f"{where}: distil.teachers[{i}]") for i, entry in enumerate(several)]
         options["teachers"] = tuple(_teacher(entry, folder, place) for entry, place in named)
-    return Stage.model_construct(kind=kind, config=_parse(STAGES[kind], options, f"{where}: {kind}"))
+    return Stage.model_construct(kind=kind, config=parse_section(STAGES[kind], options, f"{where}: {kind}"))
 
 
 def _teacher(entry: object, folder: Path, where: str) -> TeacherConfig:
-    return _parse(TeacherConfig, _expand(entry, folder, where), where)
+    return parse_section(TeacherConfig, _expand(entry, folder, where), where)
 
 
 def _target(entry: object, where: str) -> TargetConfig:
     value = {"name": entry} if isinstance(entry, str) else entry
     if isinstance(value, dict) and isinstance(value.get("gates"), dict):
-        value = {**value, "gates": _parse(GatesConfig, value["gates"], f"{where}: gates")}
-    return _parse(TargetConfig, value, where)
+        value = {**value, "gates": parse_section(GatesConfig, value["gates"], f"{where}: gates")}
+    return parse_section(TargetConfig, value, where)
 
 
-def _export(entry: object, where: str) -> ExportConfig:
+def parse_export(entry: object, where: str) -> ExportConfig:
+    """What a recipe's `export` says; `where` begins the message.
+
+    Raises:
+        RecipeError: a key is unknown, or a value is beyond its limits.
+    """
     value = dict(_known_keys(entry, ExportConfig, where))
     dims = value.get("dims")
     if isinstance(dims, dict):
-        value["dims"] = {name: _parse(DimConfig, one, f"{where}: dims.{name}") for name, one in dims.items()}
+        value["dims"] = {name: parse_section(DimConfig, one, f"{where}: dims.{name}") for name, one in dims.items()}
     if "onnx" in value:
-        value["onnx"] = _parse(OnnxExportConfig, value["onnx"], f"{where}: onnx")
-    return _parse(ExportConfig, value, where)
+        value["onnx"] = parse_section(OnnxExportConfig, value["onnx"], f"{where}: onnx")
+    return parse_section(ExportConfig, value, where)
 
 
 def _expand(value: object, folder: Path, where: str) -> dict[str, object]:
@@ -202,7 +207,12 @@ def _known_keys(value: object, kind: type[BaseModel], where: str) -> dict[str, o
     return value
 
 
-def _parse(kind: type[M], value: object, where: str) -> M:
+def parse_section(kind: type[M], value: object, where: str) -> M:
+    """A part of a recipe from plain values; `where` begins the message.
+
+    Raises:
+        RecipeError: a key is unknown (the message names the nearest), or a value is beyond its limits.
+    """
     if isinstance(value, kind):
         return value
     _known_keys(value, kind, where)

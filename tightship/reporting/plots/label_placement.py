@@ -25,20 +25,41 @@ def positions(
         note: stands where it stands; no text covers it.
     """
     at = _pixels(points, log)
-    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in at]
+    taken: list[Box] = []
     if note:
         number, words, dx, dy = note
         x, y, half = at[number][0] + dx, at[number][1] + dy, _LETTER * len(words) / 2
         taken.append((x - half, y - _LINE / 2, x + half, y + _LINE / 2))
-    found: list[str | None] = []
-    for n, ((x, y), text) in enumerate(zip(at, texts, strict=True)):
-        others = taken[:n] + taken[n + 1 :]
-        free = (name for name, box in _places(x, y, _LETTER * len(text)) if not any(_meet(box, o) for o in others))
-        place = next(free, None)
-        found.append(place)
-        if place:
-            taken.append(dict(_places(x, y, _LETTER * len(text)))[place])
+    return [place[0] if place else None for place in placed(at, [_LETTER * len(text) for text in texts], taken)]
+
+
+def placed(
+    at: Sequence[tuple[float, float]], widths: Sequence[float], taken: Sequence[Box] = (), within: Box | None = None
+) -> list[tuple[str, Box] | None]:
+    """A place for the text of each point and the pixels that it covers; none where each place is taken.
+
+    Args:
+        at: the points in pixels, downward.
+        widths: of the texts.
+        taken: what no text may cover, besides the points.
+        within: where texts must lie.
+    """
+    covered: list[Box] = [*((x - 6, y - 6, x + 6, y + 6) for x, y in at), *taken]
+    found: list[tuple[str, Box] | None] = []
+    for n, ((x, y), width) in enumerate(zip(at, widths, strict=True)):
+        others = covered[:n] + covered[n + 1 :]
+        free = (
+            (name, box)
+            for name, box in _places(x, y, width)
+            if (within is None or _holds(within, box)) and not any(_meet(box, other) for other in others)
+        )
+        found.append(next(free, None))
+        covered += [place[1] for place in found[-1:] if place]
     return found
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    return outer[0] <= inner[0] and outer[1] <= inner[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
 
 def _pixels(points: Sequence[tuple[float, float]], log: bool) -> list[tuple[float, float]]:
