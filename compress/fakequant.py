@@ -10,6 +10,16 @@ from torch import Tensor, nn
 
 from artifacts.types import Range
 
+QUANTIZED = frozenset({
+    "conv1d", "conv2d", "conv3d", "linear", "matmul", "bmm", "add", "add_", "sub", "mul", "cat", "relu", "relu_",
+    "relu6", "hardtanh", "hardtanh_", "leaky_relu", "sigmoid", "hardswish", "silu", "gelu", "tanh", "softmax", "mean",
+    "avg_pool2d", "adaptive_avg_pool2d", "avg_pool1d", "adaptive_avg_pool1d",
+})  # fmt: skip
+"""Operators whose result is rounded to 8 bit by an integer runtime; the others only move values about."""
+
+CLAMPS = frozenset({"relu", "relu_", "relu6", "hardtanh", "hardtanh_"})
+"""Operators that an integer runtime fuses into the one before them."""
+
 
 def weight_fake_quantize(weight: Tensor, limit: float = 127, per_channel: bool = True) -> Tensor:
     """Weights (out, ...) rounded to steps of which the largest has `limit` (8 bits: 127, 4 bits: 7).

@@ -14,22 +14,12 @@ from torch.fx import GraphModule, Interpreter, Node
 from artifacts.types import Range, Split, TorchModel
 from compress.configs import QuantizeConfig
 from compress.distillation.distil import distillation_loss
-from compress.fakequant import FakeQuantize, weight_fake_quantize
+from compress.fakequant import CLAMPS, QUANTIZED, FakeQuantize, weight_fake_quantize
 from compress.fold import fold, is_layer, operator
 from compress.pruning.unstructured import masks_for
 from compress.quantizers.layers import check_layers, is_kept
 from compress.quantizers.rounding import limit_of
 from compress.training.loop import Progress, Training, fit, silent, subset, tensors
-
-QUANTIZED = frozenset({
-    "conv1d", "conv2d", "conv3d", "linear", "matmul", "bmm", "add", "add_", "sub", "mul", "cat", "relu", "relu_",
-    "relu6", "hardtanh", "hardtanh_", "leaky_relu", "sigmoid", "hardswish", "silu", "gelu", "tanh", "softmax", "mean",
-    "avg_pool2d", "adaptive_avg_pool2d", "avg_pool1d", "adaptive_avg_pool1d",
-})  # fmt: skip
-"""Operators whose result is rounded to 8 bit by an integer runtime; the others only move values about."""
-
-CLAMPS = frozenset({"relu", "relu_", "relu6", "hardtanh", "hardtanh_"})
-"""Operators that an integer runtime fuses into the one before them."""
 
 DEFAULT = QuantizeConfig()
 """Weights in 8 bits per channel, every layer."""

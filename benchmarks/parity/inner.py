@@ -17,7 +17,7 @@ from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import TightshipError
 from artifacts.types import Array, Arrays, Engine, TorchModel
 from benchmarks.parity.bisect import LIMIT, ActivationRecorder, Divergence, layer_of
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from compress.fold import fold
 from runtimes.base import ShowsTensors
 from runtimes.registry import find

@@ -8,7 +8,7 @@ from artifacts.json import JsonObject
 from artifacts.json import read as read_json
 from artifacts.records.roofline import LayerTimes
 from artifacts.types import Engine
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from runtimes.base import TimesLayers
 from runtimes.registry import find
 

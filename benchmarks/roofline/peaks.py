@@ -15,10 +15,10 @@ import psutil
 from artifacts.records.roofline import BandwidthRecord, PeakRecord, PeaksRecord
 from artifacts.specs import Signature
 from artifacts.types import Engine
+from benchmarks.process.child import Child
+from benchmarks.process.stopwatch import Block, watched
 from benchmarks.roofline.peak_models import PeakFile, write_all
-from benchmarks.timing.child import Child
 from benchmarks.timing.noise import Counters, NoiseMonitor, Round
-from benchmarks.timing.stopwatch import Block, watched
 
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
 """The targets whose runtimes open the ONNX files that peaks are measured with; the first one's peak serves all others."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from artifacts.records.noise import Disturbance, NoiseRecord
 from artifacts.types import Engine
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from benchmarks.timing.noise import Counters, NoiseMonitor, Round
 from benchmarks.timing.statistics import Ratio, paired_ratio, quantile
 

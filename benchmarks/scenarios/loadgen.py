@@ -11,10 +11,10 @@ from pathlib import Path
 from artifacts.arrays import save_arrays
 from artifacts.records.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
-from benchmarks.scenarios.logs import LoadLog, read_log
-from benchmarks.scenarios.plan import LoadPlan, SampleCut
-from benchmarks.scenarios.samples import Samples
-from benchmarks.timing.child import TIMEOUT, Child
+from benchmarks.process.child import TIMEOUT, Child
+from benchmarks.process.loadgen.logs import LoadLog, read_log
+from benchmarks.process.loadgen.plan import LoadPlan, SampleCut
+from benchmarks.process.loadgen.samples import Samples
 from benchmarks.timing.noise import Counters, NoiseMonitor
 
 SEARCH_RUNS = 8

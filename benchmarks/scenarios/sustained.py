@@ -11,7 +11,7 @@ import psutil
 
 from artifacts.records.noise import Disturbance
 from artifacts.types import Engine
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from benchmarks.timing.noise import Counters, NoiseMonitor
 from benchmarks.timing.statistics import MARGIN, Ratio, apart, quantile, unpaired_ratio
 from benchmarks.timing.statistics import interval as interval_of

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from benchmarks.timing.cores import last_core
 
 SLICE_SECONDS, SLICE_CALLS = 0.1, 20

@@ -5,7 +5,7 @@ pytest benchmarks/suites/test_artifacts.py --artifact a.onnx --benchmark-compare
 """
 
 from artifacts.arrays import save_arrays
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from tightship.benching.bench import engine_of, synthesise
 
 

@@ -24,7 +24,7 @@ from artifacts.files import sha256_file, sha256_json
 from artifacts.specs import Signature
 from artifacts.types import Engine, ModelRef, TorchModel
 from benchmarks.machine import describe
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from benchmarks.timing.compare import compare
 from benchmarks.timing.measure import MeasurePlan
 from export.onnx.export import export

@@ -12,13 +12,13 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.scenarios.logs import read_log
-from benchmarks.scenarios.plan import LoadPlan
-from benchmarks.scenarios.samples import Samples
-from benchmarks.scenarios.system import System, drive
+from benchmarks.process.loadgen.logs import read_log
+from benchmarks.process.loadgen.plan import LoadPlan
+from benchmarks.process.loadgen.samples import Samples
+from benchmarks.process.loadgen.system import System, drive
+from benchmarks.process.stopwatch import time_calls
 from benchmarks.suites.networks import NETWORKS, SHORT, deployed
 from benchmarks.timing.statistics import paired_ratio
-from benchmarks.timing.stopwatch import time_calls
 from runtimes.registry import find
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf LoadGen is missing: pip install 'tightship[loadgen]'")

@@ -12,9 +12,9 @@ import pytest
 from artifacts.arrays import save_arrays
 from artifacts.environments import LITERT
 from artifacts.types import Engine
+from benchmarks.process.child import Child
 from benchmarks.suites.alternating import alternated
 from benchmarks.suites.networks import NETWORKS, deployed
-from benchmarks.timing.child import Child
 from benchmarks.timing.statistics import paired_ratio
 
 ROUNDS = 9

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from runtimes.registry import TARGETS
 
 LAST_CORE = 36

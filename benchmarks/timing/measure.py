@@ -13,9 +13,9 @@ from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import ParityFailed
 from artifacts.records.noise import NoiseRecord
 from artifacts.types import Arrays, Engine
-from benchmarks.parity.outputs import near
-from benchmarks.timing.answers import ColdStart, Timed, TimedParts, Warmed
-from benchmarks.timing.child import Child
+from benchmarks.process.answers import ColdStart, Timed, TimedParts, Warmed
+from benchmarks.process.child import Child
+from benchmarks.process.outputs import near
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.noise import NoiseMonitor
 from benchmarks.timing.rounds import EndToEnd, Rounds, energy_mj

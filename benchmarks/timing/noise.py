@@ -16,7 +16,7 @@ import psutil
 
 from artifacts.openmp import usable_cores
 from artifacts.records.noise import Disturbance, NoiseRecord
-from benchmarks.timing.stopwatch import Block, clock_step_ns
+from benchmarks.process.stopwatch import Block, clock_step_ns
 
 LOST_LIMIT = 0.05
 """Share of a block's time that its thread may wait for a core."""

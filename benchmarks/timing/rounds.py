@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from artifacts.types import Arrays
-from benchmarks.timing.answers import Timed
-from benchmarks.timing.child import Child
+from benchmarks.process.answers import Timed
+from benchmarks.process.child import Child
+from benchmarks.process.end_to_end import Scaling
+from benchmarks.process.stopwatch import Block
 from benchmarks.timing.cores import OneCore
-from benchmarks.timing.end_to_end import Scaling
 from benchmarks.timing.energy import Device, Meter
 from benchmarks.timing.noise import Counters, NoiseMonitor
-from benchmarks.timing.stopwatch import Block
 from runtimes.registry import TARGETS
 
 T = TypeVar("T", bound=Timed)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.types import Engine
-from benchmarks.timing.answers import ColdStart, Warmed
-from benchmarks.timing.child import Child
+from benchmarks.process.answers import ColdStart, Warmed
+from benchmarks.process.child import Child
 
 
 @dataclass(frozen=True)

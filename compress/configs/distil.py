@@ -5,8 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from compress.configs.base import ModelConfig
-from compress.configs.train import TrainConfig
+from compress.base_config import ModelConfig
+from compress.training.config import TrainConfig
 
 OutputLoss = Literal["kl", "mse", "cosine"]
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from compress.configs.base import Fraction
-from compress.configs.train import FinetuneConfig
+from compress.base_config import Fraction
+from compress.training.config import FinetuneConfig
 
 
 class FactorizeConfig(FinetuneConfig):

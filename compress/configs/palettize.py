@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from compress.configs.train import FinetuneConfig
+from compress.training.config import FinetuneConfig
 
 
 class PalettizeConfig(FinetuneConfig):

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from compress.configs.train import FinetuneConfig, TrainConfig
+from compress.training.config import FinetuneConfig, TrainConfig
 
 Scheme = Literal["int8", "int8-dynamic", "int8-weights", "int4-weights", "palette4-weights", "fp16", "bf16"]
 

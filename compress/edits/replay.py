@@ -9,7 +9,7 @@ from torch import nn
 from artifacts.errors import IntegrityError
 from artifacts.types import Arrays, Cut, Drop, Edit, Factor
 from compress.edits.cuts import graph, make_cut
-from compress.factorization.pairs import split
+from compress.edits.pairs import split
 
 KINDS: dict[str, type[Cut] | type[Drop] | type[Factor]] = {"cut": Cut, "drop": Drop, "factor": Factor}
 

@@ -19,7 +19,7 @@ from compress import checkpoint
 from compress.configs import FactorizeConfig
 from compress.counting import count
 from compress.distillation.distil import distillation_loss
-from compress.factorization.pairs import pair_of
+from compress.edits.pairs import pair_of
 from compress.factorization.ranks import Candidate, run, survey
 from compress.training.loop import Progress, Training, fit, silent, subset
 

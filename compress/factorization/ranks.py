@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from artifacts.errors import ModelError, nearest
 from artifacts.types import Arrays
 from compress.configs import FactorizeConfig
-from compress.factorization.pairs import kind_of, matrix
+from compress.edits.pairs import kind_of, matrix
 
 
 @dataclass(frozen=True)

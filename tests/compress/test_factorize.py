@@ -14,8 +14,8 @@ from artifacts.types import Factor
 from compress import checkpoint
 from compress.configs import FactorizeConfig, PruneConfig
 from compress.counting import macs
+from compress.edits.pairs import matrix, pair_of, split
 from compress.factorization.factorize import factorize
-from compress.factorization.pairs import matrix, pair_of, split
 from compress.factorization.ranks import survey
 from compress.pruning.steps import prune
 from compress.training.loop import Training

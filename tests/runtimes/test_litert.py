@@ -13,7 +13,7 @@ from artifacts.environments import LITERT
 from artifacts.errors import ModelError, RequestError, TargetUnavailable
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine, ModelRef, TorchModel
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS

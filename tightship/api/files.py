@@ -147,7 +147,7 @@ def _known(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     from dataclasses import fields
 
-    from benchmarks.scenarios.plan import LoadPlan
+    from benchmarks.process.loadgen.plan import LoadPlan
 
     known = {field.name for field in fields(LoadPlan)} - {"scenario", "seconds", "batch"}
     for name in options:

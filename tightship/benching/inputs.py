@@ -11,7 +11,7 @@ from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import DataError, ModelError, RequestError, StageCrashed
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Arrays, Engine
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 
 GUESSES = ((224, 128), (32, 256), (64, 512), (96, 64), (128, 16), (256, 1024), (320, 2), (1, 1))
 """What is tried in turn for free sizes: the sides of images, and all other lengths."""

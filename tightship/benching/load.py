@@ -13,12 +13,12 @@ from artifacts.arrays import save_arrays
 from artifacts.errors import RequestError, nearest
 from artifacts.types import Engine
 from benchmarks.machine import describe
+from benchmarks.process.loadgen.plan import SCENARIOS, LoadPlan
+from benchmarks.process.loadgen.samples import Samples
+from benchmarks.process.loadgen.system import load_generator
 from benchmarks.scenarios.concurrency import sweep
 from benchmarks.scenarios.loadgen import Loaded, LoadRun, SampleSet
-from benchmarks.scenarios.plan import SCENARIOS, LoadPlan
-from benchmarks.scenarios.samples import Samples
 from benchmarks.scenarios.sustained import drift, sustain
-from benchmarks.scenarios.system import load_generator
 from tightship.benching.bench import batch_of, engine_of, feeds_for, refuse_batch
 from tightship.benching.inputs import lead, made_up, side_by_side
 

@@ -1,9 +1,9 @@
 """The steps of a plan that make the files of targets, hold them against their networks, and measure them."""
 
 from compress.configs import QuantizeConfig
-from compress.configs.train import FinetuneConfig
 from compress.quantizers import QUANTIZERS
 from compress.quantizers.isa import has_vnni, instructions
+from compress.training.config import FinetuneConfig
 from export.registry import FORMATS
 from runtimes.registry import find
 from tightship.planning.artifacts import guarded

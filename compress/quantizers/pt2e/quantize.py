@@ -17,9 +17,8 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from artifacts.errors import ModelError
 from artifacts.types import Range, TorchModel
-from compress.fakequant import affine
+from compress.fakequant import CLAMPS, QUANTIZED, affine
 from compress.fold import fold, is_layer, operator
-from compress.qat import CLAMPS, QUANTIZED
 from compress.quantizers import Calibration
 from compress.quantizers.layers import names_layer
 from compress.quantizers.rounding import limit_of

@@ -13,13 +13,13 @@ from artifacts.records.noise import Disturbance
 from artifacts.records.roofline import BandwidthRecord, LayerTime, LayerTimes, PeakRecord, PeaksRecord
 from artifacts.specs import Signature
 from artifacts.types import Engine
+from benchmarks.process.stopwatch import Block
 from benchmarks.roofline.layer_costs import SILENT, layer_times, read
 from benchmarks.roofline.peak_models import LAYERS, SHAPES, write_all
 from benchmarks.roofline.peaks import Visits, measure_peaks, triad
 from benchmarks.roofline.roofline import bandwidth_of, peak_of, place
 from benchmarks.roofline.work import Work, work_of
 from benchmarks.timing.noise import NoiseMonitor, Round
-from benchmarks.timing.stopwatch import Block
 from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 
 TIMES = LayerTimes(

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.process.child import Child
+from benchmarks.process.stopwatch import Block
 from benchmarks.timing import rounds
-from benchmarks.timing.child import Child
 from benchmarks.timing.cores import OneCore, last_core
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
-from benchmarks.timing.stopwatch import Block
 
 PLAN = MeasurePlan(processes=1, blocks=2, block_seconds=0.0, block_calls=10, warm_seconds=0.0, throughput_batch=0)
 INPUTS = {"x": np.ones((1, 3), np.float32)}

@@ -7,9 +7,9 @@ import time
 import psutil
 import pytest
 
+from benchmarks.process.stopwatch import Block, clock_step_ns, preempted, spin_ns, waited_ns, watched
 from benchmarks.timing import noise
 from benchmarks.timing.noise import Counters, NoiseMonitor
-from benchmarks.timing.stopwatch import Block, clock_step_ns, preempted, spin_ns, waited_ns, watched
 
 QUIET = Block(wall_ns=200_000_000, cpu_ns=200_000_000, waited_ns=1_000_000, preempted=1, spin_ns=1_000_000)
 

@@ -11,7 +11,7 @@ from artifacts.errors import IntegrityError, ModelError, RequestError
 from artifacts.isa import instructions
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine, ExportedFile
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from export.onnx.ort import signature_of
 from runtimes.onnxruntime.optimized_file import NOTE
 from runtimes.onnxruntime.options import OrtCpuOptions

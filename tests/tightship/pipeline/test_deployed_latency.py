@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from artifacts.types import ModelRef, TorchModel
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from benchmarks.timing.measure import Measured
 from runtimes.registry import find
 from tightship.pipeline import deployed_latency

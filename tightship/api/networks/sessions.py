@@ -109,7 +109,7 @@ def torch_threads(count: int | None = None) -> Iterator[None]:
 
 def open_apart(engine: Engine, threads: int) -> Session:
     """An engine opened in a process of its own, in its target's environment."""
-    from benchmarks.timing.child import Child
+    from benchmarks.process.child import Child
 
     work = tempfile.TemporaryDirectory(prefix="tightship-session-")
     folder = Path(work.name)

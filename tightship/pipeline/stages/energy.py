@@ -6,7 +6,7 @@ import numpy as np
 
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, Interval, PartRecord, PowerRecord
 from artifacts.types import Arrays
-from benchmarks.timing.end_to_end import Scaling
+from benchmarks.process.end_to_end import Scaling
 from benchmarks.timing.energy import counts
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.rounds import EndToEnd, device_of

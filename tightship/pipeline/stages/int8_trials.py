@@ -14,7 +14,7 @@ from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import DataError, ModelError
 from artifacts.files import walk
 from artifacts.types import Arrays, ExportedFile, Split, TorchModel
-from benchmarks.timing.child import Child
+from benchmarks.process.child import Child
 from compress.fold import fold, operator
 from compress.guarding.search import Candidate, remedied
 from compress.guarding.sensitivity import LayerSensitivity, Loss, layer_names, rank, sqnr

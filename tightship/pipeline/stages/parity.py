@@ -12,8 +12,8 @@ from artifacts.records.evidence import PlacementRecord
 from artifacts.specs import Signature
 from artifacts.types import Arrays
 from benchmarks.parity.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, at_ends, evaluate
+from benchmarks.process.child import Child
 from benchmarks.roofline.work import work_of
-from benchmarks.timing.child import Child
 from compress.quantizers import QUANTIZERS
 from tightship.pipeline.stages.export import engine_of, made_from
 from tightship.pipeline.stages.job import Job

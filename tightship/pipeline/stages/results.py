@@ -13,8 +13,8 @@ from artifacts.records.noise import NoiseRecord
 from artifacts.records.roofline import LayerTimes, PeaksRecord
 from artifacts.records.sensitivity import SensitivityRecord
 from artifacts.specs import Signature, TensorSpec
+from benchmarks.process.answers import ColdStart, Warmed
 from benchmarks.roofline.work import Work
-from benchmarks.timing.answers import ColdStart, Warmed
 from benchmarks.timing.measure import Measured
 from compress.configs import QuantizeConfig
 from zoo.splits import Preprocessing

@@ -13,12 +13,12 @@ from artifacts.arrays import load_arrays
 from artifacts.errors import ModelError, ParityFailed, RequestError, TargetUnavailable
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Engine
-from benchmarks.scenarios.checks import check_logged
+from benchmarks.process.loadgen.checks import check_logged
+from benchmarks.process.loadgen.logs import SUMMARY, read_log
+from benchmarks.process.loadgen.plan import SCENARIOS, LoadPlan
+from benchmarks.process.loadgen.samples import Samples, like, packed
+from benchmarks.process.loadgen.system import System, drive
 from benchmarks.scenarios.loadgen import Loaded, SampleSet, highest
-from benchmarks.scenarios.logs import SUMMARY, read_log
-from benchmarks.scenarios.plan import SCENARIOS, LoadPlan
-from benchmarks.scenarios.samples import Samples, like, packed
-from benchmarks.scenarios.system import System, drive
 
 pytest.importorskip("mlperf_loadgen", reason="MLPerf LoadGen is missing: pip install 'tightship[loadgen]'")
 

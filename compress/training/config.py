@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from compress.configs.base import Config
+from compress.base_config import Config
 
 Augment = Literal["flip", "crop"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]

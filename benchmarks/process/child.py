@@ -19,8 +19,7 @@ from artifacts.openmp import as_asked
 from artifacts.records.measured import PlacementRecord
 from artifacts.records.roofline import LayerTimes
 from artifacts.types import Engine
-from benchmarks.scenarios.plan import LoadPlan, SampleCut
-from benchmarks.timing.answers import (
+from benchmarks.process.answers import (
     ColdStart,
     LoadAnswer,
     Memory,
@@ -31,7 +30,8 @@ from benchmarks.timing.answers import (
     TimedTogether,
     Warmed,
 )
-from benchmarks.timing.end_to_end import Scaling
+from benchmarks.process.end_to_end import Scaling
+from benchmarks.process.loadgen.plan import LoadPlan, SampleCut
 from runtimes.registry import TARGETS
 
 TIMEOUT = 600.0
@@ -180,7 +180,7 @@ class Child:
         return found
 
     def loadgen(self, inputs: Path, folder: Path, plan: LoadPlan, cut: SampleCut, pace: float, min_queries: int) -> LoadAnswer:
-        """One run of LoadGen, whose logs go to `folder`; see `benchmarks.scenarios.system.drive`.
+        """One run of LoadGen, whose logs go to `folder`; see `benchmarks.process.loadgen.system.drive`.
 
         Raises:
             ParityFailed: the outputs under load are not those of plain runs.
@@ -225,9 +225,9 @@ def _worker(name: str) -> tuple[list[str], dict[str, str]]:
     """The command line of a target's worker, and its environment variables."""
     target = TARGETS.get(name)  # a runtime may be known to the child alone
     if target is not None and target.environment is not None:
-        return target.environment.module("benchmarks.timing.worker"), child_environment()
+        return target.environment.module("benchmarks.process.worker"), child_environment()
     paths = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    return [sys.executable, "-m", "benchmarks.timing.worker"], {**os.environ, "PYTHONPATH": paths}
+    return [sys.executable, "-m", "benchmarks.process.worker"], {**os.environ, "PYTHONPATH": paths}
 
 
 def _death(code: int) -> str:

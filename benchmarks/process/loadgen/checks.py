@@ -8,9 +8,9 @@ import numpy as np
 from artifacts.arrays import save_arrays
 from artifacts.errors import ParityFailed
 from artifacts.types import Arrays
-from benchmarks.parity.outputs import copied, near
-from benchmarks.scenarios.logs import logged_outputs
-from benchmarks.scenarios.samples import Samples, like
+from benchmarks.process.loadgen.logs import logged_outputs
+from benchmarks.process.loadgen.samples import Samples, like
+from benchmarks.process.outputs import copied, near
 
 
 def check_logged(folder: Path, samples: Samples, run: Callable[[Arrays], Arrays], every: bool) -> int:

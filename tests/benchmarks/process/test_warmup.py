@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from benchmarks.timing.warmup import settle
+from benchmarks.process.warmup import settle
 
 
 @pytest.mark.parametrize("slow", [5, 10, 40, 200])

@@ -25,8 +25,7 @@ from artifacts.records.measured import PlacementRecord  # noqa: E402
 from artifacts.records.roofline import LayerTimes  # noqa: E402
 from artifacts.specs import Signature  # noqa: E402
 from artifacts.types import Arrays, Engine, Placement, Session  # noqa: E402
-from benchmarks.parity.outputs import copied, near  # noqa: E402
-from benchmarks.timing.answers import (  # noqa: E402
+from benchmarks.process.answers import (  # noqa: E402
     LoadAnswer,
     Memory,
     Opened,
@@ -36,9 +35,10 @@ from benchmarks.timing.answers import (  # noqa: E402
     TimedTogether,
     Warmed,
 )
-from benchmarks.timing.end_to_end import Parts, Scaling  # noqa: E402
-from benchmarks.timing.stopwatch import Timer, time_calls, watched  # noqa: E402
-from benchmarks.timing.warmup import settle  # noqa: E402
+from benchmarks.process.end_to_end import Parts, Scaling  # noqa: E402
+from benchmarks.process.outputs import copied, near  # noqa: E402
+from benchmarks.process.stopwatch import Timer, time_calls, watched  # noqa: E402
+from benchmarks.process.warmup import settle  # noqa: E402
 from runtimes.base import Closes, Placed, ShowsTensors, TimesItself, TimesLayers  # noqa: E402
 from runtimes.registry import find  # noqa: E402
 
@@ -193,8 +193,8 @@ class Worker:
 
     def pace(self, inputs: str, cut: JsonObject) -> float:
         """Samples per second of calls back to back, with as many samples in each as may share one."""
-        from benchmarks.scenarios.plan import SampleCut  # here, so that no cold start pays for it
-        from benchmarks.scenarios.samples import Samples
+        from benchmarks.process.loadgen.plan import SampleCut  # here, so that no cold start pays for it
+        from benchmarks.process.loadgen.samples import Samples
 
         assert self.session is not None
         sizes = read(SampleCut, cut)
@@ -209,10 +209,10 @@ class Worker:
         Raises:
             ParityFailed: the outputs under load are not those of plain runs.
         """
-        from benchmarks.scenarios.checks import check_logged
-        from benchmarks.scenarios.plan import LoadPlan, SampleCut
-        from benchmarks.scenarios.samples import Samples
-        from benchmarks.scenarios.system import System, drive
+        from benchmarks.process.loadgen.checks import check_logged
+        from benchmarks.process.loadgen.plan import LoadPlan, SampleCut
+        from benchmarks.process.loadgen.samples import Samples
+        from benchmarks.process.loadgen.system import System, drive
 
         assert self.session is not None
         sizes, asked = read(SampleCut, cut), read(LoadPlan, plan)

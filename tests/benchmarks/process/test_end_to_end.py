@@ -5,7 +5,7 @@ import pytest
 
 from artifacts.errors import ParityFailed
 from artifacts.pictures import likeliest, prepare
-from benchmarks.timing.end_to_end import Parts, Scaling
+from benchmarks.process.end_to_end import Parts, Scaling
 from benchmarks.timing.measure import MeasurePlan, measure
 from benchmarks.timing.rounds import EndToEnd
 from tightship.pipeline.stages.energy import end_to_end, raw_example

@@ -16,8 +16,8 @@ import numpy as np
 
 from artifacts.errors import TargetUnavailable
 from artifacts.types import Arrays
-from benchmarks.scenarios.plan import LoadPlan
-from benchmarks.scenarios.samples import Samples, address, packed
+from benchmarks.process.loadgen.plan import LoadPlan
+from benchmarks.process.loadgen.samples import Samples, address, packed
 
 NAMES = {"single-stream": "SingleStream", "multi-stream": "MultiStream", "server": "Server", "offline": "Offline"}
 LOGGED = 64

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from benchmarks.timing.stopwatch import Block
+from benchmarks.process.stopwatch import Block
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The process that holds one engine, and the other end of the line to it."""

@@ -1,0 +1,1 @@
+"""MLPerf LoadGen inside the process that holds the engine."""
