@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from artifacts.errors import RequestError, nearest
 
 REGISTRIES = (
-    "runtimes.registry:TARGETS", "export.registry:FORMATS", "zoo.metrics:METRICS", "compress.pruning.criteria:CRITERIA",
+    "runtimes.registry:TARGETS", "export.registry:FORMATS", "zoo.metrics:METRICS", "compress.criteria:CRITERIA",
     "tightship.gating.gates:GATES", "tightship.gating.baseline_limits:BASELINE_LIMITS",
     "tightship.reporting.sections:SECTIONS",
 )  # fmt: skip

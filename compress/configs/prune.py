@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from compress.base_config import Fraction, known_names
-from compress.pruning.criteria import CRITERIA
+from compress.criteria import CRITERIA
 from compress.training.config import FinetuneConfig
 
 GOALS = ("macs", "parameters", "bytes", "latency", "blocks", "sparsity", "n_of_m")

@@ -13,8 +13,8 @@ from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, Split, TorchModel
 from compress.configs import PruneConfig
 from compress.counting import Cost, cost_of
+from compress.criteria import CRITERIA
 from compress.edits.cuts import cut_masks, graph, make_cut, width
-from compress.pruning.criteria import CRITERIA
 from compress.pruning.groups import check_cuts, cuttable
 
 __all__ = ["Group", "check_cuts", "cut_to", "cuts_below", "cuttable", "rank", "widths", "with_cuts"]

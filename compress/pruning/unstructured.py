@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from artifacts.errors import ModelError
 from artifacts.types import Split, TorchModel
 from compress.counting import prunable
-from compress.pruning.criteria.scoring import score_weights
+from compress.criteria.scoring import score_weights
 from compress.training.loop import apply_masks
 
 NO_EXAMPLES: NDArray[np.int64] = np.zeros(0, np.int64)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.configs import TrainConfig
+from compress.training.config import TrainConfig
 
 COLD = 0.04
 """A warm-up starts at this share of the learning rate."""

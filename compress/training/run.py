@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from artifacts.errors import DataError, StageCrashed
 from artifacts.types import Split
-from compress.configs import TrainConfig
 from compress.training.augment import augment
 from compress.training.batches import Inputs, Mixed, Targets, subset, tensors
+from compress.training.config import TrainConfig
 from compress.training.convolutions import sound_gradients
 from compress.training.devices import accelerator_for, agree, seed_all
 from compress.training.ema import Average, holding, snapshot

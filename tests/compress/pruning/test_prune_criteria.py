@@ -10,10 +10,10 @@ from torch import nn
 
 from compress.configs import PruneConfig
 from compress.counting import macs
-from compress.pruning.criteria import CRITERIA, Criterion
-from compress.pruning.criteria.lamp import lamp
-from compress.pruning.criteria.preparing import gradients, hessian_diagonal, squared_gradients
-from compress.pruning.criteria.scoring import score_weights
+from compress.criteria import CRITERIA, Criterion
+from compress.criteria.lamp import lamp
+from compress.criteria.preparing import gradients, hessian_diagonal, squared_gradients
+from compress.criteria.scoring import score_weights
 from compress.pruning.structured import cut_to, cuttable, rank, widths
 from compress.pruning.unstructured import mask_to
 from compress.training.loop import task_loss, tensors
@@ -132,7 +132,7 @@ def test_the_estimated_hessian_nears_the_true_one_as_probes_are_added(digits, mo
     exact = torch.autograd.functional.hessian(loss, module[1].weight.detach().flatten()).diagonal()
     errors = []
     for probes in (16, 2048):
-        monkeypatch.setattr("compress.pruning.criteria.preparing.PROBES", probes)
+        monkeypatch.setattr("compress.criteria.preparing.PROBES", probes)
         hessian_diagonal(module, digits.train, INDICES)
         errors.append(float((module[1].weight.grad.flatten() - exact).norm() / exact.norm()))
         module.zero_grad()

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import conv2d
 
 from compress.configs import TrainConfig
-from compress.pruning.criteria import CRITERIA
+from compress.criteria import CRITERIA
 from compress.training.convolutions import _plain, _writes_past, sound_gradients
 from compress.training.loop import Training, fit, task_loss
 
@@ -92,7 +92,7 @@ def test_their_strides_leave_no_doubt_about_the_layout(shape):
 @pytest.mark.parametrize("name", [name for name, criterion in CRITERIA.items() if criterion.prepare])
 def test_every_criterion_that_takes_gradients_takes_sound_ones(name, digits, tiny, monkeypatch):
     asked = []
-    monkeypatch.setattr("compress.pruning.criteria.preparing.sound_gradients", lambda: asked.append(name))
+    monkeypatch.setattr("compress.criteria.preparing.sound_gradients", lambda: asked.append(name))
     CRITERIA[name].prepare(copy.deepcopy(tiny.module), digits.train, np.arange(4))
     assert asked
 

@@ -9,6 +9,7 @@ import pytest
 
 from artifacts.arrays import save_arrays
 from artifacts.errors import ParityFailed, RequestError
+from artifacts.ids import ArtifactId
 from artifacts.records.evidence import LatencyRecord, read_evidence
 from benchmarks.suites import test_honesty as honesty
 from tightship.benching.bench import bench_files
@@ -17,9 +18,9 @@ from tightship.cli.compare import compare as verb
 from tightship.gating.baseline import figures_of
 from tightship.gating.baseline_limits import BASELINE_LIMITS
 from tightship.pipeline.evidence import _timed_what_was_checked
-from tightship.planning.steps import MEASURE
+from tightship.planning.steps import MEASURE, ArtifactPlan
 from tightship.reporting.run_pairs import Run, latencies
-from tightship.store import Entry, Result
+from tightship.store import Entry
 
 HOW = {"again": False, "processes": 2, "limit": 2, "seconds": 0.05, "threads": 1}
 ID = "onnxruntime-cpu/fp32"
@@ -180,12 +181,13 @@ def test_what_was_timed_is_what_was_checked(tmp_path, shift, passes):
         path = tmp_path / name / file
         path.parent.mkdir(parents=True)
         save_arrays(path, {"logits": values})
-        entries[name] = Entry("key", tmp_path / name, "", 0.0, Result("", {}, {}), False)
+        entries[name] = Entry("key", tmp_path / name, "", 0.0, None, False)
+    artifact = ArtifactPlan(ArtifactId.parse(ID), "onnx", "compressed", "reference")
     if passes:
-        _timed_what_was_checked(ID, entries)
+        _timed_what_was_checked(artifact, entries)
     else:
         with pytest.raises(ParityFailed, match=f"the timed calls of {ID} gave 'logits'"):
-            _timed_what_was_checked(ID, entries)
+            _timed_what_was_checked(artifact, entries)
 
 
 def test_the_honesty_study_asks_what_a_user_gets():

@@ -145,7 +145,7 @@ def factorize(
 
 def _refuse_without_data(config: "PruneConfig") -> None:
     """Refuse what only data could decide."""
-    from compress.pruning.criteria import CRITERIA
+    from compress.criteria import CRITERIA
 
     free = ", ".join(name for name, criterion in CRITERIA.items() if criterion.prepare is None)
     wanted = {

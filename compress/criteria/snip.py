@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from compress.pruning.criteria.base import Criterion
-from compress.pruning.criteria.taylor import prepare
+from compress.criteria.base import Criterion
+from compress.criteria.taylor import prepare
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

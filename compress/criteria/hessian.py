@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from compress.pruning.criteria.base import Criterion
+from compress.criteria.base import Criterion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
     from artifacts.types import Split
-    from compress.pruning.criteria.base import Scorer
+    from compress.criteria.base import Scorer
 
 
 def channels() -> "Scorer":
@@ -29,7 +29,7 @@ def weights(weight: "Tensor", gradient: "Tensor | None", generator: "Generator")
 
 def prepare(module: "nn.Module", split: "Split", indices: "NDArray[np.int64]") -> None:
     """Leave the diagonal of the loss's Hessian."""
-    from compress.pruning.criteria.preparing import hessian_diagonal
+    from compress.criteria.preparing import hessian_diagonal
 
     hessian_diagonal(module, split, indices)
 

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from compress.pruning.criteria.base import Criterion
+from compress.criteria.base import Criterion
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from compress.pruning.criteria.base import Scorer
+    from compress.criteria.base import Scorer
 
 
 def l2_norm() -> "Scorer":

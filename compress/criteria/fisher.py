@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from compress.pruning.criteria.base import Criterion
-from compress.pruning.criteria.hessian import channels, weights
+from compress.criteria.base import Criterion
+from compress.criteria.hessian import channels, weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def prepare(module: "nn.Module", split: "Split", indices: "NDArray[np.int64]") -> None:
     """Leave the diagonal of the empirical Fisher information."""
-    from compress.pruning.criteria.preparing import squared_gradients
+    from compress.criteria.preparing import squared_gradients
 
     squared_gradients(module, split, indices)
 

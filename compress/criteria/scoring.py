@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from artifacts.types import Split
-from compress.pruning.criteria import CRITERIA
+from compress.criteria import CRITERIA
 
 
 def score_weights(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from compress.pruning.criteria.base import Criterion
+from compress.criteria.base import Criterion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from artifacts.types import Split
-    from compress.pruning.criteria.base import Scorer
+    from compress.criteria.base import Scorer
 
 
 def channels() -> "Scorer":
@@ -23,7 +23,7 @@ def channels() -> "Scorer":
 
 def prepare(module: "nn.Module", split: "Split", indices: "NDArray[np.int64]") -> None:
     """Leave the gradients of the task's loss."""
-    from compress.pruning.criteria.preparing import gradients
+    from compress.criteria.preparing import gradients
 
     gradients(module, split, indices)
 

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from compress.pruning.criteria.base import Criterion
+from compress.criteria.base import Criterion
 
 if TYPE_CHECKING:
-    from compress.pruning.criteria.base import Scorer
+    from compress.criteria.base import Scorer
 
 
 def channels() -> "Scorer":
