@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from compress.quantizers.pt2e.streaming import Observer, minmax
 from export.onnx.export import export
 from tightship.planning.plan import make_plan
 from tightship.recipe.recipe import load_recipe
-from tightship.store import Result, Store
+from tightship.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "digits.yaml"
@@ -36,15 +37,22 @@ def test_planning_alone(benchmark):
     assert plan.steps
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a stage says of its work."""
+
+    summary: str
+
+
 def test_store_hit(benchmark, tmp_path):
     store = Store(tmp_path)
 
     def make(folder, work):
         (folder / "weights").write_bytes(bytes(1_000_000))
-        return Result("one megabyte")
+        return Made("one megabyte")
 
-    store.get("a" * 64, {}, make)
-    entry = benchmark(store.get, "a" * 64, {}, make)
+    store.get("a" * 64, {}, Made, make)
+    entry = benchmark(store.get, "a" * 64, {}, Made, make)
     assert entry.cached
 
 

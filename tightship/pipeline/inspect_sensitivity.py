@@ -7,8 +7,9 @@ from artifacts.records.sensitivity import SensitivityRecord
 from benchmarks.machine import describe
 from compress.configs import QuantizeConfig
 from runtimes.registry import find, running
+from tightship.pipeline.availability import availability, unavailable
+from tightship.pipeline.execute import execute
 from tightship.pipeline.progress import Progress
-from tightship.pipeline.run import availability, execute, unavailable
 from tightship.pipeline.stages.results import SensitivityResult
 from tightship.planning.artifacts import int8_rows
 from tightship.planning.export_options import check_operators

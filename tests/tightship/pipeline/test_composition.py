@@ -14,8 +14,8 @@ from artifacts.errors import RecipeError
 from compress import checkpoint
 from compress.counting import count, prunable
 from compress.pruning.nm import left_whole
+from tightship.pipeline.execute import execute
 from tightship.pipeline.progress import Quiet
-from tightship.pipeline.run import execute
 from tightship.planning.plan import make_plan
 from tightship.planning.stage_order import check_chain
 from tightship.recipe.recipe import parse_recipe

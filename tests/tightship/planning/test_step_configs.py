@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from artifacts.files import sha256_json
-from tightship.pipeline.run import STAGES
+from tightship.pipeline.execute import STAGES
 from tightship.pipeline.stages.job import Job
 from tightship.planning import step_configs
 from tightship.planning.plan import make_plan

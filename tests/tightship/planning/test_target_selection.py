@@ -11,8 +11,9 @@ from artifacts.records.evidence import read_evidence
 from benchmarks.machine import describe
 from runtimes.probe import missing_library
 from runtimes.registry import find
+from tightship.pipeline.availability import unavailable
+from tightship.pipeline.execute import execute
 from tightship.pipeline.progress import Quiet
-from tightship.pipeline.run import execute, unavailable
 from tightship.planning.plan import make_plan
 from tightship.planning.target_selection import NOT_SELECTED, row_name, select_targets
 from tightship.reporting.formatting import headline

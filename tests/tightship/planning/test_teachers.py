@@ -8,8 +8,8 @@ from torch import nn
 
 from artifacts.errors import ModelError, RecipeError
 from compress import checkpoint
+from tightship.pipeline.execute import execute
 from tightship.pipeline.progress import Quiet
-from tightship.pipeline.run import execute
 from tightship.planning.plan import make_plan
 from tightship.planning.stage_order import check_chain
 from tightship.store import Store
