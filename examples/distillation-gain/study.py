@@ -59,7 +59,7 @@ def student(data: TaskData, teacher: TorchModel, method: str, asked: argparse.Na
     """Train one student and score what was deployed."""
     model = network(data, asked.depth, seed)
     config = DistilConfig(
-        epochs=asked.epochs, examples=asked.examples, batch_size=128, learning_rate=0.1, augment=("flip", "crop"),
+        epochs=asked.epochs, samples=asked.examples, batch_size=128, learning_rate=0.1, augment=("flip", "crop"),
         precision=asked.precision, temperature=4, **METHODS[method],
     )  # fmt: skip
     example, _ = tensors(data.train, subset(data.train, 2, seed))

@@ -20,7 +20,7 @@ from compress.factorization.ranks import survey
 from compress.pruning.steps import prune
 from compress.training.loop import Training
 
-QUICK = {"finetune_epochs": 1, "examples": 128, "align": 2}
+QUICK = {"finetune_epochs": 1, "samples": 128, "align": 2}
 LAYERS = [
     (nn.Linear(12, 9), "linear", (5, 12)),
     (nn.Linear(12, 9, bias=False), "linear", (2, 4, 12)),

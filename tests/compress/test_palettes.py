@@ -19,7 +19,7 @@ from compress.pruning.unstructured import mask_to
 from compress.training.loop import Training, predict
 from zoo.metrics import METRICS
 
-QUICK = {"finetune_epochs": 1, "examples": 192}
+QUICK = {"finetune_epochs": 1, "samples": 192}
 
 
 def accuracy(model, digits):

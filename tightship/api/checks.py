@@ -8,14 +8,14 @@ MOST = 65_536
 """The largest count of examples, processes or threads that is taken for one that is meant."""
 
 
-def whole(name: str, value: int, least: int = 1) -> int:
-    """A whole number from `least` on.
+def whole(name: str, value: int, least: int = 1, most: int = MOST) -> int:
+    """A whole number from `least` to `most`.
 
     Raises:
         RequestError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-        raise RequestError(f"{name} must be a whole number from {least} to {MOST}, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise RequestError(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
     return value
 
 

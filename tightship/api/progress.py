@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from artifacts.errors import RequestError
+
 if TYPE_CHECKING:
     from tightship.pipeline.progress import Progress
     from tightship.pipeline.stages.results import StageResult
@@ -108,15 +110,32 @@ def flush() -> None:
     sys.stderr.flush()
 
 
+class CallersOwn(Exception):
+    """An error of the caller's function, on its way to the caller."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def throttled(tell: OnProgress | None, step: str) -> Callable[[float, str], None]:
-    """(share done, what is happening) as updates of one step; None: nothing is told."""
+    """(share done, what is happening) as updates of one step; None: nothing is told.
+
+    Raises:
+        RequestError: `tell` is no function.
+    """
     last = 0.0
+    if tell is not None and not callable(tell):
+        raise RequestError(f"on_progress must be a function such as print, not a {type(tell).__name__}.")
 
     def update(share: float, message: str) -> None:
         nonlocal last
         if tell is not None and (share >= 1 or time.monotonic() - last >= SECONDS_APART):
             last = time.monotonic()
-            tell(Update(step, 1, 1, share, message, share >= 1))
+            try:
+                tell(Update(step, 1, 1, share, message, share >= 1))
+            except Exception as error:
+                raise CallersOwn(error) from error
 
     return update
 
@@ -134,5 +153,7 @@ def told(given: "OnProgress | Progress | None") -> "Iterator[Progress]":
             yield progress
         finally:
             progress.close()
-    else:
+    elif hasattr(given, "begin"):
         yield given
+    else:
+        raise RequestError(f"on_progress must be a function such as print, not a {type(given).__name__}.")

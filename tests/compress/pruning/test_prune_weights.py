@@ -17,7 +17,7 @@ from compress.pruning.steps import prune
 from compress.pruning.unstructured import mask_to, rewound
 from compress.training.loop import Training
 
-QUICK = {"finetune_epochs": 1, "examples": 128}
+QUICK = {"finetune_epochs": 1, "samples": 128}
 
 
 def blocks_of_four(weight):

@@ -13,7 +13,7 @@ from compress.training import threads
 from compress.training.loop import Training, fit, task_loss
 from compress.training.threads import candidates, step_seconds, timed, undrawn, using
 
-CONFIG = TrainConfig(epochs=2, batch_size=8, augment=("flip", "crop"), mixup=0.2, examples=200, learning_rate=0.05, ema=0.9)
+CONFIG = TrainConfig(epochs=2, batch_size=8, augment=("flip", "crop"), mixup=0.2, samples=200, learning_rate=0.05, ema=0.9)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_a_training_after_a_trial_ends_with_the_very_same_weights(digits):
 
 
 def test_a_rate_at_which_a_training_would_fail_does_not_fail_its_trial(digits):
-    config = CONFIG.model_copy(update={"learning_rate": 1e30, "schedule": "constant"})
+    config = CONFIG.model_copy(update={"learning_rate": 1e30, "lr_schedule": "constant"})
     assert step_seconds(fresh(), task_loss(), Training(digits.train, config, 9))
 
 

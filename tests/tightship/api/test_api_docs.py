@@ -19,7 +19,7 @@ def test_the_first_thing_to_see_is_five_lines_of_python():
 def test_every_block_runs_in_order(workplace, capsys):
     names = {}
     for number, block in enumerate(BLOCKS):
-        exec(compile(block, f"block {number} of docs/python.md", "exec"), names)
+        exec(compile(block, f"block {number} of docs/tutorials/python.md", "exec"), names)
     said = capsys.readouterr().out
     assert "True onnxruntime-cpu/" in said
     assert re.search(r"p50 \S+ ms \(95 % interval \S+ \.\. \S+\) over 2 processes, threads 1, batch 1", said)

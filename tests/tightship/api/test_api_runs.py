@@ -24,7 +24,7 @@ def test_relative_paths_of_plain_values_start_in_the_given_folder(workplace):
     assert ts.load_recipe(plain).model.weights == workplace / "mine.safetensors"
 
 
-@pytest.mark.parametrize("wrong", [3, None, ["a"], object()], ids=repr)
+@pytest.mark.parametrize("wrong", [3, None, ["a"], object()], ids=["number", "none", "list", "object"])
 def test_what_is_no_recipe_is_refused_in_one_sentence(wrong):
     with pytest.raises(ts.RecipeError, match=r"^a recipe is .*\.$"):
         ts.load_recipe(wrong)

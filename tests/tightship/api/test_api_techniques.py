@@ -188,6 +188,21 @@ def test_distil_learns_what_the_teacher_says(net):
     assert after > max(before, 0.6)
 
 
+def test_what_nobody_foresaw_is_one_sentence_with_its_cause():
+    relu = nn.Sequential(nn.Flatten(), nn.ReLU())
+    with pytest.raises(ts.StageCrashed, match=r"^distil broke: RuntimeError: .*grad.*\.$") as caught:
+        ts.distil(relu, relu, (IMAGES, LABELS), epochs=1)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_an_error_of_the_callers_function_is_the_callers(net):
+    def fail(update):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        ts.distil(net, net, DATA, epochs=1, on_progress=fail)
+
+
 def test_distil_takes_several_teachers_and_exported_files(net, tmp_path):
     file = ts.export(net, FEW).save(tmp_path / "teacher").path
     with torch.random.fork_rng():
@@ -208,9 +223,13 @@ def test_distil_takes_several_teachers_and_exported_files(net, tmp_path):
         (lambda net: ts.distil(net, net, DATA, epoch=3), "unknown key 'epoch'; did you mean 'epochs'"),
         (lambda net: ts.distil(net, net, DATA, teachers=[net]), "'teachers' is a key of recipes"),
         (lambda net: ts.distil(net, net, IMAGES), "inputs alone"),
+        (lambda net: ts.distil(net, net, (IMAGES, LABELS + 2)), "hold class 5, and the network tells 4 classes apart, 0 to 3"),
+        (lambda net: ts.distil(net, net, (IMAGES, LABELS - 1)), "hold class -1"),
+        (lambda net: ts.distil(net, net, DATA, seed=-1), "seed must be a whole number from 0"),
+        (lambda net: ts.distil(net, net, DATA, on_progress=3), "on_progress must be a function such as print, not a int"),
         (lambda net: ts.distil(net, net, DATA, method="features"), "needs 'layers'"),
     ],
-    ids=range(8),
+    ids=range(12),
 )
 def test_what_distil_cannot_do_is_one_sentence(net, call, says):
     with pytest.raises(ts.RequestError, match=says) as caught:

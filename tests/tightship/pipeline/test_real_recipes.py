@@ -45,7 +45,7 @@ def test_the_published_resnet20_keeps_its_accuracy_as_onnx_and_loses_little_as_i
 
 def test_fashion_mnist_goes_from_idx_files_to_judged_artifacts(cli, tmp_path):
     def short(recipe):
-        few = {"examples": 4000, "batch_size": 32}
+        few = {"samples": 4000, "batch_size": 32}
         recipe["train"] |= {**few, "epochs": 2, "learning_rate": 0.05}
         for stage in recipe["compress"]:
             (options,) = stage.values()

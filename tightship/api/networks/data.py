@@ -36,7 +36,29 @@ def split_of(data: Data, module: nn.Module, signature: Signature | None = None, 
         raise DataError("the data hold no examples.")
     if signature is not None:
         _check(split.batch(np.arange(1))[0], signature)
+        if labeled:
+            check_classes(split, signature)
     return split
+
+
+def check_classes(split: Split, signature: Signature) -> None:
+    """Hold class numbers, where they are in memory, against the network's outputs (N, classes).
+
+    Raises:
+        DataError: there is a class that the network has no output for.
+    """
+    outputs = signature.outputs[0].shape if signature.outputs else ()
+    if (
+        not isinstance(split, ArraySplit)
+        or split.targets.dtype.kind not in "iu"
+        or split.targets.ndim != 1
+        or len(outputs) != 2
+    ):
+        return
+    low, high, count = int(split.targets.min()), int(split.targets.max()), outputs[1]
+    if isinstance(count, int) and not 0 <= low <= high < count:
+        wrong = high if high >= count else low
+        raise DataError(f"the targets hold class {wrong}, and the network tells {count} classes apart, 0 to {count - 1}.")
 
 
 def _split(data: Data, module: nn.Module, labeled: bool) -> Split:

@@ -9,6 +9,7 @@ from artifacts.errors import IntegrityError, RequestError
 from artifacts.specs import Signature
 from artifacts.types import ExportedFile
 from tightship.api.networks.artifacts import Artifact
+from tightship.api.networks.options import working
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,13 +59,14 @@ def export(
     >>> artifact.file.signature.inputs[0]
     TensorSpec(name='input', dtype='float32', shape=('batch', 4))
     """
-    from tightship.api.networks.models import given_model
-    from tightship.api.networks.writing import Writing, with_export
+    with working("export"):
+        from tightship.api.networks.models import given_model
+        from tightship.api.networks.writing import Writing, with_export
 
-    writing = Writing.of(target, options, format)
-    given = given_model(model, example_inputs, dynamic_batch=dynamic_batch, factory=factory)
-    shaped = with_export(given.model, {"dims": dims, "onnx": onnx, "torchscript": torchscript})
-    return writing.write(shaped, given.examples, None, None)
+        writing = Writing.of(target, options, format)
+        given = given_model(model, example_inputs, dynamic_batch=dynamic_batch, factory=factory)
+        shaped = with_export(given.model, {"dims": dims, "onnx": onnx, "torchscript": torchscript})
+        return writing.write(shaped, given.examples, None, None)
 
 
 def artifact_of(folder: Path, evidence: "Evidence", artifact_id: str | None) -> Artifact:

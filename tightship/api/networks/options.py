@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from artifacts.errors import RecipeError, RequestError
+from artifacts.errors import RecipeError, RequestError, StageCrashed, TightshipError
+from tightship.api.checks import whole
+from tightship.api.progress import CallersOwn
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,12 +26,13 @@ def given_options(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def config_of(kind: "type[C]", options: Mapping[str, Any], technique: str) -> "C":
+def config_of(kind: "type[C]", options: Mapping[str, Any], technique: str, seed: int) -> "C":
     """The options as a recipe's config.
 
     Raises:
-        RequestError: one is unknown (the message names the nearest), or beyond its limits.
+        RequestError: one is unknown (the message names the nearest) or beyond its limits, or the seed is no whole number.
     """
+    whole("seed", seed, 0, 2**31 - 1)
     from tightship.recipe.recipe import parse_section
 
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
@@ -65,6 +68,25 @@ def quiet() -> Iterator[None]:
         for kind in (FutureWarning, DeprecationWarning):
             warnings.simplefilter("ignore", kind)
         yield
+
+
+@contextmanager
+def working(technique: str) -> Iterator[None]:
+    """A technique at work: random numbers are as they were once the block ends, and what breaks is one sentence.
+
+    Raises:
+        StageCrashed: something broke that nobody foresaw; the cause is attached.
+    """
+    try:
+        with own_randomness():
+            yield
+    except CallersOwn as passed:
+        raise passed.error from None
+    except TightshipError:
+        raise
+    except Exception as error:
+        why = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
+        raise StageCrashed(f"{technique} broke: {type(error).__name__}: {why}.") from error
 
 
 @contextmanager

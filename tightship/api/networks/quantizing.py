@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import RequestError
-from tightship.api.networks.options import config_of, given_options, kept_zeros, own_randomness, unlabeled
+from tightship.api.networks.options import config_of, given_options, kept_zeros, unlabeled, working
 from tightship.api.progress import throttled
 
 if TYPE_CHECKING:
@@ -63,10 +63,11 @@ def quantize(
     """
     from compress.configs import QuantizeConfig
 
-    config = config_of(QuantizeConfig, given_options(scheme=scheme, qat_epochs=qat_epochs) | options, "quantize")
+    config = config_of(QuantizeConfig, given_options(scheme=scheme, qat_epochs=qat_epochs) | options, "quantize", seed)
     if config.max_drop is not None:
         raise RequestError("max_drop is for recipes, whose accuracy guard tries files on the target; leave it out.")
-    with own_randomness():
+    told = throttled(on_progress, "quantize")
+    with working("quantize"):
         from compress.qat import train_quantized
         from compress.quantizers import Calibration
         from tightship.api.networks.data import split_of
@@ -84,7 +85,6 @@ def quantize(
         labeled = bool(config.qat_epochs)
         split = unlabeled(given) if data is None else split_of(data, model, source.signature, labeled=labeled)
         if config.qat_epochs:
-            told = throttled(on_progress, "quantize")
             source = train_quantized(source, config, split, seed=seed, progress=told)
         examples = given.examples if data is None else split.batch(_some(split, 256))[0]
         return writing.write(source, examples, quantizer, Calibration(split, config, seed, source))

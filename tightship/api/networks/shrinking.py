@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import RequestError
-from tightship.api.networks.options import config_of, given_options, kept_zeros, own_randomness, unlabeled
+from tightship.api.networks.options import config_of, given_options, kept_zeros, unlabeled, working
 from tightship.api.progress import throttled
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def prune(
     chosen = given_options(macs=macs, sparsity=sparsity, criterion=criterion, finetune_epochs=finetune_epochs) | options
     if data is None:
         chosen = {"finetune_epochs": 0, **chosen}
-    config = config_of(PruneConfig, chosen, "prune")
-    with own_randomness():
+    config = config_of(PruneConfig, chosen, "prune", seed)
+    with working("prune"):
         from tightship.api.networks.data import split_of
         from tightship.api.networks.models import given_model
 
@@ -128,12 +128,12 @@ def factorize(
     chosen = given_options(energy=energy, macs=macs, finetune_epochs=finetune_epochs) | options
     if data is None:
         chosen = {"finetune_epochs": 0, **chosen}
-    config = config_of(FactorizeConfig, chosen, "factorize")
+    config = config_of(FactorizeConfig, chosen, "factorize", seed)
     if data is None and config.finetune_epochs:
         raise RequestError("finetune_epochs needs data=(inputs, targets); give them, or leave finetune_epochs out.")
     if config.latency_target is not None:
         raise RequestError("latency_target is for recipes, which say how the target's files are made; leave it out.")
-    with own_randomness():
+    with working("factorize"):
         from compress.factorization.factorize import factorize as run
         from tightship.api.networks.data import split_of
         from tightship.api.networks.models import given_model

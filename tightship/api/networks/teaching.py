@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import RequestError
-from tightship.api.networks.options import config_of, given_options, kept_zeros, own_randomness
+from tightship.api.networks.options import config_of, given_options, kept_zeros, working
 from tightship.api.progress import throttled
 from tightship.api.recipes import PATHS, PathLike
 
@@ -62,15 +62,16 @@ def distil(
     for name in ("teacher", "teachers"):
         if name in options:
             raise RequestError(f"{name!r} is a key of recipes; give the teachers by position, as networks or files.")
-    config = config_of(DistilConfig, given_options(epochs=epochs) | options, "distil")
-    with own_randomness():
+    config = config_of(DistilConfig, given_options(epochs=epochs) | options, "distil", seed)
+    with working("distil"):
         from compress.distillation.distil import distillation_objective
         from compress.training.loop import Training, fit, tensors
-        from tightship.api.networks.data import split_of
+        from tightship.api.networks.data import check_classes, split_of
         from tightship.api.networks.models import given_model
 
         split = split_of(data, student)
         given = given_model(student, _two(split)[0])
+        check_classes(split, given.model.signature)
         example, _ = tensors(split, _two(split)[1])
         model = kept_zeros(given.model)
         with distillation_objective(model.module, _teachers(teacher), config, example, seed) as (loss, extra):
