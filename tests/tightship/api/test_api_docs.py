@@ -7,7 +7,7 @@ import pytest
 
 import tightship as ts
 
-TEXT = (Path(__file__).resolve().parents[3] / "docs" / "python.md").read_text()
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "tutorials" / "python.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
