@@ -46,7 +46,7 @@ def start(job: Job) -> Result:
     if "train" not in config:
         return _store(job, model, "loaded its weights")
     training = TrainConfig.model_validate(config["train"])
-    loss = task_loss(training.label_smoothing)
+    loss = task_loss(training.label_smoothing, training.loss)
     fit(model.module, loss, Training(job.data.train, training, job.recipe.seed, job.work / "state", job.progress))
     return _store(job, model, f"trained {training.epochs} epochs")
 

@@ -14,6 +14,7 @@ from benchmarks.parity.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, 
 from benchmarks.roofline.work import work_of
 from benchmarks.timing.child import Child
 from compress.configs import QuantizeConfig
+from compress.quantizers import QUANTIZERS
 from tightship.pipeline.stages.export import engine_of, made_from
 from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.reproducer import Failed, reproduce
@@ -23,9 +24,6 @@ from tightship.store import Result
 from zoo.metrics import METRICS
 
 PARITY_EXAMPLES = 256
-
-OTHER_GRIDS = ("coreml-weights",)
-"""Quantizers that round weights on grids of their runtime's own, which `rounded` does not know."""
 
 
 def check(job: Job) -> Result:
@@ -127,7 +125,8 @@ def _yardstick(job: Job, artifact: ArtifactPlan) -> tuple[Any, Tolerance, str]:
         limit = stored_limit(artifact.quantizer, config)
         bits = "" if limit == limit_of(config.weight_bits) else "7-bit "
         return simulate(model, config, limit), SIMULATED, f"{bits}simulated"
-    if artifact.quantizer in OTHER_GRIDS:
+    if artifact.quantizer and QUANTIZERS.find(artifact.quantizer).own_grid:
+        # `rounded` does not know it
         return model.module.eval(), QUANTIZED, "float"
     tolerance = SCHEMES.get(artifact.scheme, QUANTIZED)
     # equalized or corrected weights are not those of the model before they are rounded
