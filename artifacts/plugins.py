@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from artifacts.errors import RequestError, nearest
 
@@ -30,6 +30,18 @@ class Plug(Protocol):
 
 
 T = TypeVar("T", bound=Plug)
+
+REGISTRIES = (
+    "runtimes.registry:TARGETS",
+    "export.registry:FORMATS",
+    "compress.losses:LOSSES",
+    "compress.pruning.criteria:CRITERIA",
+    "zoo.metrics:METRICS",
+    "tightship.gating.gates:GATES",
+    "tightship.gating.baseline_limits:BASELINE_LIMITS",
+    "tightship.reporting.sections:SECTIONS",
+)
+"""Every kind of plug, as `module:NAME`; what `tightship doctor` looks through. Theirs are the groups `tightship.*`."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def _read(self) -> dict[str, T]:
         if self._ours is None:
-            listed = [r for own in self._own for r in (self._records(_named(own)) if isinstance(own, str) else (own,))]
+            listed = [r for own in self._own for r in (self._records(named(own)) if isinstance(own, str) else (own,))]
             self._ours = {record.name: record for record in listed}
             assert len(self._ours) == len(listed), f"two {self.kind}s of one name"
         return self._ours
@@ -176,6 +188,7 @@ class Refused(Exception):
     """A record that is there and cannot be taken, in one sentence."""
 
 
-def _named(where: str) -> object:
+def named(where: str) -> Any:
+    """What `module:name` names, imported now."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)

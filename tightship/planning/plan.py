@@ -15,6 +15,7 @@ from export.registry import FORMATS
 from runtimes.registry import find
 from tightship.planning.artifacts import guarded, plan_artifacts
 from tightship.planning.export_options import check_dims, digests, said
+from tightship.planning.plugins import given
 from tightship.planning.sensitivity import ranking_steps
 from tightship.planning.steps import COMPRESSING, DATA, EVERYTHING, MEASURE, REFERENCE, TRAINED, TRAINING, ArtifactPlan, Step
 from tightship.planning.target_selection import TargetSelection, measured_on
@@ -22,7 +23,6 @@ from tightship.planning.teachers import taught_by, teacher_steps
 from tightship.recipe.recipe import Recipe
 from tightship.store import Store, code_digest, versions
 from zoo import registry
-from zoo.data import fingerprint
 from zoo.factories import source_files
 
 
@@ -75,7 +75,7 @@ def make_plan(
     measuring = {**recipe.measure.timing(), "machine": machine, "artifacts": opened}
     steps.append(Step(MEASURE, "measure", measuring, (DATA, *(f"export {a.id}" for a in artifacts)), libraries, EVERYTHING))
     steps += ranking_steps(artifacts, recipe)
-    return Plan(recipe, tuple(steps), _keys(steps, fingerprint(recipe.data.ref()), recipe.seed), artifacts, conversions)
+    return Plan(recipe, tuple(steps), _keys(steps, given(recipe), recipe.seed), artifacts, conversions)
 
 
 def _compression(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | None]:
