@@ -14,13 +14,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from artifacts.errors import RequestError, nearest
 
-REGISTRIES = (
-    "runtimes.registry:TARGETS", "export.registry:FORMATS", "zoo.metrics:METRICS", "compress.criteria:CRITERIA",
-    "tightship.gating.gates:GATES", "tightship.gating.baseline_limits:BASELINE_LIMITS",
-    "tightship.reporting.sections:SECTIONS",
-)  # fmt: skip
-"""Every list of plugs that others may add to."""
-
 
 class Plug(Protocol):
     """What every record says of itself."""
@@ -37,6 +30,19 @@ class Plug(Protocol):
 
 
 T = TypeVar("T", bound=Plug)
+
+REGISTRIES = (
+    "runtimes.registry:TARGETS",
+    "export.registry:FORMATS",
+    "compress.losses:LOSSES",
+    "compress.criteria:CRITERIA",
+    "compress.quantizers:QUANTIZERS",
+    "zoo.metrics:METRICS",
+    "tightship.gating.gates:GATES",
+    "tightship.gating.baseline_limits:BASELINE_LIMITS",
+    "tightship.reporting.sections:SECTIONS",
+)
+"""Every kind of plug, as `module:NAME`; what `tightship doctor` looks through. Theirs are the groups `tightship.*`."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +193,3 @@ def named(where: str) -> Any:
     """What `module:name` names, imported now."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def failures() -> tuple[Failure, ...]:
-    """The entry points of every kind that cannot be used; loads all of them."""
-    registries: list[Registry[Plug]] = [named(where) for where in REGISTRIES]
-    return tuple(failure for registry in registries for failure in registry.failures())

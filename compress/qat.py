@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from artifacts.types import Range, Split, TorchModel
 from compress.configs import QuantizeConfig
-from compress.distillation.distil import distillation_loss
+from compress.distillation.distil import finetuning_loss
 from compress.fakequant import CLAMPS, QUANTIZED, FakeQuantize, weight_fake_quantize
 from compress.fold import fold, is_layer, operator
 from compress.pruning.unstructured import masks_for
@@ -136,7 +136,7 @@ def train_quantized(
     ranges = observe(folded, split, subset(split, config.calibration_samples, seed))
     ranges = {name: ranges[name] for name in rounded_nodes(folded.graph, config.keep_float) if name in ranges}
     prepared = prepare(folded, ranges, config)
-    loss = distillation_loss(folded, config.kd_weight, config.temperature, config.label_smoothing)
+    loss = finetuning_loss(folded, config)
 
     def freeze(module: nn.Module, share: float) -> None:
         for part in module.modules():

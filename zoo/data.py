@@ -128,7 +128,7 @@ def fingerprint(ref: DataRef) -> str:
         files = sorted(p for p in ref.imagefolder.rglob("*") if p.is_file())
     else:
         data = load_data(ref)
-        return sha256_json([data.train.fingerprint(), data.test.fingerprint()])
+        return sha256_json([data.train.fingerprint(), data.test.fingerprint(), data.metric, data.labels])
     missing = [p for p in files if not p.is_file()]
     if missing or not files:
         raise DataError(f"no data at {missing[0] if missing else ref}; check the recipe's `data`.")

@@ -49,5 +49,5 @@ def deployed(target: str, name: str, precision: str, folder: Path) -> tuple[Engi
     file = FORMATS[row.formats[0]].load()(model, folder / "fp32")
     if precision == "int8":
         calibration = Calibration(ArraySplit(images, np.zeros(64, np.int64)), QuantizeConfig(calibration_samples=64), 0, model)
-        file = QUANTIZERS[row.quantizer_for("int8")].load()(file, folder / "int8", calibration)
+        file = QUANTIZERS.find(row.quantizer_for("int8")).load()(file, folder / "int8", calibration)
     return row.runtime().build(file, folder), images

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from compress.base_config import ModelConfig
+from compress.base_config import ModelConfig, known_names
+from compress.losses import LOSSES
 from compress.training.config import TrainConfig
-
-OutputLoss = Literal["kl", "mse", "cosine"]
 
 
 class TeacherConfig(ModelConfig):
@@ -54,12 +53,20 @@ class DistilConfig(TrainConfig):
     """What the logits of teacher and student are divided by before the softmax; above 1 softens them."""
     kd_weight: float = Field(0.7, ge=0, le=1)
     """Weight of the distillation term on outputs; the task's own loss has weight 1 - kd_weight."""
-    output_loss: OutputLoss | None = Field(None, examples=["kl"])
+    output_loss: str | None = Field(None, examples=["kl"], json_schema_extra=known_names(LOSSES))
     """The term on outputs: kl for classes, mse or cosine for values and embeddings. Default: by the kind of targets."""
     layers: dict[str, str] = Field(default_factory=dict, examples=[{"layer3": "layer3"}])
     """With features and attention: student layer -> layer of the first teacher, by dotted module names."""
     feature_weight: float | None = Field(None, gt=0, examples=[10])
     """Weight of the term on layers; default 1 for features, 1000 for attention (the authors' beta)."""
+
+    @field_validator("output_loss")
+    @classmethod
+    def _compares_with_teachers(cls, name: str | None) -> str | None:
+        if name is not None and LOSSES.find(name).teaching is None:
+            known = ", ".join(loss.name for loss in LOSSES.values() if loss.teaching)
+            raise ValueError(f"loss '{name}' compares with targets, not with a teacher; use {known}")
+        return name
 
     @model_validator(mode="after")
     def _layers_and_teachers(self) -> Self:

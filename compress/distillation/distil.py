@@ -7,14 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from artifacts.errors import ModelError
-from compress.configs import DistilConfig
-from compress.configs.distil import OutputLoss
+from compress.configs import DistilConfig, FinetuneConfig
 from compress.distillation import attention, features
 from compress.distillation.activation_hooks import ActivationHooks
-from compress.distillation.logits import distillation_term, output_term
+from compress.distillation.logits import distillation_term
 from compress.distillation.teachers import Network, Teacher, as_teachers, check_outputs, frozen, open_file
 from compress.training.loop import Inputs, Loss, Targets, first_output, task_loss, task_term
-from compress.training.losses import is_real
+from compress.training.losses import is_real, teaching_term
 
 __all__ = [
     "Network",
@@ -22,6 +21,7 @@ __all__ = [
     "distillation_loss",
     "distillation_objective",
     "distillation_term",
+    "finetuning_loss",
     "frozen",
     "open_file",
 ]
@@ -35,27 +35,33 @@ def distillation_loss(
     kd_weight: float,
     temperature: float,
     label_smoothing: float = 0.0,
-    output_loss: OutputLoss | None = None,
+    output_loss: str | None = None,
+    loss: str | None = None,
 ) -> Loss:
     """kd_weight · distillation + (1 - kd_weight) · task loss.
 
-    The distillation term is the softened divergence, and for real-valued targets the MSE, unless `output_loss` says
-    otherwise. A network is copied and frozen; several teachers have their weights normalized. With kd_weight 0 no teacher is
-    run.
+    The distillation term is the softened divergence, and for real-valued targets the MSE, unless `output_loss` names another
+    of `compress.losses`; the task's own is `loss`, or the usual one for its targets. A network is copied and frozen; several
+    teachers have their weights normalized. With kd_weight 0 no teacher is run.
     """
     if kd_weight == 0:
-        return task_loss(label_smoothing)
+        return task_loss(label_smoothing, loss)
     teachers = as_teachers(teacher)
     _fold(teachers)
 
-    def loss(module: nn.Module, inputs: Inputs, targets: Targets) -> Tensor:
+    def both(module: nn.Module, inputs: Inputs, targets: Targets) -> Tensor:
         wanted = [t.run(inputs) for t in teachers]
         outputs = first_output(module, inputs)
-        kind = output_loss or ("mse" if is_real(targets) else "kl")
-        soft = output_term(outputs, wanted, [t.weight for t in teachers], kind, temperature)
-        return kd_weight * soft + (1 - kd_weight) * task_term(outputs, targets, label_smoothing)
+        term = teaching_term(output_loss, is_real(targets))
+        soft = term(outputs, wanted, [t.weight for t in teachers], temperature)
+        return kd_weight * soft + (1 - kd_weight) * task_term(outputs, targets, label_smoothing, loss)
 
-    return loss
+    return both
+
+
+def finetuning_loss(teacher: nn.Module, config: FinetuneConfig) -> Loss:
+    """What training after a compression step minimizes: the model as it came in teaches."""
+    return distillation_loss(teacher, config.kd_weight, config.temperature, config.label_smoothing, loss=config.loss)
 
 
 @contextmanager
@@ -71,7 +77,9 @@ def distillation_objective(
     _fold(teachers, keep=() if config.method == "logits" else tuple(config.layers.values()))
     if config.kd_weight:
         check_outputs(student, teachers, example, _try)
-    base = distillation_loss(teachers, config.kd_weight, config.temperature, config.label_smoothing, config.output_loss)
+    base = distillation_loss(
+        teachers, config.kd_weight, config.temperature, config.label_smoothing, config.output_loss, config.loss
+    )
     if config.method == "logits":
         yield base, None
         return

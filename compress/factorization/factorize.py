@@ -18,7 +18,7 @@ from artifacts.types import Arrays, Factor, Split, TorchModel
 from compress import checkpoint
 from compress.configs import FactorizeConfig
 from compress.counting import count
-from compress.distillation.distil import distillation_loss
+from compress.distillation.distil import finetuning_loss
 from compress.edits.pairs import pair_of
 from compress.factorization.ranks import Candidate, run, survey
 from compress.training.loop import Progress, Training, fit, silent, subset
@@ -67,7 +67,7 @@ def factorize(
             with staged(kept) as folder:  # what was measured is not measured the same again
                 checkpoint.save(made, folder)
                 write_json(folder / "details.json", details)
-    loss = distillation_loss(model.module, config.kd_weight, config.temperature, config.label_smoothing)
+    loss = finetuning_loss(model.module, config)
     state = work / "finetune.state" if work else None
     fit(made.module, loss, Training(split, config.training(config.finetune_epochs), seed, state, progress, made.masks))
     return Factorized(made, details)

@@ -19,7 +19,7 @@ from artifacts.errors import ModelError, nearest
 from artifacts.types import Arrays, Palette, Split, TorchModel
 from compress.configs import PalettizeConfig
 from compress.counting import LAYERS, prunable
-from compress.distillation.distil import distillation_loss
+from compress.distillation.distil import finetuning_loss
 from compress.factorization.ranks import called, owners_of
 from compress.palettization.lowbit import LowBit, straight_through
 from compress.training.loop import Progress, Training, fit, silent, subset
@@ -132,7 +132,7 @@ def palettize(
         layer = module.get_submodule(name)
         parametrize.register_parametrization(layer, "weight", _parametrization(layer, name, model, config))
     masks = {name: mask for name, mask in model.masks.items() if name not in {_parameter(n) for n in chosen}}
-    loss = distillation_loss(model.module, config.kd_weight, config.temperature, config.label_smoothing)
+    loss = finetuning_loss(model.module, config)
     state = work / "palettes.state" if work else None
     fit(module, loss, Training(split, config.training(config.finetune_epochs), seed, state, progress, masks))
     module.eval()

@@ -11,7 +11,7 @@ from artifacts.types import Arrays, Split, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import count
-from compress.distillation.distil import distillation_loss
+from compress.distillation.distil import finetuning_loss
 from compress.pruning.nm import left_whole, mask_n_of_m, parse
 from compress.pruning.regularize import penalty, regularized
 from compress.pruning.schedules import progress_after
@@ -92,7 +92,7 @@ def prune(
     if config.channel_goal is None and config.sparsity is None and config.n_of_m is None:
         raise RequestError("this method prunes to 'macs', 'parameters', 'bytes', 'sparsity' or 'n_of_m', and none is given.")
     example = split.batch(subset(split, 2, seed))[0]
-    loss = distillation_loss(model.module, config.kd_weight, config.temperature, config.label_smoothing)
+    loss = finetuning_loss(model.module, config)
     shared = _Work(config, split, loss, example, model, count(model.module, example), seed, work, progress)
     current, trace, extra = model, [], int(config.regularize is not None)
     parts = config.steps + extra + int(config.rewind)

@@ -8,15 +8,12 @@ from artifacts.types import TorchModel
 from compress.configs import QuantizeConfig
 from compress.fakequant import weight_fake_quantize
 from compress.fold import fold, is_layer, operator
+from compress.quantizers import QUANTIZERS
 from compress.quantizers.isa import has_vnni
 from compress.quantizers.layers import is_kept
 
 WEIGHT_ONLY = {"int8-weights": 8, "int4-weights": 4}
 """Schemes that round weights in blocks, and to how many bits."""
-
-HALVED = {"onnx-qdq": 64.0, "nncf": 63.5}
-"""Quantizers that halve the grid of 8-bit weights on CPUs without VNNI, whose 8-bit products saturate: how many steps the
-largest weight then has (ONNX Runtime's `reduce_range`, NNCF's `half_range`)."""
 
 
 def limit_of(bits: int) -> int:
@@ -27,7 +24,8 @@ def limit_of(bits: int) -> int:
 def stored_limit(quantizer: str | None, config: QuantizeConfig) -> float:
     """How many steps the largest weight has in the file that a quantizer makes of trained weights on this machine."""
     whole = float(limit_of(config.weight_bits))
-    return HALVED.get(quantizer or "", whole) if config.weight_bits == 8 and not has_vnni() else whole
+    halved = QUANTIZERS.find(quantizer).halved_limit if quantizer else None
+    return halved if halved is not None and config.weight_bits == 8 and not has_vnni() else whole
 
 
 def rounds_weights(config: QuantizeConfig) -> bool:

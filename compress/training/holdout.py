@@ -42,12 +42,14 @@ def hold_out(chosen: NDArray[np.int64], share: float, seed: int) -> tuple[NDArra
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def score_of(module: nn.Module, split: Split, indices: NDArray[np.int64], batch_size: int = 256) -> Score:
-    """The score of a network in eval mode on these examples."""
+def score_of(
+    module: nn.Module, split: Split, indices: NDArray[np.int64], batch_size: int = 256, named: str | None = None
+) -> Score:
+    """The score of a network in eval mode on these examples, by the loss of this name or the usual one."""
     outputs = torch.from_numpy(predict(module, split, batch_size, indices))
     batches = [split.batch(indices[i : i + batch_size])[1] for i in range(0, len(indices), batch_size)]
     targets = torch.from_numpy(np.concatenate([np.asarray(t) for t in batches]))
-    loss = task_term(outputs, targets).item()
+    loss = task_term(outputs, targets, loss=named).item()
     if outputs.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point():
         return Score((outputs.argmax(1) == targets).double().mean().item(), loss, "top1")
     return Score(-loss, loss, "negative loss")

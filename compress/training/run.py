@@ -168,7 +168,7 @@ class Run:
         """Score what would be kept if training ended now, and keep it if it is the best so far."""
         with holding(self.module, self.average):
             agree(self.accelerator, self.module)
-            score = score_of(self.module, self.training.split, self.held_out)
+            score = score_of(self.module, self.training.split, self.held_out, named=self.config.loss)
             self.latest = score
             if score.beats(self.best):
                 self.best, self.best_state, self.stale = score, snapshot(self.module, "cpu"), 0

@@ -38,18 +38,25 @@ def examine() -> list[Check]:
     return [*checks, *(Check(name, answer.available, answer.reason, False) for name, answer in found.items())]
 
 
-def plug_ins() -> list[Check]:
-    """The entry points of other distributions that cannot be used, and why."""
-    from artifacts.plugins import failures
-
-    return [Check(f"plug-in {one.name}", False, f"{one.distribution}: {one.reason}", False) for one in failures()]
-
-
 def energy() -> Check:
     """Whether the energy of calls can be read here, and from which counters or why not."""
     from benchmarks.timing.energy import Meter, says
 
     return Check("energy", *says(Meter.find()), core=False)
+
+
+def plug_ins() -> list[Check]:
+    """What other distributions bring by entry points: a row for each record, and one for each that cannot be used."""
+    from artifacts.plugins import REGISTRIES, Registry, named
+
+    checks = []
+    for registry in map(named, REGISTRIES):
+        if not isinstance(registry, Registry):
+            continue
+        brought = {name: registry.origin(name) for name in registry}
+        checks += [Check(f"{registry.kind} {n}", True, f"of {by} {_version(by)}", False) for n, by in brought.items() if by]
+        checks += [Check(f"plug-in {f.name}", False, f"{f.distribution}: {f.reason}", False) for f in registry.failures()]
+    return checks
 
 
 def _libraries() -> list[Check]:

@@ -105,7 +105,7 @@ class DeployedLatency:
         if self.precision == "fp32":
             return write(model, folder / "final")
         assert self.target.quantizer is not None
-        quantizer, calibration = QUANTIZERS[self.target.quantizer], Calibration(self.split, CALIBRATION, 0, model)
+        quantizer, calibration = QUANTIZERS.find(self.target.quantizer), Calibration(self.split, CALIBRATION, 0, model)
         if quantizer.works_on == "module":
             return write(replace(model, module=quantizer.load()(calibration)), folder / "final")
         return quantizer.load()(write(model, folder / "plain"), folder / "final", calibration)

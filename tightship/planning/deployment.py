@@ -36,7 +36,7 @@ TRAINED_ONLY = {name: field.default for name, field in FinetuneConfig.model_fiel
 def export_step(artifact: ArtifactPlan, recipe: Recipe) -> Step:
     """The step that writes a file; where the accuracy guard makes it, one that is made again until its accuracy holds."""
     target, options = find(artifact.target), artifact.settings
-    format_, quantizer = FORMATS.find(artifact.format), QUANTIZERS[artifact.quantizer] if artifact.quantizer else None
+    format_, quantizer = FORMATS.find(artifact.format), QUANTIZERS.find(artifact.quantizer) if artifact.quantizer else None
     guard = guarded(recipe) and artifact.scheme == "int8" and artifact.role == "compressed"
     export = followed_by(recipe, artifact.target, artifact.format)
     rewrite = Rewrite(target=artifact.target, options=dict(options.of_the_file)) if options.of_the_file else None
@@ -94,7 +94,7 @@ def sensitivity_step(artifact: ArtifactPlan, export: Step, recipe: Recipe) -> St
     """The step that ranks the layers of an int8 file: files made as it was, each with one layer in int8, run on its target."""
     assert artifact.quantizer is not None
     told = SensitivityStep(**dict(_checked(artifact, export, recipe)), samples=recipe.measure.sensitivity_samples)
-    libraries = (*TRAINING, *QUANTIZERS[artifact.quantizer].libraries, *find(artifact.target).libraries)
+    libraries = (*TRAINING, *QUANTIZERS.find(artifact.quantizer).libraries, *find(artifact.target).libraries)
     needs = {DATA: DATA, SOURCE: artifact.source, FILE: export.name}
     return Step(artifact.sensitivity_step, "sensitivity", told, needs, libraries, EVERYTHING)
 

@@ -9,12 +9,12 @@ from tightship.planning.artifacts import plan_artifacts
 from tightship.planning.compression import compression_steps
 from tightship.planning.deployment import check_step, export_step, measure_step, sensitivity_step
 from tightship.planning.export_options import check_dims
+from tightship.planning.plugins import given
 from tightship.planning.steps import ArtifactPlan, Step
 from tightship.planning.target_selection import TargetSelection
 from tightship.planning.threads import is_open, question, remembered
 from tightship.recipe.recipe import Recipe
 from tightship.store import Store, code_digest, versions
-from zoo.data import fingerprint
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def make_plan(
     if recipe.measure.sensitivity:
         ranked = [a for a in artifacts if a.scheme == "int8" and a.role == "compressed"]
         steps += [sensitivity_step(a, export_step(a, recipe), recipe) for a in ranked]
-    return Plan(recipe, tuple(steps), _contents(steps, fingerprint(recipe.data.ref())), artifacts, conversions)
+    return Plan(recipe, tuple(steps), _contents(steps, given(recipe)), artifacts, conversions)
 
 
 def _contents(steps: list[Step], data: str) -> dict[str, str]:

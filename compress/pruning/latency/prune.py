@@ -19,7 +19,7 @@ from artifacts.types import Arrays, Split, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import count
-from compress.distillation.distil import distillation_loss
+from compress.distillation.distil import finetuning_loss
 from compress.pruning.groups import cuttable
 from compress.pruning.latency.blocks import removable
 from compress.pruning.latency.output_divergence import OutputDivergence
@@ -69,7 +69,7 @@ def prune_blocks(
             with staged(done) as folder:
                 checkpoint.save(found.model, folder)
                 write_json(folder / "details.json", dict(found.details))
-    loss = distillation_loss(model.module, config.kd_weight, config.temperature, config.label_smoothing)
+    loss = finetuning_loss(model.module, config)
     state = work / "finetune.state" if work else None
     training = Training(
         split,

@@ -12,7 +12,7 @@ from typing import Any
 
 from artifacts.types import Arrays, Split
 from compress.configs import PruneConfig
-from compress.distillation.distil import distillation_loss
+from compress.distillation.distil import finetuning_loss
 from compress.pruning.latency.output_divergence import OutputDivergence
 from compress.pruning.latency.selection import LatencyTable, State, descent
 from compress.training.loop import Progress, Training, fit
@@ -63,7 +63,7 @@ def successive_halving(
 
     In every round those that are left are trained on `candidate_samples` examples, twice as many as in the round before.
     """
-    loss = distillation_loss(divergence.model.module, config.kd_weight, config.temperature, config.label_smoothing)
+    loss = finetuning_loss(divergence.model.module, config)
     networks = {state: divergence.apply(state, example) for state in states}
     candidates = [Candidate(state, ()) for state in states]
     finished: list[Candidate] = []

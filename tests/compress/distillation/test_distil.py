@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from compress.configs import TrainConfig
-from compress.distillation.distil import distillation_loss, distillation_term, frozen
+from compress.configs import PruneConfig, TrainConfig
+from compress.distillation.distil import distillation_loss, distillation_term, finetuning_loss, frozen
 from compress.training.loop import Training, fit
 from zoo.models import build
 
@@ -124,12 +124,12 @@ def test_smoothed_labels_are_those_of_the_tasks_own_term(fixed, pair, kd_weight)
 SOURCES = sorted((Path(__file__).resolve().parents[3] / "compress").rglob("*.py"))
 
 
-def test_every_fine_tuning_hands_on_all_that_its_recipe_says_of_the_loss():
-    calls = [
-        (path.name, line.strip())
-        for path in SOURCES
-        for line in path.read_text().splitlines()
-        if "distillation_loss(" in line and "config.kd_weight" in line
-    ]
-    assert {name for name, _ in calls} >= {"steps.py", "qat.py"}
-    assert all("config.temperature" in line and "config.label_smoothing" in line for _, line in calls), calls
+def test_every_fine_tuning_hands_on_all_that_its_recipe_says_of_the_loss(monkeypatch):
+    calls = {path.name: path.read_text() for path in SOURCES if path.name != "distil.py"}
+    assert {name for name, text in calls.items() if "finetuning_loss(" in text} >= {"steps.py", "qat.py", "palettes.py"}
+    assert not [name for name, text in calls.items() if "distillation_loss(" in text]
+    handed = []
+    monkeypatch.setattr("compress.distillation.distil.distillation_loss", lambda *given, **named: handed.append((given, named)))
+    config = PruneConfig(macs=0.5, kd_weight=0.3, temperature=7.0, label_smoothing=0.2, loss="cross-entropy")
+    finetuning_loss("the teacher", config)
+    assert handed == [(("the teacher", 0.3, 7.0, 0.2), {"loss": "cross-entropy"})]

@@ -48,7 +48,7 @@ def start(job: Job[StartStep]) -> NetworkResult:
     if job.config.train is None:
         return _stored(job, _build(job, job.config.source, job.config.seed), "loaded its weights")
     model, training = untrained(job, job.config)
-    loss = task_loss(training.label_smoothing)
+    loss = task_loss(training.label_smoothing, training.loss)
     fit(model.module, loss, Training(job.data.train, training, job.config.seed, job.work / "state", job.progress))
     return _stored(job, model, f"trained {training.epochs} epochs")
 

@@ -44,7 +44,7 @@ def written(job: Job[StepConfig], config: ExportStep, model: TorchModel, folder:
     if config.quantizer is None:
         return write(model, folder)
     assert config.quantize is not None
-    quantizer = QUANTIZERS[config.quantizer]
+    quantizer = QUANTIZERS.find(config.quantizer)
     calibration = Calibration(job.data.train, config.quantize, config.seed, model)
     if quantizer.works_on == "module":
         file = write(replace(model, module=quantizer.load()(calibration)), folder)

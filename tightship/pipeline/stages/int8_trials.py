@@ -95,7 +95,7 @@ class Int8Trials:
     @property
     def works_on_files(self) -> bool:
         """Whether the target's quantizer reads exported files, and not modules."""
-        return QUANTIZERS[self.quantizer].works_on == "file"
+        return QUANTIZERS.find(self.quantizer).works_on == "file"
 
     @cached_property
     def examples(self) -> Examples:
@@ -118,7 +118,7 @@ class Int8Trials:
         """The int8 file of a candidate, in an empty folder."""
         model, plain = self.source(candidate)
         calibration = Calibration(self.data.train, candidate.config, self.seed, model)
-        quantize = QUANTIZERS[self.quantizer].load()
+        quantize = QUANTIZERS.find(self.quantizer).load()
         if plain is None:
             write = FORMATS.find(self.format).load()
             return replace(write(replace(model, module=quantize(calibration)), folder), precision="int8")

@@ -129,7 +129,8 @@ def expected_of(job: Job[CheckStep]) -> "tuple[nn.Module, Tolerance, str]":
         limit = stored_limit(export.quantizer, config)
         bits = "" if limit == limit_of(config.weight_bits) else "7-bit "
         return simulate(model, config, limit), SIMULATED, f"{bits}simulated"
-    if export.quantizer and QUANTIZERS[export.quantizer].own_grid:
+    if export.quantizer and QUANTIZERS.find(export.quantizer).own_grid:
+        # `rounded` does not know it
         return model.module.eval(), QUANTIZED, "float"
     tolerance = SCHEMES.get(export.scheme, QUANTIZED)
     # equalized or corrected weights are not those of the model before they are rounded

@@ -1,0 +1,28 @@
+"""The softened divergence from what teachers say (Hinton et al. 2015, arXiv:1503.02531)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from artifacts.errors import ModelError
+from compress.losses.base import LossTerm
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def divergence(student: "Tensor", teachers: "Sequence[Tensor]", weights: Sequence[float], temperature: float) -> "Tensor":
+    """T² · KL(teachers' mean of probabilities ‖ student) of logits (N, classes, ...).
+
+    Raises:
+        ModelError: the outputs have no classes.
+    """
+    from compress.distillation import logits
+
+    if student.ndim < 2:
+        raise ModelError(
+            f"outputs of shape {tuple(student.shape)} have no classes to soften; set output_loss to mse or cosine."
+        )
+    return logits.divergence(student, logits.probabilities(teachers, weights, temperature), temperature)
+
+
+KL = LossTerm("kl", teaching=divergence)

@@ -1,0 +1,94 @@
+"""Losses by name: what each computes, which a recipe may name where, and that others may bring theirs."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+
+from artifacts.errors import DataError, ModelError
+from compress.configs import DistilConfig, PruneConfig, TrainConfig
+from compress.losses import LOSSES, LossTerm, usual_task, usual_teaching
+from compress.training.batches import Mixed
+from compress.training.holdout import score_of
+from compress.training.loop import Training, fit, task_loss, task_term
+from compress.training.losses import teaching_term
+
+LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 1.0, 3.0]])
+CLASSES, VALUES = torch.tensor([0, 1]), torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 1.0]])
+
+
+def test_the_usual_losses_are_those_of_the_targets():
+    assert torch.equal(task_term(LOGITS, CLASSES), F.cross_entropy(LOGITS, CLASSES))
+    assert torch.equal(task_term(LOGITS, CLASSES, 0.1), F.cross_entropy(LOGITS, CLASSES, label_smoothing=0.1))
+    assert torch.equal(task_term(LOGITS, VALUES), F.mse_loss(LOGITS, VALUES))
+    assert task_term(LOGITS, VALUES, loss="mse") == task_term(LOGITS, VALUES)
+    assert {usual_task(False), usual_task(True), usual_teaching(False), usual_teaching(True)} == {"cross-entropy", "mse", "kl"}
+    for real in (False, True):
+        assert LOSSES[usual_task(real)].task
+        assert LOSSES[usual_teaching(real)].teaching
+
+
+def test_teachers_are_compared_with_by_name():
+    teachers, weights = [VALUES, -VALUES], [0.75, 0.25]
+    assert torch.allclose(teaching_term("mse", False)(LOGITS, teachers, weights, 4.0), F.mse_loss(LOGITS, 0.5 * VALUES))
+    assert teaching_term(None, True) is teaching_term("mse", True)
+    assert teaching_term("kl", False)(LOGITS, [LOGITS], [1.0], 4.0) == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ModelError, match="'cross-entropy' compares with targets, not with a teacher"):
+        teaching_term("cross-entropy", False)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "said"),
+    [("mse", CLASSES, "needs targets that are values, and the data's targets are classes"),
+     ("cross-entropy", VALUES, "needs targets that are classes"), ("kl", CLASSES, "needs a teacher")],
+)  # fmt: skip
+def test_targets_of_another_kind_are_refused_in_one_sentence(loss, targets, said):
+    with pytest.raises(DataError, match=said):
+        task_term(LOGITS, targets, loss=loss)
+
+
+def test_a_recipe_names_a_loss_where_it_can_be_used():
+    assert TrainConfig(loss="mse").loss == "mse"
+    for config in (TrainConfig, DistilConfig):
+        with pytest.raises(ValidationError, match="'kl' compares with a teacher, not with targets; use cross-entropy, mse"):
+            config(loss="kl")
+    with pytest.raises(ValidationError, match=r"'cross-entropy' compares with targets, .*; use mse, kl, cosine"):
+        DistilConfig(output_loss="cross-entropy")
+    with pytest.raises(ValidationError, match="unknown loss 'cosin'; did you mean 'cosine'"):
+        DistilConfig(output_loss="cosin")
+    assert PruneConfig(macs=0.5, loss="mse").training(3).loss == "mse"
+    shown = DistilConfig.model_json_schema()["properties"]["output_loss"]["anyOf"][0]
+    assert shown["enum"] == list(LOSSES)
+
+
+@pytest.fixture
+def hinge(monkeypatch):
+    """A loss of another distribution: the squared hinge of one class against the rest."""
+
+    def squared_hinge(outputs, targets, label_smoothing):
+        signs = 2 * F.one_hot(targets, outputs.shape[1]) - 1
+        return (1 - signs * outputs).clamp_min(0).square().mean()
+
+    monkeypatch.setattr(LOSSES, "_brought", {})
+    LOSSES.add(LossTerm("squared-hinge", squared_hinge, targets="classes"))
+    return squared_hinge
+
+
+def test_a_loss_of_somebody_else_is_what_training_minimizes(hinge, digits, tiny):
+    assert task_term(LOGITS, CLASSES, loss="squared-hinge") == hinge(LOGITS, CLASSES, 0.0)
+    mixed = Mixed(CLASSES, 1 - CLASSES, torch.tensor(0.25))
+    by_hand = 0.25 * hinge(LOGITS, CLASSES, 0.0) + 0.75 * hinge(LOGITS, 1 - CLASSES, 0.0)
+    assert torch.allclose(task_term(LOGITS, mixed, loss="squared-hinge"), by_hand)
+    config = TrainConfig(epochs=2, loss="squared-hinge", samples=256, holdout=0.2, learning_rate=0.02)
+    chosen = torch.arange(64).numpy()
+    module = copy.deepcopy(tiny.module)
+    before = score_of(module, digits.train, chosen, named=config.loss).loss
+    fit(module, task_loss(loss=config.loss), Training(digits.train, config, 0))
+    assert score_of(module, digits.train, chosen, named=config.loss).loss < before
+
+
+def test_a_loss_compares_with_something():
+    with pytest.raises(ValueError, match="'idle' compares with neither targets nor teachers"):
+        LossTerm("idle")

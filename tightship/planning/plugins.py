@@ -1,0 +1,47 @@
+"""What the records of other distributions that a recipe names add to the keys of its steps. Imports nothing heavy."""
+
+from importlib.metadata import entry_points, version
+
+from artifacts.files import sha256_file, sha256_json
+from artifacts.plugins import Registry, T
+from compress.configs import DistilConfig, PruneConfig
+from compress.criteria import CRITERIA
+from compress.losses import LOSSES
+from compress.quantizers import QUANTIZERS
+from runtimes.registry import find
+from tightship.recipe.recipe import Recipe
+from zoo.data import fingerprint
+from zoo.factories import source_files
+from zoo.metrics import METRICS
+
+
+def given(recipe: Recipe) -> str:
+    """A digest of what comes from outside: the data, and the plug-ins, of which a recipe with none has nothing in its keys."""
+    data, plugins = fingerprint(recipe.data.ref()), _plugins(recipe)
+    return sha256_json([data, plugins]) if plugins else data
+
+
+def _plugins(recipe: Recipe) -> dict[str, str]:
+    """By distribution, a digest of its version and of its records' modules."""
+    used = _digest(METRICS, recipe.data.metric) | _digest(LOSSES, recipe.train.loss)
+    for stage in recipe.compress:
+        used |= _digest(LOSSES, stage.config.loss)
+        if isinstance(stage.config, DistilConfig):
+            used |= _digest(LOSSES, stage.config.output_loss)
+        if isinstance(stage.config, PruneConfig):
+            used |= _digest(CRITERIA, stage.config.criterion)
+    for target in map(find, (row.name for row in recipe.targets)):
+        for name in (target.quantizer, *target.schemes.values()):
+            used |= _digest(QUANTIZERS, name)
+    return used
+
+
+def _digest(registry: Registry[T], name: str | None) -> dict[str, str]:
+    """Of the distribution that brings a record; empty for ours, and for none."""
+    origin = registry.origin(name) if name is not None else None
+    if origin is None:
+        return {}
+    points = [point for point in entry_points(group=registry.group) if point.dist and point.dist.name == origin]
+    # somebody who works on a plug-in changes its source, and not yet its version
+    files = sorted({path for point in points for path in source_files(point.value)})
+    return {f"{registry.group} of {origin}": sha256_json([version(origin), [sha256_file(path) for path in files]])}
