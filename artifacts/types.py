@@ -13,7 +13,10 @@ from artifacts.specs import Signature
 if TYPE_CHECKING:
     import torch
 
-Arrays = dict[str, NDArray[Any]]
+Array = NDArray[Any]
+"""A tensor of any type and shape."""
+
+Arrays = dict[str, Array]
 """Tensors by name, as they go into and come out of a session."""
 
 Range = tuple[float, float]
