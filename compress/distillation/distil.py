@@ -10,8 +10,8 @@ from artifacts.errors import ModelError
 from compress.configs import DistilConfig, FinetuneConfig
 from compress.distillation import attention, features
 from compress.distillation.activation_hooks import ActivationHooks
-from compress.distillation.logits import distillation_term
 from compress.distillation.teachers import Network, Teacher, as_teachers, check_outputs, frozen, open_file
+from compress.losses.logits import distillation_term
 from compress.training.loop import Inputs, Loss, Targets, first_output, task_loss, task_term
 from compress.training.losses import is_real, teaching_term
 

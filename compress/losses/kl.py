@@ -16,7 +16,7 @@ def divergence(student: "Tensor", teachers: "Sequence[Tensor]", weights: Sequenc
     Raises:
         ModelError: the outputs have no classes.
     """
-    from compress.distillation import logits
+    from compress.losses import logits
 
     if student.ndim < 2:
         raise ModelError(

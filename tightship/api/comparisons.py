@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts.errors import RequestError
 from tightship.api.checks import positive, whole
 from tightship.api.files import how_opened
 from tightship.api.recipes import PATHS, PathLike
 from tightship.api.runs import Run
+from tightship.api.tables import Row
 
 if TYPE_CHECKING:
     from tightship.api.networks.artifacts import Artifact
@@ -34,7 +35,7 @@ class Comparison:
         row: all figures, as `tightship compare --json` prints them.
     """
 
-    row: dict[str, Any]
+    row: Row
 
     @property
     def artifact(self) -> str | None:
@@ -136,7 +137,9 @@ def compare(
         raise RequestError(f"compare two files or the folders of two runs, not one of each: {one} and {other}.")
     if not one.is_dir():
         with tempfile.TemporaryDirectory(prefix="tightship-compare-") as work:
-            given, target, options = how_opened((a, b), inputs, None, None, Path(work), 1)
+            given, target, options = how_opened(
+                [one for one in (a, b) if not isinstance(one, Run)], inputs, None, None, Path(work), 1
+            )
             if target or options:
                 raise RequestError(
                     "compare opens files as their names tell and with no options; measure these with bench, which takes both."
@@ -161,7 +164,7 @@ def _html(shown: object) -> str:
     return f"<pre>{escape(str(shown))}</pre>"
 
 
-def _latency(row: dict[str, Any]) -> Iterable[str]:
+def _latency(row: Row) -> Iterable[str]:
     low, high = row["ci"]
     figures = f"A takes {row['ratio']:.3f} times as long as B (95 % interval {low:.3f} .. {high:.3f})"
     yield f"{VERDICTS[row['verdict']].format(margin=row['margin'])}: {figures}."
@@ -176,7 +179,7 @@ def _latency(row: dict[str, Any]) -> Iterable[str]:
         yield f"DISTURBED: the machine was not quiet{f' ({reasons})' if reasons else ''}."
 
 
-def _accuracy(accuracy: dict[str, Any]) -> str:
+def _accuracy(accuracy: Row) -> str:
     figures = f"{accuracy['metric']} A {accuracy['a']:.4f}, B {accuracy['b']:.4f}"
     if accuracy["verdict"] is None:
         return f"{figures}: not tested, {accuracy['reason']}."

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from artifacts.errors import RequestError
 from tightship.api.recipes import PATHS, PathLike
@@ -55,10 +55,6 @@ def gate(
     return judge_run(folder_of(run), limits, artifact, _optional(baseline), _optional(write_baseline))
 
 
-@overload
-def report(run: Run | PathLike, *, out: PathLike | None = None) -> tuple[Path, ...]: ...
-@overload
-def report(run: Sequence[Run | PathLike], *, out: PathLike | None = None) -> tuple[Path, ...]: ...
 def report(run: Run | PathLike | Sequence[Run | PathLike], *, out: PathLike | None = None) -> tuple[Path, ...]:
     """Write a finished run's report again; or, of several runs, one page that compares them.
 

@@ -3,13 +3,13 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts.errors import RequestError, nearest
 from tightship.api.checks import positive, several, whole
 from tightship.api.progress import told
 from tightship.api.recipes import PATHS, PathLike
-from tightship.api.tables import Table
+from tightship.api.tables import Row, Table
 
 if TYPE_CHECKING:
     from tightship.api.networks.artifacts import Artifact
@@ -32,7 +32,7 @@ def bench(
     seconds: float = 0.6,
     threads: int | Sequence[int] = 1,
     batch: int | Sequence[int] = (),
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
     roofline: bool = False,
     end_to_end: bool = False,
 ) -> Table:
@@ -66,7 +66,7 @@ def bench(
     """
     from tightship.benching.bench import bench_files
 
-    given: Sequence[Any] = [files] if isinstance(files, PATHS) or not isinstance(files, Sequence) else files
+    given: Sequence[PathLike | Artifact] = [files] if isinstance(files, PATHS) or not isinstance(files, Sequence) else files
     if not given:
         raise RequestError("bench needs a file to measure, and none is given.")
     batches = several("batch", batch)
@@ -94,8 +94,8 @@ def load_test(
     out: PathLike | None = None,
     repeats: int = 1,
     on_progress: "OnProgress | Progress | None" = None,
-    **options: Any,
-) -> dict[str, Any]:
+    **options: object,
+) -> Row:
     """Put a file under load, by MLPerf LoadGen or by callers of our own.
 
     Args:
@@ -139,7 +139,7 @@ def load_test(
         )  # fmt: skip
 
 
-def _known(options: Mapping[str, Any]) -> dict[str, Any]:
+def _known(options: Mapping[str, object]) -> Row:
     """LoadGen's options.
 
     Raises:
@@ -161,7 +161,12 @@ def _path(one: "PathLike | Artifact") -> Path:
 
 
 def how_opened(
-    files: Sequence[Any], inputs: PathLike | None, target: str | None, options: Mapping[str, Any] | None, work: Path, rows: int
+    files: "Sequence[PathLike | Artifact]",
+    inputs: PathLike | None,
+    target: str | None,
+    options: Mapping[str, object] | None,
+    work: Path,
+    rows: int,
 ) -> tuple[Path | None, str | None, dict[str, str]]:
     """Which inputs, which target and which options: those that are given, or else what the artifacts among the files know.
 
@@ -170,15 +175,32 @@ def how_opened(
     """
     known = [one for one in files if not isinstance(one, PATHS)]
     if known and target is None and options is None:
-        from tightship.api.networks.artifacts import common
-
-        target, options = common(known, whole=len(known) == len(files))
+        target, options = _common(known, whole=len(known) == len(files))
     arrays = Path(inputs) if inputs is not None else None
     if arrays is None and len(known) == len(files):
         arrays = known[0].write_inputs(work / "inputs.npz", rows) if len({one.takes for one in known}) == 1 else None
     return arrays, target, {name: _text(value) for name, value in (options or {}).items()}
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """An option's value as a command line writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _common(artifacts: "Sequence[Artifact]", whole: bool) -> tuple[str | None, Mapping[str, object]]:
+    """The target and the options by which artifacts are measured together; no target where their files' names tell it.
+
+    Raises:
+        RequestError: they cannot be measured together.
+    """
+    from tightship.benching.bench import target_of
+
+    targets, options = {one.target for one in artifacts}, artifacts[0].options
+    if any(dict(one.options) != dict(options) for one in artifacts) or (options and not whole):
+        raise RequestError("the files are opened with different options; measure them apart, or give `options` for all.")
+    usual = all(target_of(one.path).name == one.target for one in artifacts)
+    if not usual and (len(targets) > 1 or not whole):
+        raise RequestError(
+            f"of the targets {', '.join(sorted(targets))} one is not told from its file's name; measure them apart."
+        )
+    return (None if usual else artifacts[0].target), options

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
+    from tightship.api.tables import Row
     from tightship.recipe.recipe import Recipe
     from tightship.recipe.sections import TargetConfig
     from tightship.store import Store
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 PATHS = (str, os.PathLike)
 if TYPE_CHECKING:
-    RecipeLike = Recipe | PathLike | Mapping[str, Any]
+    from tightship.api.tables import Row
+
+    RecipeLike = Recipe | PathLike | Mapping[str, object]
     """A recipe, the YAML file that holds one, or its plain values."""
 
 
@@ -58,7 +61,7 @@ def is_recipe(given: object) -> "TypeGuard[RecipeLike]":
     return isinstance(given, Recipe)
 
 
-def recipe_schema() -> dict[str, Any]:
+def recipe_schema() -> "Row":
     """The JSON Schema of a recipe as users write it, for editors (draft 2020-12).
 
     >>> import tightship as ts

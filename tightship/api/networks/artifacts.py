@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from artifacts.arrays import save_arrays
 from artifacts.errors import RequestError, TargetUnavailable
+from artifacts.json import JsonValue
 from artifacts.types import Arrays, Engine, ExportedFile
 from tightship.api.checks import whole
 from tightship.api.networks.measurements import Measurement
@@ -20,7 +21,9 @@ from tightship.api.recipes import PathLike
 if TYPE_CHECKING:
     from artifacts.records.measured import ParityRecord
     from artifacts.types import TorchModel
+    from benchmarks.parity.parity import Case
     from benchmarks.parity.reference import Reference
+    from compress.configs import QuantizeConfig
 
 REAL = 256
 """Examples that parity is judged by, where there are so many."""
@@ -32,8 +35,8 @@ class Made:
 
     model: "TorchModel"
     quantizer: str | None = None
-    config: Any = None
-    """The `QuantizeConfig`, if it is quantized."""
+    config: "QuantizeConfig | None" = None
+    """How it was quantized, if it is."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -54,7 +57,7 @@ class Artifact:
 
     target: str
     file: ExportedFile
-    options: Mapping[str, Any]
+    options: Mapping[str, JsonValue]
     examples: Arrays
     made: Made | None = None
     stored: Arrays | None = None
@@ -222,7 +225,7 @@ class Artifact:
         return f"<Artifact {self.target} {self.precision}: {self.path}>"
 
 
-def _case(name: str, inputs: Arrays, against: "Reference", session: Session) -> Any:
+def _case(name: str, inputs: Arrays, against: "Reference", session: Session) -> "Case":
     """What the network and the file make of some inputs."""
     import torch
 
@@ -233,22 +236,3 @@ def _case(name: str, inputs: Arrays, against: "Reference", session: Session) -> 
         outputs = named_outputs(against.module(*(torch.from_numpy(array) for array in inputs.values())))
     wanted = {key: tensor.numpy() for key, tensor in outputs.items()}
     return Case(name, True, wanted, {key: np.asarray(value) for key, value in session(inputs).items()})
-
-
-def common(artifacts: Sequence[Artifact], whole: bool) -> tuple[str | None, Mapping[str, Any]]:
-    """The target and the options by which artifacts are measured together; no target where their files' names tell it.
-
-    Raises:
-        RequestError: they cannot be measured together.
-    """
-    from tightship.benching.bench import target_of
-
-    targets, options = {one.target for one in artifacts}, artifacts[0].options
-    if any(dict(one.options) != dict(options) for one in artifacts) or (options and not whole):
-        raise RequestError("the files are opened with different options; measure them apart, or give `options` for all.")
-    usual = all(target_of(one.path).name == one.target for one in artifacts)
-    if not usual and (len(targets) > 1 or not whole):
-        raise RequestError(
-            f"of the targets {', '.join(sorted(targets))} one is not told from its file's name; measure them apart."
-        )
-    return (None if usual else artifacts[0].target), options

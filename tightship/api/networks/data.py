@@ -5,16 +5,15 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from artifacts.errors import DataError
 from artifacts.specs import Signature
-from artifacts.types import Arrays, Split
+from artifacts.types import Array, Arrays, Split
 from tightship.api.networks.models import array_of, named, one_count, parameters_of
 from zoo.splits import ArraySplit, DatasetSplit, TaskData
 
-Data = Any
+Data = object
 """(inputs, targets), a DataLoader or another iterable of such batches, a map-style data set, a Split, or TaskData."""
 
 
@@ -88,7 +87,7 @@ def _split(data: Data, module: nn.Module, labeled: bool) -> Split:
     )
 
 
-def _are_inputs(data: "tuple[Any, Any]", module: nn.Module) -> bool:
+def _are_inputs(data: "tuple[object, object]", module: nn.Module) -> bool:
     """Whether a pair, where no targets are needed, is both inputs of a network that takes two."""
     return parameters_of(module)[1] == 2 and all(isinstance(part, torch.Tensor | np.ndarray) for part in data)
 
@@ -119,7 +118,7 @@ def _arrays(inputs: Any, targets: Any, module: nn.Module) -> ArraySplit:
     return ArraySplit(arrays, np.zeros(count, np.int64) if targets is None else _targets(targets))
 
 
-def _targets(targets: Any) -> NDArray[Any]:
+def _targets(targets: Any) -> Array:
     array = array_of("targets", np.asarray(targets) if isinstance(targets, list | tuple) else targets)
     # losses are in single precision, as networks are
     return array.astype(np.float32) if array.dtype == np.float64 else array
@@ -127,7 +126,7 @@ def _targets(targets: Any) -> NDArray[Any]:
 
 def _gathered(batches: Iterable[Any], module: nn.Module, labeled: bool) -> ArraySplit:
     """All batches of an iterable, read once and held in memory."""
-    parts: list[tuple[Arrays, NDArray[Any]]] = []
+    parts: list[tuple[Arrays, Array]] = []
     for batch in batches:
         pair = isinstance(batch, tuple | list) and len(batch) == 2
         if labeled and not pair:

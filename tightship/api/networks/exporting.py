@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts.arrays import load_arrays
 from artifacts.errors import IntegrityError, RequestError
@@ -24,10 +24,10 @@ def export(
     target: str = "onnxruntime-cpu",
     *,
     format: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    dims: Mapping[str, Any] | None = None,
-    onnx: Mapping[str, Any] | None = None,
-    torchscript: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
+    dims: Mapping[str, object] | None = None,
+    onnx: Mapping[str, object] | None = None,
+    torchscript: Mapping[str, object] | None = None,
     dynamic_batch: bool = True,
     factory: str | None = None,
 ) -> Artifact:

@@ -1,9 +1,8 @@
 """How long calls of an artifact take."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from tightship.api.tables import html_table
+from tightship.api.tables import Row, html_table
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Measurement:
     p50 0.5 ms (95 % interval 0.48 .. 0.53) over 3 processes, threads 1, batch 1
     """
 
-    row: dict[str, Any]
+    row: Row
 
     @property
     def p50_ms(self) -> float:

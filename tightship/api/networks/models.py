@@ -4,20 +4,19 @@ import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from artifacts.errors import DataError, ModelError, RequestError, nearest
 from artifacts.specs import TensorSpec
-from artifacts.types import Arrays, ModelRef, TorchModel
+from artifacts.types import Array, Arrays, ModelRef, TorchModel
 from zoo.models import signature_on
 
 if TYPE_CHECKING:
-    ArrayLike = torch.Tensor | NDArray[Any]
+    ArrayLike = torch.Tensor | Array
     ExampleInputs = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
     """A tensor or an array, several in the order of forward's parameters, or a dict by their names."""
 
@@ -38,7 +37,7 @@ class Given:
         return {name: rows(array, count) for name, array in self.examples.items()}
 
 
-def rows(array: NDArray[Any], count: int) -> NDArray[Any]:
+def rows(array: Array, count: int) -> Array:
     """So many rows of an array, which begin anew where there are too few."""
     return np.ascontiguousarray(array[np.arange(count) % len(array)])
 
@@ -136,7 +135,7 @@ def parameters_of(module: nn.Module) -> tuple[list[str], int, bool]:
     return [p.name for p in positional], needed, any(p.kind is p.VAR_POSITIONAL for p in found)
 
 
-def array_of(name: str, value: object) -> NDArray[Any]:
+def array_of(name: str, value: object) -> Array:
     """A tensor or an array as a contiguous array of numbers.
 
     Raises:
@@ -155,7 +154,7 @@ def array_of(name: str, value: object) -> NDArray[Any]:
     return np.asarray(value, order="C")
 
 
-def _spec(name: str, array: NDArray[Any], dynamic_batch: bool) -> TensorSpec:
+def _spec(name: str, array: Array, dynamic_batch: bool) -> TensorSpec:
     if dynamic_batch and (not array.ndim or not len(array)):
         what = "is a scalar" if not array.ndim else "holds no example"
         raise DataError(

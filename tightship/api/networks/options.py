@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from artifacts.errors import RecipeError, RequestError, StageCrashed, TightshipError
 from tightship.api.checks import whole
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     C = TypeVar("C", bound=BaseModel)
 
 
-def given_options(**options: Any) -> dict[str, Any]:
+def given_options(**options: object) -> dict[str, object]:
     """Those that are not None."""
     return {name: value for name, value in options.items() if value is not None}
 
 
-def config_of(kind: "type[C]", options: Mapping[str, Any], technique: str, seed: int) -> "C":
+def config_of(kind: "type[C]", options: Mapping[str, object], technique: str, seed: int) -> "C":
     """The options as a recipe's config.
 
     Raises:

@@ -26,9 +26,9 @@ def quantize(
     scheme: str = "int8",
     qat_epochs: int | None = None,
     seed: int = 0,
-    target_options: Mapping[str, Any] | None = None,
+    target_options: Mapping[str, object] | None = None,
     on_progress: "OnProgress | None" = None,
-    **options: Any,
+    **options: object,
 ) -> "Artifact":
     """Write a network as the quantized file that a target runs at full speed.
 

@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import DataError, nearest
 from artifacts.specs import Signature, TensorSpec
-from artifacts.types import Arrays, Engine
+from artifacts.types import Array, Arrays, Engine
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +34,7 @@ class Session:
     def __init__(self, signature: Signature, run: Callable[[Arrays], Arrays], close: Callable[[], object]) -> None:
         self.signature, self._run, self._close = signature, run, close
 
-    def __call__(self, inputs: "ExampleInputs") -> "dict[str, NDArray[Any]] | dict[str, torch.Tensor]":
+    def __call__(self, inputs: "ExampleInputs") -> "dict[str, Array] | dict[str, torch.Tensor]":
         """Run one batch.
 
         Args:
@@ -149,7 +148,7 @@ def _named(inputs: Any, signature: Signature) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def _array(value: Any) -> NDArray[Any]:
+def _array(value: Any) -> Array:
     torch = sys.modules.get("torch")
     return value.detach().cpu().numpy() if torch is not None and isinstance(value, torch.Tensor) else np.asarray(value)
 
@@ -165,7 +164,7 @@ def _calls(arrays: Arrays, signature: Signature) -> list[Arrays]:
     return [{name: array[at : at + size] for name, array in arrays.items()} for at in range(0, count, size)]
 
 
-def _fitting(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+def _fitting(spec: TensorSpec, array: Array) -> Array:
     """An array that is what the file takes.
 
     Raises:

@@ -6,7 +6,7 @@ Options have the names, defaults and limits of a recipe's keys; see docs/compres
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts.errors import RequestError
 from tightship.api.networks.options import config_of, given_options, kept_zeros, unlabeled, working
@@ -33,7 +33,7 @@ def prune(
     data: "Data" = None,
     seed: int = 0,
     on_progress: "OnProgress | None" = None,
-    **options: Any,
+    **options: object,
 ) -> "nn.Module":
     """Remove channels or blocks, or zero weights, until what is measured reaches a goal; fine-tune where there are data.
 
@@ -95,7 +95,7 @@ def factorize(
     data: "Data" = None,
     seed: int = 0,
     on_progress: "OnProgress | None" = None,
-    **options: Any,
+    **options: object,
 ) -> "nn.Module":
     """Split linear layers and convolutions into pairs of lower rank, by their singular values; fine-tune where there are data.
 

@@ -28,7 +28,7 @@ def distil(
     epochs: int | None = None,
     seed: int = 0,
     on_progress: "OnProgress | None" = None,
-    **options: Any,
+    **options: object,
 ) -> "nn.Module":
     """Train a network from the outputs (Hinton et al. 2015, arXiv:1503.02531) or the layers of one or more teachers.
 

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from artifacts.errors import ModelError, RecipeError, RequestError, TargetUnavailable, nearest
 from artifacts.types import Arrays, ExportedFile, OnnxForm, TorchModel
@@ -26,7 +26,7 @@ class Writing:
     format: str
 
     @classmethod
-    def of(cls, name: str, options: Mapping[str, Any] | None, format_name: str | None = None) -> "Writing":
+    def of(cls, name: str, options: Mapping[str, object] | None, format_name: str | None = None) -> "Writing":
         """Of this target, with these options.
 
         Raises:
@@ -100,7 +100,7 @@ def _builds(model: TorchModel) -> None:
         raise ModelError(f"factory {model.ref.factory!r} builds a network with other weights than the one that is given.")
 
 
-def with_export(model: TorchModel, given: Mapping[str, Mapping[str, Any] | None]) -> TorchModel:
+def with_export(model: TorchModel, given: Mapping[str, Mapping[str, object] | None]) -> TorchModel:
     """The network with what a recipe's `export` says.
 
     Raises:
