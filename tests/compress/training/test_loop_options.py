@@ -19,7 +19,7 @@ from compress.training.loop import Training, fit, predict, rate, task_loss, task
 from zoo.models import build
 from zoo.splits import ArraySplit
 
-PLAIN = {"examples": 160, "batch_size": 32, "schedule": "constant", "momentum": 0.0, "weight_decay": 0.0}
+PLAIN = {"samples": 160, "batch_size": 32, "lr_schedule": "constant", "momentum": 0.0, "weight_decay": 0.0}
 
 
 def small():
@@ -89,14 +89,14 @@ def test_masked_weights_are_zero_in_the_average_too(digits):
 OPTIONS = {
     "everything": {"ema": 0.9, "accumulate": 3, "mixup": 0.3, "cutmix": 1.0, "clip_norm": 1.0, "holdout": 0.2, "patience": 2},
     "bf16": {"precision": "bf16", "ema": 0.9, "optimizer": "adamw", "learning_rate": 0.003},
-    "best state": {"holdout": 0.3, "schedule": "step", "warmup": 0.1},
+    "best state": {"holdout": 0.3, "lr_schedule": "step", "warmup": 0.1},
 }
 
 
 @pytest.mark.parametrize("stops", [[1], [2, 4]])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_whatever_the_options_an_interrupted_run_ends_with_the_very_same_weights(digits, tmp_path, options, stops):
-    config = TrainConfig(**{"epochs": 3, "batch_size": 16, "examples": 200, "augment": ("flip",), **options})
+    config = TrainConfig(**{"epochs": 3, "batch_size": 16, "samples": 200, "augment": ("flip",), **options})
     undisturbed, shares = noisy(), []
     fit(undisturbed, task_loss(), Training(digits.train, config, 9, progress=lambda share, _: shares.append(share)))
     for stop in [*(shares[at] for at in stops), 2.0]:
@@ -116,7 +116,7 @@ def test_whatever_the_options_an_interrupted_run_ends_with_the_very_same_weights
 
 def test_accumulated_batches_make_the_update_of_one_large_batch(digits):
     whole, parts = small(), small()
-    options = {**PLAIN, "epochs": 2, "examples": 128}
+    options = {**PLAIN, "epochs": 2, "samples": 128}
     fit(whole, task_loss(), Training(digits.train, TrainConfig(**{**options, "batch_size": 64}), 0))
     fit(parts, task_loss(), Training(digits.train, TrainConfig(**{**options, "batch_size": 16, "accumulate": 4}), 0))
     assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(whole.parameters(), parts.parameters(), strict=True))
@@ -124,7 +124,7 @@ def test_accumulated_batches_make_the_update_of_one_large_batch(digits):
 
 def test_the_last_batches_of_an_epoch_are_an_update_of_full_weight(digits):
     steps = []
-    options = {**PLAIN, "epochs": 1, "examples": 80, "batch_size": 16, "accumulate": 4}
+    options = {**PLAIN, "epochs": 1, "samples": 80, "batch_size": 16, "accumulate": 4}
     config, module = TrainConfig(**options), small()
     fit(module, task_loss(), Training(digits.train, config, 0, progress=lambda share, message: steps.append(share)))
     assert steps == [0.5, 1.0], "four batches, then the one that is left"
@@ -276,7 +276,7 @@ def test_training_stops_when_patience_ends_and_keeps_the_best_state(digits):
     loss, calls = diverging(digits)
     module, messages = small(), []
     config = TrainConfig(
-        epochs=30, samples=200, batch_size=16, holdout=0.2, patience=3, schedule="constant", learning_rate=0.05
+        epochs=30, samples=200, batch_size=16, holdout=0.2, patience=3, lr_schedule="constant", learning_rate=0.05
     )
     fit(module, loss, Training(digits.train, config, 0, progress=lambda share, message: messages.append((share, message))))
     assert len(calls) < 30 * 10
@@ -340,12 +340,12 @@ def test_progress_tells_loss_score_and_time_left(digits):
 
 def test_fine_tuning_hands_its_options_to_the_loop():
     given = {
-        "learning_rate": 0.01, "batch_size": 8, "augment": ("flip",), "examples": 9, "precision": "bf16", "ema": 0.9,
+        "learning_rate": 0.01, "batch_size": 8, "augment": ("flip",), "samples": 9, "precision": "bf16", "ema": 0.9,
         "accumulate": 2, "mixup": 0.2, "cutmix": 0.5, "clip_norm": 1.0, "label_smoothing": 0.1, "holdout": 0.1,
         "patience": 2, "warmup": 0.05,
     }  # fmt: skip
     made = FinetuneConfig(**given, lr_schedule="cosine").training(4)
-    assert (made.epochs, made.schedule) == (4, "cosine")
+    assert (made.epochs, made.lr_schedule) == (4, "cosine")
     assert {name: getattr(made, name) for name in given} == given
 
 
