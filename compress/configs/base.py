@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from artifacts.json import JsonValue
 from artifacts.types import ModelRef
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -38,7 +39,7 @@ class ModelConfig(BaseModel):
         return self
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, JsonValue]:
         """The builder's keyword arguments."""
         return dict(self.model_extra or {})
 

@@ -96,7 +96,7 @@ def prune_model(job: Job) -> Result:
         return _prune_blocks(job, before, config, timed)
     pruned = prune(before, config, job.data.train, seed=job.recipe.seed + 2, work=job.work, progress=job.progress)
     kind = "weights zeroed" if config.zeroes_weights else "channels removed"
-    return _store(job, pruned.model, f"{kind} by {config.criterion} in {config.steps} steps", pruned.details)
+    return _store(job, pruned.model, f"{kind} by {config.criterion} in {config.steps} steps", pruned.details.as_json())
 
 
 def factorize_model(job: Job) -> Result:
@@ -115,7 +115,7 @@ def factorize_model(job: Job) -> Result:
     made = factorize(
         before, config, job.data.train, seed=job.recipe.seed + 4, work=job.work, progress=job.progress, measured=measured
     )
-    return _store(job, made.model, f"{len(made.details['layers'])} layers split into pairs of lower rank", made.details)
+    return _store(job, made.model, f"{len(made.details.layers)} layers split into pairs of lower rank", made.details.as_json())
 
 
 def palettize_model(job: Job) -> Result:
@@ -126,7 +126,7 @@ def palettize_model(job: Job) -> Result:
     before = job.model(job.step.needs[1])
     made = palettize(before, config, job.data.train, seed=job.recipe.seed + 5, work=job.work, progress=job.progress)
     kind = f"palettes of {2**config.width}" if config.kind == "kmeans" else config.kind
-    return _store(job, made.model, f"weights of {len(made.model.palettes)} layers {kind}", made.details)
+    return _store(job, made.model, f"weights of {len(made.model.palettes)} layers {kind}", made.details.as_json())
 
 
 def _prune_blocks(job: Job, before: Any, config: PruneConfig, timed: Mapping[str, Any]) -> Result:
@@ -136,8 +136,8 @@ def _prune_blocks(job: Job, before: Any, config: PruneConfig, timed: Mapping[str
     if config.target is not None:
         relative = _latency(job, before, config.target, config.latency_precision, timed)
     pruned = prune_blocks(before, config, split, seed=seed, relative=relative, work=job.work, progress=job.progress)
-    kept = len(pruned.details["kept_blocks"])
-    return _store(job, pruned.model, f"{kept} blocks kept that could have left", pruned.details)
+    kept = len(pruned.details.kept_blocks or ())
+    return _store(job, pruned.model, f"{kept} blocks kept that could have left", pruned.details.as_json())
 
 
 def _latency(job: Job, start: Any, target: str, precision: str, timed: Mapping[str, Any]) -> Any:
