@@ -47,7 +47,8 @@ def _read(hint: object, value: JsonValue, where: str) -> object:
         if is_dataclass(kind) and isinstance(value, Mapping):
             return _record(kind, value, where)
         if issubclass(kind, Mapping) and isinstance(value, Mapping):
-            return {key: _read(arguments[1], part, f"{where}[{key!r}]") for key, part in value.items()}
+            whole = arguments[0] is int  # JSON has no other keys than text
+            return {int(key) if whole else key: _read(arguments[1], part, f"{where}[{key!r}]") for key, part in value.items()}
         if issubclass(kind, Sequence) and not issubclass(kind, str) and isinstance(value, list | tuple):
             return _several(kind, arguments, value, where)
         if _plain(kind, value):

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
+from artifacts.json import JsonValue
 from artifacts.types import ModelRef
 
 
@@ -54,7 +55,7 @@ class ModelConfig(BaseModel):
         return self
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, JsonValue]:
         """The builder's keyword arguments."""
         return dict(self.model_extra or {})
 

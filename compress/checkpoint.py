@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +54,7 @@ def load(folder: Path) -> TorchModel:
         IntegrityError: the folder holds no such model, or the tensors do not fit it.
     """
     try:
-        description: dict[str, Any] = json.loads((folder / MODEL_FILE).read_text())
+        description = json.loads((folder / MODEL_FILE).read_text())
         state = load_file(folder / WEIGHTS_FILE)
         ref = ModelRef(**description["ref"])
         signature = Signature.from_json(description["signature"])

@@ -5,12 +5,12 @@ branch or a loop as one operator. PyTorch's own counter knows torch.cond only, a
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch._ops import HigherOrderOperator
+from torch import Tensor
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -35,10 +35,15 @@ class _Unrolled(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Whether there was a branch or a loop."""
     _depth = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: "OpOverload[..., object] | HigherOrderOperator",
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         kwargs = kwargs or {}
-        flow = isinstance(func, HigherOrderOperator)
-        run = _FLOW.get(func.name()) if flow else None
+        run = _FLOW.get(func.name()) if isinstance(func, HigherOrderOperator) else None  # type: ignore[no-untyped-call]
         if run is not None:
             self.met = True
             self._depth += 1
@@ -47,7 +52,9 @@ class _Unrolled(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     return run(*args, **kwargs)
             finally:
                 self._depth -= 1
-        if self._depth and not flow:  # outside, what is made of other operators comes in parts; in here it does not
+        if self._depth and isinstance(
+            func, OpOverload
+        ):  # outside, what is made of other operators comes in parts; in here it does not
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
@@ -55,17 +62,23 @@ class _Unrolled(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
 
-def _cond(predicate: Any, true: Any, false: Any, operands: Any) -> Any:
+Branch = Callable[..., object]
+Step = Callable[..., Sequence[Tensor]]
+
+
+def _cond(predicate: Tensor | bool, true: Branch, false: Branch, operands: Sequence[Tensor]) -> object:
     return true(*operands) if predicate else false(*operands)
 
 
-def _while_loop(more: Any, body: Any, carried: Any, further: Any = ()) -> Any:
+def _while_loop(
+    more: Callable[..., Tensor], body: Step, carried: Sequence[Tensor], further: Sequence[Tensor] = ()
+) -> tuple[Tensor, ...]:
     while more(*carried, *further):
         carried = body(*carried, *further)
     return tuple(carried)
 
 
-def _scan(combine: Any, state: Any, over: Any, further: Any = ()) -> Any:
+def _scan(combine: Step, state: Sequence[Tensor], over: Sequence[Tensor], further: Sequence[Tensor] = ()) -> list[Tensor]:
     state, rows = list(state), []
     for at in range(len(over[0])):
         made = combine(*state, *(x[at] for x in over), *further)
@@ -74,4 +87,4 @@ def _scan(combine: Any, state: Any, over: Any, further: Any = ()) -> Any:
     return [*state, *(torch.stack(column) for column in zip(*rows, strict=True))]
 
 
-_FLOW: dict[str, Callable[..., Any]] = {"cond": _cond, "while_loop": _while_loop, "scan": _scan}
+_FLOW: dict[str, Callable[..., object]] = {"cond": _cond, "while_loop": _while_loop, "scan": _scan}

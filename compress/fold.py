@@ -5,7 +5,6 @@ What is exported, quantized and trained with fake quantization is this graph, so
 
 import re
 import warnings
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ BATCH = 2
 """Examples are traced two at a time: a batch of one would be taken for a constant."""
 
 
-def dynamic_shapes(signature: Signature) -> dict[str, dict[int, Any]]:
+def dynamic_shapes(signature: Signature) -> dict[str, dict[int, torch.export.Dim]]:
     """torch.export's dimensions for every named dynamic dimension of the inputs, with their ranges."""
     ranges = {r.name: {"min": r.min, "max": r.max} for r in signature.ranges}
     dims = {name: torch.export.Dim(name, **ranges.get(name, {})) for name in signature.dynamic}
@@ -115,11 +114,11 @@ def _plain(module: nn.Module) -> GraphModule:
     return GraphModule(copy.deepcopy(module), graph).eval()
 
 
-def _is(node: Any, operator: str) -> bool:
+def _is(node: object, operator: str) -> bool:
     return isinstance(node, Node) and node.op == "call_function" and str(node.target).startswith(f"aten.{operator}.")
 
 
-def is_layer(node: Any) -> bool:
+def is_layer(node: object) -> bool:
     """Whether a node is a convolution or a linear layer with its own weight."""
     return any(_is(node, name) for name in ("conv1d", "conv2d", "conv3d", "linear"))
 
@@ -144,13 +143,15 @@ def _foldable(norm: Node) -> bool:
     return isinstance(weight, Node) and weight.op == "get_attr" and len(weight.users) == 1
 
 
-def _attribute(module: GraphModule, node: Any) -> torch.Tensor | None:
-    if not isinstance(node, Node):
-        return None
-    value: Any = module
-    for part in str(node.target).split("."):
-        value = getattr(value, part)
-    return value  # type: ignore[no-any-return]
+def attribute(module: nn.Module, node: Node) -> torch.Tensor:
+    """The tensor that a `get_attr` node reads."""
+    owner, _, leaf = str(node.target).rpartition(".")
+    found: torch.Tensor = getattr(module.get_submodule(owner), leaf)
+    return found
+
+
+def _attribute(module: GraphModule, node: object) -> torch.Tensor | None:
+    return attribute(module, node) if isinstance(node, Node) else None
 
 
 def _only_here(layer: Node, name: str) -> bool:

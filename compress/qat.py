@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +57,7 @@ class _Ranges(Interpreter):
         super().__init__(module)
         self.names, self.found = names, dict[str, Range]()
 
-    def run_node(self, n: Node) -> Any:
+    def run_node(self, n: Node) -> object:
         result = super().run_node(n)
         if n.name in self.names and isinstance(result, Tensor) and result.is_floating_point():
             low, high = self.found.get(n.name, (float("inf"), float("-inf")))

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from filelock import FileLock
-from pydantic import JsonValue, TypeAdapter
+from pydantic import TypeAdapter
 
 from artifacts.environments import installed_version
 from artifacts.files import sha256_file, sha256_json, staged, walk, write_json
+from artifacts.json import JsonValue
 
 META = "entry.json"
 

@@ -101,12 +101,12 @@ class _Side:
         value = self.network[node]
         spread = float(value.std()) + 1e-12
         same = {name: other for name, other in self.file.items() if other.shape == value.shape}
-        return {name: float(np.abs(other - value).max()) / spread for name, other in same.items()}
+        return {name: float(np.abs(np.subtract(other, value)).max()) / spread for name, other in same.items()}
 
     def rms(self, node: Node) -> float:
         """How far the tensor in a node's place is from it, as root mean square in its spread."""
         value, other = self.network[node], self.file[self.rounded(node)]
-        return float(np.sqrt(np.mean((other - value) ** 2))) / (float(value.std()) + 1e-12)
+        return float(np.sqrt(np.mean(np.subtract(other, value) ** 2))) / (float(value.std()) + 1e-12)
 
     def layer(self, node: Node) -> str:
         """The layers whose operators are fused into a node's tensor, or else the layer that it belongs to."""

@@ -1,7 +1,7 @@
 """What a recipe may say of pruning."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -71,7 +71,7 @@ class PruneConfig(FinetuneConfig):
 
     @field_validator("n_of_m", mode="before")
     @classmethod
-    def _quoted(cls, value: Any) -> Any:
+    def _quoted(cls, value: object) -> object:
         if isinstance(value, int):  # what YAML makes of 2:4
             raise ValueError("put it in quotes, as in '2:4': without them YAML reads a time of day")
         return value

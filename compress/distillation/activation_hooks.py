@@ -1,7 +1,7 @@
 """Reading what named layers of a network give out while it runs."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -42,8 +42,8 @@ class ActivationHooks:
         self.handles.clear()
         self.seen.clear()
 
-    def _keeper(self, name: str) -> Any:
-        def keep(layer: nn.Module, inputs: Any, outputs: Any) -> None:
+    def _keeper(self, name: str) -> Callable[[nn.Module, object, object], None]:
+        def keep(layer: nn.Module, inputs: object, outputs: object) -> None:
             # a copy, since an activation that works in place may follow
             self.seen[name] = widened(_tensor(outputs, name)).clone()
 
@@ -56,7 +56,7 @@ class ActivationHooks:
         return self.seen[name]
 
 
-def _tensor(outputs: Any, name: str) -> Tensor:
+def _tensor(outputs: object, name: str) -> Tensor:
     """The first tensor of a layer's outputs."""
     if isinstance(outputs, Tensor):
         return outputs

@@ -6,7 +6,6 @@ so that layers can still be watched.
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import Any
 
 import torch
 from torch import fx, nn
@@ -28,8 +27,9 @@ def fold_norms(module: nn.Module, keep: Collection[str] = ()) -> int:
     """
     pairs = [(layer, norm) for layer, norm in _pairs(module) if layer not in keep and norm not in keep]
     for layer, norm in pairs:
-        convolution: Any = module.get_submodule(layer)
-        batch_norm: Any = module.get_submodule(norm)
+        convolution, batch_norm = module.get_submodule(layer), module.get_submodule(norm)
+        assert isinstance(convolution, CONVOLUTIONS)
+        assert isinstance(batch_norm, NORMS)
         module.set_submodule(layer, fuse_conv_bn_eval(convolution, batch_norm))
         module.set_submodule(norm, nn.Identity().eval())
     return len(pairs)

@@ -4,14 +4,14 @@ import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from artifacts.errors import ModelError, nearest
+from artifacts.types import Array, Arrays
 from compress.distillation.folding import fold_norms
 from compress.training.batches import Inputs, first_output, widened
 
@@ -124,9 +124,9 @@ class _Onnx:
         count = len(next(iter(inputs.values())))
         return widened(torch.from_numpy(np.concatenate(parts)[:count]).to(next(iter(inputs.values())).device))
 
-    def _run(self, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    def _run(self, arrays: Arrays) -> Array:
         try:
-            outputs: list[NDArray[Any]] = self.session.run([self.output], arrays)
+            outputs: list[Array] = self.session.run([self.output], arrays)
         except Exception as error:
             raise ModelError(f"the teacher file {self.path.name} refuses the task's inputs: {error}.") from None
         return outputs[0]
@@ -138,7 +138,7 @@ def _dtype(name: str) -> str:
     return {"float": "float32", "double": "float64"}.get(inner, inner)
 
 
-def _parts(arrays: dict[str, NDArray[Any]], size: int | None) -> Iterator[dict[str, NDArray[Any]]]:
+def _parts(arrays: Arrays, size: int | None) -> Iterator[Arrays]:
     """The batch in pieces of the size that the file was exported for, the last one filled up with its last example."""
     count = len(next(iter(arrays.values())))
     if size is None:

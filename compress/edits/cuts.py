@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 import torch_pruning as tp
@@ -19,12 +18,12 @@ def graph(module: nn.Module, example: Arrays) -> tp.DependencyGraph:
         return tp.DependencyGraph().build_dependency(module, example_inputs=tensors if len(tensors) > 1 else tensors[0])
 
 
-def width(layer: Any) -> int:
+def width(layer: nn.Module) -> int:
     """How many output channels (or features) a layer has."""
     return int(getattr(layer, "out_channels", 0) or getattr(layer, "out_features", 0))
 
 
-def channel_group(dependencies: tp.DependencyGraph, module: nn.Module, cut: Cut) -> Any:
+def channel_group(dependencies: tp.DependencyGraph, module: nn.Module, cut: Cut) -> tp.dependency.Group:
     """All that leaves the network with the channels of `cut`: (layer, channels) pairs in torch-pruning's own type.
 
     Raises:
@@ -63,7 +62,7 @@ def cut_masks(
     return {name: clone.get_parameter(name).detach() != 0 for name in masks}
 
 
-def silenced(module: nn.Module, group: Any) -> nn.Module:
+def silenced(module: nn.Module, group: tp.dependency.Group) -> nn.Module:
     """A copy whose layers ignore the channels that `group` would remove: what cutting must not change."""
     names = {m: n for n, m in module.named_modules()}
     clone = copy.deepcopy(module)
@@ -72,7 +71,7 @@ def silenced(module: nn.Module, group: Any) -> nn.Module:
 
 
 @torch.no_grad()
-def silence(module: nn.Module, group: Any, names: Mapping[nn.Module, str] | None = None) -> None:
+def silence(module: nn.Module, group: tp.dependency.Group, names: Mapping[nn.Module, str] | None = None) -> None:
     """Make the layers of `module` ignore the channels that `group` would remove, in place.
 
     `names` holds the names of the layers that `group` was found on, where that is another copy of the network.

@@ -5,7 +5,7 @@ arXiv:1505.06798), or k x 1 and then 1 x k (`spatial`, Jaderberg et al. 2014, ar
 square root of each singular value, so that training finds them on one scale.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +55,8 @@ def empty_pair(layer: nn.Module, rank: int, kind: str) -> nn.Sequential:
         second = nn.Linear(rank, layer.out_features, bias=layer.bias is not None)
     else:
         assert isinstance(layer, nn.Conv2d)
-        whole = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
         axes = ((0, 1), ()) if kind == "channel" else ((0,), (1,))
-        (size, stride, pad, dilation), (size2, stride2, pad2, dilation2) = (_along(whole, keep) for keep in axes)
+        (size, stride, pad, dilation), (size2, stride2, pad2, dilation2) = (_along(layer, keep) for keep in axes)
         mode = layer.padding_mode
         first = nn.Conv2d(layer.in_channels, rank, size, stride, pad, dilation, 1, False, mode)
         second = nn.Conv2d(rank, layer.out_channels, size2, stride2, pad2, dilation2, 1, layer.bias is not None, mode)
@@ -65,27 +64,31 @@ def empty_pair(layer: nn.Module, rank: int, kind: str) -> nn.Sequential:
     return pair.train(layer.training)
 
 
-def _along(whole: tuple[Any, ...], keep: tuple[int, ...]) -> tuple[Any, ...]:
+Pair = tuple[int, int]
+
+
+def _along(layer: nn.Conv2d, keep: Sequence[int]) -> tuple[Pair, Pair, str | Pair, Pair]:
     """Kernel size, stride, padding and dilation of a convolution along some of its axes only."""
 
-    def part(value: Any, idle: int) -> Any:
-        return value if isinstance(value, str) else tuple(v if axis in keep else idle for axis, v in enumerate(value))
+    def part(value: tuple[int, ...], idle: int) -> Pair:
+        return value[0] if 0 in keep else idle, value[1] if 1 in keep else idle
 
-    return tuple(part(value, idle) for value, idle in zip(whole, (1, 1, 0, 1), strict=True))
+    padding = layer.padding if isinstance(layer.padding, str) else part(layer.padding, 0)
+    return part(layer.kernel_size, 1), part(layer.stride, 1), padding, part(layer.dilation, 1)
 
 
 @torch.no_grad()
 def pair_of(layer: nn.Module, rank: int, kind: str) -> tuple[nn.Sequential, Tensor]:
     """The pair nearest to a layer (Eckart and Young 1936), and the weight (as the layer's) cut to that rank."""
+    assert isinstance(layer, nn.Linear | nn.Conv2d)
     left, values, right = torch.linalg.svd(matrix(layer, kind), full_matrices=False)
     left, values, right = left[:, :rank], values[:rank], right[:rank]
     made = (left * values) @ right
     root = values.sqrt()
     left, right = left * root, root[:, None] * right
     pair = empty_pair(layer, rank, kind)
-    first: Any = pair[0]
-    second: Any = pair[1]
-    shape = tuple(layer.weight.shape)  # type: ignore[arg-type]
+    first, second = (half for half in pair if isinstance(half, nn.Linear | nn.Conv2d))
+    shape = tuple(layer.weight.shape)
     if kind == "spatial":
         outputs, inputs, high, wide = shape
         first.weight.copy_(left.T.reshape(rank, inputs, high, 1))
@@ -95,6 +98,6 @@ def pair_of(layer: nn.Module, rank: int, kind: str) -> tuple[nn.Sequential, Tens
         first.weight.copy_(right.reshape(rank, *shape[1:]))
         second.weight.copy_(left.reshape(second.weight.shape))
         cut = made.reshape(shape)
-    if second.bias is not None:
+    if second.bias is not None and layer.bias is not None:
         second.bias.copy_(layer.bias)
     return pair, cut.contiguous()

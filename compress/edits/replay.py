@@ -1,12 +1,12 @@
 """Changes of a network's structure, made in place, and made again on a fresh network when a stored one is loaded."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
-from typing import Any
+from dataclasses import asdict
 
 from torch import nn
 
 from artifacts.errors import IntegrityError
+from artifacts.json import JsonObject, JsonValue, read
 from artifacts.types import Arrays, Cut, Drop, Edit, Factor
 from compress.edits.cuts import graph, make_cut
 from compress.edits.pairs import split
@@ -45,20 +45,16 @@ def drop(module: nn.Module, edit: Drop) -> None:
         raise IntegrityError(f"the stored edits name a layer {edit.block!r} that this model does not have.") from None
 
 
-def edit_to_json(edit: Edit) -> dict[str, Any]:
+def edit_to_json(edit: Edit) -> dict[str, JsonValue]:
     """An edit as plain JSON."""
     return {"edit": type(edit).__name__.lower(), **asdict(edit)}
 
 
-def edit_from_json(value: dict[str, Any]) -> Edit:
+def edit_from_json(value: JsonObject) -> Edit:
     """The edit that `edit_to_json` wrote.
 
     Raises:
-        KeyError, TypeError: it is none.
+        KeyError, ValueError: it is none.
     """
-    kind = KINDS[value["edit"]]
-    made: dict[str, Any] = {f.name: value[f.name] for f in fields(kind)}
-    for name, item in made.items():
-        if isinstance(item, list):
-            made[name] = tuple(item)
-    return kind(**made)
+    kind: type[Edit] = KINDS[str(value["edit"])]
+    return read(kind, value)

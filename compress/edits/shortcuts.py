@@ -5,7 +5,7 @@ a way out of the delegate and back. A 1 x 1 convolution with stride s and a weig
 int8 too, and stays inside. The weight is a buffer: nothing trains it.
 """
 
-from typing import Any
+from typing import TypeGuard
 
 import torch
 from torch.fx import GraphModule, Node
@@ -19,7 +19,7 @@ def as_convolutions(module: GraphModule) -> int:
         if not before and not after:
             continue
         source, stride = _strided(node.args[0])
-        if stride is None or source.meta["val"].ndim != 4:
+        if stride is None or not isinstance(source, Node) or source.meta["val"].ndim != 4:
             continue
         _replace(module, node, source, stride, before, after)
         count += 1
@@ -29,7 +29,7 @@ def as_convolutions(module: GraphModule) -> int:
     return count
 
 
-def _called(node: Any, *names: str) -> bool:
+def _called(node: object, *names: str) -> TypeGuard[Node]:
     return isinstance(node, Node) and node.op == "call_function" and str(node.target).split(".")[1:2] in [[n] for n in names]
 
 
@@ -37,26 +37,26 @@ def _padding(node: Node) -> tuple[int, int]:
     """How many zero channels a node puts before and after; (0, 0) if it does anything else."""
     if not _called(node, "pad", "constant_pad_nd"):
         return 0, 0
-    given: Any = node.args
-    sizes = list(given[1])
+    given = node.args
+    sizes = [size for size in given[1] if isinstance(size, int)] if isinstance(given[1], list | tuple) else []
     mode = "constant" if _called(node, "constant_pad_nd") or len(given) < 3 else given[2]
     value = given[-1] if _called(node, "constant_pad_nd") and len(given) > 2 else (given[3] if len(given) > 3 else 0)
     if mode != "constant" or value not in (None, 0, 0.0) or len(sizes) != 6 or any(sizes[:4]) or min(sizes[4:]) < 0:
         return 0, 0
-    return int(sizes[4]), int(sizes[5])
+    return sizes[4], sizes[5]
 
 
-def _strided(node: Any) -> tuple[Any, tuple[int, int] | None]:
+def _strided(node: object) -> tuple[object, tuple[int, int] | None]:
     """Where a chain of whole-axis slices starts, and its steps over height and width; None if it is no such chain."""
-    steps = {2: 1, 3: 1}
+    steps: dict[object, int] = {2: 1, 3: 1}
     while _called(node, "slice"):
-        given: Any = node.args
+        given = node.args
         axis = given[1] if len(given) > 1 else 0
         start = given[2] if len(given) > 2 else None
         end = given[3] if len(given) > 3 else None
         step = given[4] if len(given) > 4 else 1
         whole = start in (None, 0) and (end is None or (isinstance(end, int) and end >= 2**31))
-        if not whole or len(node.users) > 1 or (step != 1 and axis not in steps):
+        if not whole or len(node.users) > 1 or not isinstance(step, int) or (step != 1 and axis not in steps):
             return node, None
         if axis in steps:
             steps[axis] *= step

@@ -6,14 +6,14 @@ Layers that are left whole are named with the reason.
 import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from artifacts.errors import ModelError
 from artifacts.files import staged, write_json
+from artifacts.json import JsonValue, read
 from artifacts.types import Arrays, Factor, Split, TorchModel
 from compress import checkpoint
 from compress.configs import FactorizeConfig
@@ -31,11 +31,54 @@ Measured = Callable[[TorchModel], float]
 
 
 @dataclass(frozen=True)
+class SplitLayer:
+    """One layer that became two."""
+
+    kind: str
+    """See `artifacts.types.Factor`."""
+    rank: int
+    full_rank: int
+    energy: float
+    """Share of the squared singular values that the rank holds."""
+    macs_before: int
+    """Of the layer, for one example."""
+    macs_after: int
+
+
+@dataclass(frozen=True)
+class MeasuredSplit:
+    """What splitting one layer was measured to do to the latency of the whole, in units of the incoming model's."""
+
+    layer: str
+    rank: int
+    whole: float
+    split: float
+
+
+@dataclass(frozen=True)
+class FactorizeDetails:
+    """Which layers were split, and why others were not."""
+
+    layers: dict[str, SplitLayer]
+    not_split: dict[str, str]
+    macs_before: float
+    macs_after: float
+    measured: list[MeasuredSplit] | None = None
+    """None: no latency was asked for."""
+    energy: float | None = None
+    """The level that was searched for; none: the recipe says it, or the rank."""
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """As evidence has it: what was not looked for is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Factorized:
     """A network with layers split, and what was found on the way."""
 
     model: TorchModel
-    details: Mapping[str, Any]
+    details: FactorizeDetails
 
 
 def factorize(
@@ -60,13 +103,13 @@ def factorize(
     example = split.batch(subset(split, 2, seed))[0]
     kept = work / "split" if work else None
     if kept and kept.is_dir():
-        made, details = checkpoint.load(kept), json.loads((kept / "details.json").read_text())
+        made, details = checkpoint.load(kept), read(FactorizeDetails, json.loads((kept / "details.json").read_text()))
     else:
         made, details = _split_layers(model, config, example, measured if config.latency_target else None)
         if kept:
             with staged(kept) as folder:  # what was measured is not measured the same again
                 checkpoint.save(made, folder)
-                write_json(folder / "details.json", details)
+                write_json(folder / "details.json", details.as_json())
     loss = finetuning_loss(model.module, config)
     state = work / "finetune.state" if work else None
     fit(made.module, loss, Training(split, config.training(config.finetune_epochs), seed, state, progress, made.masks))
@@ -75,14 +118,15 @@ def factorize(
 
 def _split_layers(
     model: TorchModel, config: FactorizeConfig, example: Arrays, measured: Measured | None
-) -> tuple[TorchModel, dict[str, Any]]:
+) -> tuple[TorchModel, FactorizeDetails]:
     start = count(model.module, example)["macs"]
     found, refused = survey(model.module, config, example)
     for name in [name for name in found if f"{name}.weight" in model.masks]:
         refused[name] = "its zeroed weights would not fit a pair"
         del found[name]
     level = _level(found, config, start) if config.macs is not None else None
-    made, layers, trace = replace(model, module=copy.deepcopy(model.module)), dict[str, Any](), list[dict[str, Any]]()
+    made, layers = replace(model, module=copy.deepcopy(model.module)), dict[str, SplitLayer]()
+    trace: list[MeasuredSplit] = []
     for layer in sorted(found.values(), key=lambda c: -c.saving(c.rank(config, level))):
         rank = layer.rank(config, level)
         if layer.saving(rank) <= 0:
@@ -94,17 +138,15 @@ def _split_layers(
             continue
         if measured is not None:
             times = _faster(made, tried, measured)
-            trace.append({"layer": layer.name, "rank": rank, "whole": times[0], "split": times[1]})
+            trace.append(MeasuredSplit(layer.name, rank, *times))
             if times[1] >= times[0]:
                 refused[layer.name] = (
                     f"the model was measured no faster with it split ({times[1]:.4g} against {times[0]:.4g} of the latency)"
                 )
                 continue
         made = tried
-        layers[layer.name] = {
-            "kind": layer.kind, "rank": rank, "full_rank": len(layer.energy), "energy": round(float(layer.energy[rank - 1]), 6),
-            "macs_before": layer.macs, "macs_after": rank * layer.macs_per_rank,
-        }  # fmt: skip
+        held = round(float(layer.energy[rank - 1]), 6)
+        layers[layer.name] = SplitLayer(layer.kind, rank, len(layer.energy), held, layer.macs, rank * layer.macs_per_rank)
     if not layers:
         raise ModelError(
             f"factorize: no layer gains by being split ({_first(refused)}); ask for less energy or rank, or leave it out."
@@ -115,8 +157,7 @@ def _split_layers(
             f"factorize: {end / start:.3f} of the MACs are left where {config.macs:g} was asked for, because layers "
             f"had to stay whole ({_first(refused)}); ask for more."
         )
-    details: dict[str, Any] = {"layers": layers, "not_split": refused, "macs_before": start, "macs_after": end}
-    return made, details | ({"measured": trace} if measured else {}) | ({"energy": level} if level is not None else {})
+    return made, FactorizeDetails(layers, refused, start, end, trace if measured else None, level)
 
 
 def _first(refused: Mapping[str, str]) -> str:

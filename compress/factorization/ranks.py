@@ -1,9 +1,8 @@
 """Which layers can be split into pairs of lower rank, and what each rank would hold and cost."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -82,8 +81,8 @@ def called(module: nn.Module, layers: Mapping[str, nn.Module], example: Arrays) 
     """The layers that are called when the network runs, in that order."""
     seen: dict[str, Shapes] = {}
 
-    def note(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             seen.setdefault(name, []).append((tuple(inputs[0].shape), tuple(output.shape)))
 
         return hook
@@ -107,7 +106,7 @@ def owners_of(module: nn.Module) -> dict[int, int]:
 
 
 @torch.no_grad()
-def run(module: nn.Module, example: Arrays) -> Any:
+def run(module: nn.Module, example: Arrays) -> object:
     """One example through the network in eval mode; the mode is restored."""
     training = module.training
     module.eval()

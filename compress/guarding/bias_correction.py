@@ -5,8 +5,7 @@ by layer with everything before it already rounded and corrected, and is taken o
 """
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +27,8 @@ def correct(graph: GraphModule, inputs: Sequence[Tensor], *, per_channel: bool =
     made = GraphModule(copy.deepcopy(graph), copy.deepcopy(graph.graph))
     wanted = {node: _bias_of(made, node) for node in layers(made)}
     weights = {node.args[1] for node in wanted}
-    plain: dict[Node, Any] = {}
-    rounded: dict[Node, Any] = {}
+    plain: dict[Node, Tensor] = {}
+    rounded: dict[Node, Tensor] = {}
     left = {node: len(node.users) for node in made.graph.nodes}
     given = iter(inputs)
     for node in made.graph.nodes:
@@ -55,18 +54,21 @@ def correct(graph: GraphModule, inputs: Sequence[Tensor], *, per_channel: bool =
     return made
 
 
-def _call(graph: GraphModule, node: Node, values: dict[Node, Any]) -> Any:
+def _call(graph: GraphModule, node: Node, values: dict[Node, Tensor]) -> Tensor:
     arguments = map_arg(node.args, values.__getitem__)
     options = map_arg(node.kwargs, values.__getitem__)
+    call: Callable[..., Tensor]
     if node.op == "call_module":
-        return graph.get_submodule(str(node.target))(*arguments, **options)
-    if node.op == "call_method":
-        return getattr(arguments[0], str(node.target))(*arguments[1:], **options)
-    assert callable(node.target)
-    return node.target(*arguments, **options)
+        call = graph.get_submodule(str(node.target))
+    elif node.op == "call_method":
+        call, arguments = getattr(arguments[0], str(node.target)), arguments[1:]
+    else:
+        assert callable(node.target)
+        call = node.target
+    return call(*arguments, **options)
 
 
-def _shift(graph: GraphModule, node: Node, bias: Tensor | None, plain: Tensor, rounded: dict[Node, Any]) -> None:
+def _shift(graph: GraphModule, node: Node, bias: Tensor | None, plain: Tensor, rounded: dict[Node, Tensor]) -> None:
     """Take the mean shift of each output channel off the layer's bias, and off what flows on."""
     if bias is None:
         return

@@ -8,14 +8,13 @@ become equal, and one scale per tensor fits every channel. In float the network 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
 from artifacts.errors import ModelError
-from compress.fold import is_layer, operator
+from compress.fold import attribute, is_layer, operator
 
 HOMOGENEOUS = frozenset({
     "relu", "relu_", "leaky_relu", "leaky_relu_", "dropout", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "mean",
@@ -111,7 +110,7 @@ def equalize(graph: GraphModule, inputs: Sequence[Tensor]) -> EqualizedGraph:
     return EqualizedGraph(made, tuple((layer_name(p.first), layer_name(p.second)) for p in found), tuple(sorted(opened)))
 
 
-def _same(before: Any, after: Any) -> None:
+def _same(before: object, after: object) -> None:
     from zoo.outputs import named_outputs
 
     changed = named_outputs(after)
@@ -124,21 +123,18 @@ def _same(before: Any, after: Any) -> None:
             )
 
 
-def parameter(graph: GraphModule, node: Any) -> Tensor | None:
+def parameter(graph: GraphModule, node: object) -> Tensor | None:
     """The tensor that a `get_attr` node reads."""
     if not isinstance(node, Node) or node.op != "get_attr":
         return None
-    value: Any = graph
-    for part in str(node.target).split("."):
-        value = getattr(value, part)
-    return value  # type: ignore[no-any-return]
+    return attribute(graph, node)
 
 
-def _owned(node: Any) -> bool:
+def _owned(node: object) -> bool:
     return isinstance(node, Node) and node.op == "get_attr" and len(node.users) == 1
 
 
-def _bias(layer: Node) -> Any:
+def _bias(layer: Node) -> object:
     return layer.args[2] if len(layer.args) > 2 else layer.kwargs.get("bias")
 
 
@@ -205,7 +201,7 @@ class _Peaks(Interpreter):
         super().__init__(graph)
         self.names, self.found = names, dict[str, Tensor]()
 
-    def run_node(self, n: Node) -> Any:
+    def run_node(self, n: Node) -> object:
         result = super().run_node(n)
         if n.name in self.names:
             self.found[n.name] = result.transpose(0, 1).flatten(1).amax(1).clamp_min(0)

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.fx import GraphModule, Interpreter, Node
 
 from artifacts.errors import RequestError
-from artifacts.types import Arrays, TorchModel
+from artifacts.types import Array, Arrays, TorchModel
 from compress.fold import fold
 from compress.guarding.equalization import layer_name, layers, parameter
 from compress.quantizers.layers import names_layer
@@ -70,9 +68,9 @@ def layer_names(model: TorchModel, kept: Iterable[str] = ()) -> list[str]:
     return [name for name in names if not names_layer(f"{name}.weight", kept)]
 
 
-def sqnr(expected: NDArray[Any], found: NDArray[Any]) -> float:
+def sqnr(expected: Array, found: Array) -> float:
     """Signal to quantization noise of two outputs of one shape, in dB, at most 200; -200 where `found` is not finite."""
-    noise = float(np.square(found.astype(np.float64) - expected).sum())
+    noise = float(np.square(found.astype(np.float64) - expected.astype(np.float64)).sum())
     signal = float(np.square(expected.astype(np.float64)).sum())
     if not np.isfinite(noise) or not signal:
         return -MOST_DB
@@ -137,7 +135,7 @@ class _Counter(Interpreter):
         super().__init__(graph)
         self.graph_module, self.calls, self.found = graph, set(layers(graph)), dict[str, Size]()
 
-    def run_node(self, n: Node) -> Any:
+    def run_node(self, n: Node) -> object:
         result = super().run_node(n)
         if n in self.calls:
             held = [p for a in n.args[1:3] if (p := parameter(self.graph_module, a)) is not None]

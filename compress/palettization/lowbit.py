@@ -1,6 +1,6 @@
 """Weights of two or three values with a scale per output channel, and the straight-through gradient that trains them."""
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,11 @@ class _Through(torch.autograd.Function):
     """Not `w + (q - w)`, which in floats is not always `q`: a palette holds exactly its values."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, rounded: Tensor) -> Tensor:
+    def forward(ctx: object, weight: Tensor, rounded: Tensor) -> Tensor:
         return rounded.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None
 
 

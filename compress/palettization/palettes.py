@@ -6,16 +6,15 @@ arXiv:1510.00149, with assignments that stay free).
 """
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from artifacts.errors import ModelError, nearest
+from artifacts.json import JsonValue
 from artifacts.types import Arrays, Palette, Split, TorchModel
 from compress.configs import PalettizeConfig
 from compress.counting import LAYERS, prunable
@@ -104,11 +103,28 @@ class Shared(nn.Module):
 
 
 @dataclass(frozen=True)
+class PaletteDetails:
+    """Which layers have few values, and why others have not."""
+
+    kind: str
+    bits: int
+    values: dict[str, int]
+    """The largest number of distinct values among weights that share a palette, by layer."""
+    left_float: dict[str, str]
+    share_of_weights: float
+    """0..1."""
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """As evidence has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Palettized:
     """A network whose weights share few values, and what was found on the way."""
 
     model: TorchModel
-    details: Mapping[str, Any]
+    details: PaletteDetails
 
 
 def palettize(
@@ -141,14 +157,9 @@ def palettize(
     palette = Palette(config.kind, config.width, config.group_channels)
     made = replace(model, module=module, palettes={_parameter(name): palette for name in chosen})
     weights = prunable(module)
-    details = {
-        "kind": config.kind,
-        "bits": config.width,
-        "values": {name: distinct(weights[_parameter(name)], palette) for name in chosen},
-        "left_float": left,
-        "share_of_weights": sum(weights[_parameter(n)].numel() for n in chosen) / sum(w.numel() for w in weights.values()),
-    }
-    return Palettized(made, details)
+    values = {name: distinct(weights[_parameter(name)], palette) for name in chosen}
+    share = sum(weights[_parameter(n)].numel() for n in chosen) / sum(w.numel() for w in weights.values())
+    return Palettized(made, PaletteDetails(config.kind, config.width, values, left, share))
 
 
 def distinct(weight: Tensor, palette: Palette) -> int:

@@ -8,7 +8,6 @@ what the network computes (reshapes, padded shortcuts, fused projections) are le
 import copy
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -145,7 +144,7 @@ def _inputs(example: Arrays, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
 def _without_statistics(network: nn.Module) -> None:
     """Leave of each norm over channels only its scale and offset, which do not depend on what other channels hold."""
 
-    def scaled(norm: Any, x: torch.Tensor) -> torch.Tensor:
+    def scaled(norm: nn.LayerNorm | nn.GroupNorm, x: torch.Tensor) -> torch.Tensor:
         if norm.weight is None:
             return x
         shape = (-1, *[1] * (x.ndim - 2)) if isinstance(norm, nn.GroupNorm) else norm.weight.shape

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from artifacts.errors import RequestError
 from artifacts.files import staged
@@ -12,6 +11,7 @@ from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import count
 from compress.distillation.distil import finetuning_loss
+from compress.pruning.details import Pruned, PruneDetails, step_of
 from compress.pruning.nm import left_whole, mask_n_of_m, parse
 from compress.pruning.regularize import penalty, regularized
 from compress.pruning.schedules import progress_after
@@ -20,14 +20,6 @@ from compress.pruning.unstructured import mask_to, masked, rewound, weight_score
 from compress.training.loop import Loss, Progress, Training, fit, silent, subset
 
 RANKING_EXAMPLES = 256
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """A pruned network and what was measured on the way."""
-
-    model: TorchModel
-    details: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ def prune(
     seed: int,
     work: Path | None = None,
     progress: Progress = silent,
-) -> Pruned:
+) -> Pruned[PruneDetails]:
     """Prune a copy of `model` until the measured goal of `config` is reached; `model` itself is left as it is.
 
     Channels (`macs`, `parameters`, `bytes`) are removed; weights (`sparsity`, `n_of_m`) are set to zero and masked. With
@@ -101,12 +93,12 @@ def prune(
     for step in range(1, config.steps + 1):
         current = _step(shared, current, step, (step + extra, parts))
         now = count(current.module, example)
-        trace.append({"step": step, **{name: now[name] for name in ("macs", "parameters", "bytes", "sparsity")}})
+        trace.append(step_of(step, now))
     if config.rewind:
         ticket, epochs, number = current, config.finetune_epochs, config.steps + 1
         current = shared.kept("ticket", lambda: shared.train(ticket, "ticket", loss, epochs, seed + number, (parts, parts)))
     _name_the_rest(shared, current)
-    return Pruned(current, {"steps": trace, "not_cut": shared.not_cut, "widths": dict(widths(current.module))})
+    return Pruned(current, PruneDetails(trace, shared.not_cut, dict(widths(current.module))))
 
 
 def _regularize(work: _Work, parts: int) -> TorchModel:

@@ -1,7 +1,6 @@
 """Histograms that grow with what they see, so that one pass over the calibration data is enough."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ class Histogram:
         self.first = 0
         """The lower edge of the first bin, in widths."""
 
-    def add(self, values: NDArray[Any], low: float, high: float) -> None:
+    def add(self, values: NDArray[np.floating], low: float, high: float) -> None:
         """Count an array of any shape, whose smallest and largest value are given: finite, and already known."""
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._make_room()

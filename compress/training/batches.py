@@ -1,7 +1,7 @@
 """From a split to tensors, and from a network to its first output."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from artifacts.errors import DataError
-from artifacts.types import Arrays, Split
+from artifacts.types import Array, Arrays, Split
 from zoo.outputs import named_outputs
 
 Inputs = dict[str, Tensor]
@@ -62,7 +62,7 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def predict(module: nn.Module, split: Split, batch_size: int = 256, indices: NDArray[np.int64] | None = None) -> NDArray[Any]:
+def predict(module: nn.Module, split: Split, batch_size: int = 256, indices: NDArray[np.int64] | None = None) -> Array:
     """The first output of a network in eval mode over a split (or the examples at `indices`), (N, ...); see `predict_all`."""
     return next(iter(predict_all(module, split, batch_size, indices).values()))
 

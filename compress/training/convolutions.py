@@ -2,7 +2,6 @@
 
 import functools
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,13 @@ def sound_gradients() -> None:
     original = torch.library.get_kernel("aten::convolution_backward", "CPU")
 
     def convolution_backward(
-        keys: torch.DispatchKeySet, gradient: Tensor, inputs: Tensor, weight: Tensor, sizes: Any, stride: list[int], *rest: Any
+        keys: torch.DispatchKeySet,
+        gradient: Tensor,
+        inputs: Tensor,
+        weight: Tensor,
+        sizes: list[int] | None,
+        stride: list[int],
+        *rest: object,
     ) -> tuple[Tensor, Tensor, Tensor]:
         if _writes_past(weight, stride):
             inputs, weight = _plain(inputs), _plain(weight)

@@ -205,7 +205,12 @@ class Run:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler else {},
                 "average": {"state": self.average.state, "updates": self.average.updates} if self.average else {},
-                "best": {"score": vars(self.best), "state": self.best_state} if self.best else {},
+                "best": {
+                    "score": {"metric": self.best.metric, "loss": self.best.loss, "name": self.best.name},
+                    "state": self.best_state,
+                }
+                if self.best
+                else {},
                 "stale": self.stale,
             },
         )

@@ -1,7 +1,7 @@
 """Dataclasses come back from JSON as they were, and what does not fit them is named."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import pytest
@@ -35,6 +35,7 @@ class Outer:
     whatever: JsonValue
     inner: Inner | None = None
     notes: list[str] = field(default_factory=list)
+    by_size: dict[int, float] = field(default_factory=dict)
 
 
 FULL = Outer(
@@ -51,7 +52,8 @@ FULL = Outer(
 
 
 def test_what_asdict_wrote_comes_back_as_it_was():
-    assert read(Outer, json.loads(json.dumps(asdict(FULL)))) == FULL
+    for record in (FULL, replace(FULL, inner=None, notes=["a"], by_size={16: 0.5})):
+        assert read(Outer, json.loads(json.dumps(asdict(record)))) == record
 
 
 @pytest.mark.parametrize(

@@ -64,12 +64,12 @@ def test_the_macs_foretold_are_those_measured(digits, tiny, conv):
     example = digits.train.batch(np.arange(2))[0]
     config = FactorizeConfig(energy=0.7, conv=conv, **QUICK)
     made = factorize(tiny, config, digits.train, seed=0)
-    layers = made.details["layers"]
-    saved = sum(one["macs_before"] - one["macs_after"] for one in layers.values())
-    assert made.details["macs_before"] - saved == made.details["macs_after"] == macs(made.model.module, example)
+    layers = made.details.layers
+    saved = sum(one.macs_before - one.macs_after for one in layers.values())
+    assert made.details.macs_before - saved == made.details.macs_after == macs(made.model.module, example)
     assert saved > 0
-    assert all(one["macs_after"] < one["macs_before"] for one in layers.values())
-    assert {one["kind"] for name, one in layers.items() if "shortcut" not in name} <= {conv, "linear"}
+    assert all(one.macs_after < one.macs_before for one in layers.values())
+    assert {one.kind for name, one in layers.items() if "shortcut" not in name} <= {conv, "linear"}
 
 
 def test_energy_gives_the_least_aligned_rank_that_holds_it(digits, tiny):
@@ -91,9 +91,9 @@ def test_every_layer_is_split_or_named_with_the_reason(digits, tiny):
     config = FactorizeConfig(energy=0.9, keep_whole=("conv1",), **{**QUICK, "align": 4})
     details = factorize(tiny, config, digits.train, seed=0).details
     whole = {n for n, m in tiny.module.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    assert set(details["layers"]) | set(details["not_split"]) == whole
-    assert details["not_split"]["conv1"] == "the recipe keeps it whole"
-    assert any("costs no fewer MACs" in reason for reason in details["not_split"].values())
+    assert set(details.layers) | set(details.not_split) == whole
+    assert details.not_split["conv1"] == "the recipe keeps it whole"
+    assert any("costs no fewer MACs" in reason for reason in details.not_split.values())
 
 
 class Awkward(nn.Module):
@@ -121,8 +121,8 @@ def test_what_cannot_be_split_is_left_whole_with_the_reason(digits, wrap):
     model = wrap(Awkward(), (8, 6, 6))
     example = {"x": np.random.default_rng(0).normal(size=(2, 8, 6, 6)).astype(np.float32)}
     made, details = _split_layers(model, FactorizeConfig(rank_share=0.25), example, None)
-    assert list(details["layers"]) == ["good"]
-    reasons = details["not_split"]
+    assert list(details.layers) == ["good"]
+    reasons = details.not_split
     assert "2 groups" in reasons["grouped"]
     assert "the model does not run with it split: AttributeError" in reasons["named"]
     assert reasons["idle"] == "it is not called when the model runs"
@@ -139,7 +139,7 @@ def test_the_measured_macs_are_at_most_the_goal(digits, tiny, goal, conv):
     made = factorize(tiny, config, digits.train, seed=0)
     share = macs(made.model.module, example) / macs(tiny.module, example)
     assert goal - 0.15 < share <= goal
-    assert 0 < made.details["energy"] < 1
+    assert 0 < made.details.energy < 1
 
 
 def test_a_stored_pair_is_loaded_again(digits, tiny, tmp_path, examples):
@@ -199,11 +199,11 @@ def test_a_layer_stays_split_only_where_the_model_was_measured_faster(digits, ti
         return 10 + sum(-1 if edit.layer.startswith("layer3") else 0.5 for edit in model.edits)
 
     made = factorize(tiny, config, digits.train, seed=0, work=tmp_path, measured=measured)
-    assert made.details["layers"]
-    assert all(name.startswith("layer3") for name in made.details["layers"])
-    slower = [reason for name, reason in made.details["not_split"].items() if "measured no faster" in reason]
+    assert made.details.layers
+    assert all(name.startswith("layer3") for name in made.details.layers)
+    slower = [reason for name, reason in made.details.not_split.items() if "measured no faster" in reason]
     assert slower
-    assert len(slower) + len(made.details["layers"]) == len(made.details["measured"])
+    assert len(slower) + len(made.details.layers) == len(made.details.measured)
     count = len(calls)
     again = factorize(tiny, config, digits.train, seed=0, work=tmp_path, measured=measured)
     assert len(calls) == count, "what was measured is kept"

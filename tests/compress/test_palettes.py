@@ -31,10 +31,10 @@ def accuracy(model, digits):
 @pytest.mark.parametrize("group", [None, 3])
 def test_each_palette_has_no_more_values_than_its_bits(digits, tiny, bits, group):
     made = palettize(tiny, PalettizeConfig(bits=bits, group_channels=group, **QUICK), digits.train, seed=0)
-    assert set(made.model.palettes) == {f"{name}.weight" for name in made.details["values"]}
-    assert not made.details["left_float"]
-    assert made.details["share_of_weights"] == 1
-    for name, found in made.details["values"].items():
+    assert set(made.model.palettes) == {f"{name}.weight" for name in made.details.values}
+    assert not made.details.left_float
+    assert made.details.share_of_weights == 1
+    for name, found in made.details.values.items():
         weight = made.model.module.get_submodule(name).weight
         parts = weight.split(group or len(weight))
         assert found == max(len(part.unique()) for part in parts) <= 2**bits
@@ -43,8 +43,8 @@ def test_each_palette_has_no_more_values_than_its_bits(digits, tiny, bits, group
 @pytest.mark.parametrize("kind", ["ternary", "binary"])
 def test_low_bit_weights_have_one_magnitude_a_channel(digits, tiny, kind):
     made = palettize(tiny, PalettizeConfig(kind=kind, **QUICK), digits.train, seed=0)
-    assert made.details["left_float"] == {"conv1": "it is the first layer", "linear": "it is the last layer"}
-    for name in made.details["values"]:
+    assert made.details.left_float == {"conv1": "it is the first layer", "linear": "it is the last layer"}
+    for name in made.details.values:
         for row in made.model.module.get_submodule(name).weight.detach():
             sizes = row.abs().unique()
             assert len(sizes[sizes > 0]) == 1
@@ -110,7 +110,7 @@ def test_pruned_weights_stay_zero(digits, tiny, config):
     made = palettize(pruned, config, digits.train, seed=0)
     for name, mask in pruned.masks.items():
         assert not made.model.module.get_parameter(name)[~mask].any()
-    assert all(values <= 4 for values in made.details["values"].values())
+    assert all(values <= 4 for values in made.details.values.values())
 
 
 def test_a_stored_palette_is_loaded_again(digits, tiny, tmp_path, examples):

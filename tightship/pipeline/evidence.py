@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import JsonValue
 
 from artifacts.arrays import load_arrays
 from artifacts.errors import ParityFailed
 from artifacts.files import sha256_file, sha256_json, walk
 from artifacts.ids import ArtifactId
+from artifacts.json import JsonValue
 from artifacts.records.evidence import (
     AccuracyRecord,
     ArtifactRecord,

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from artifacts.files import sha256_json
+from artifacts.json import JsonValue
 from compress.configs import (
     Config,
     DistilConfig,

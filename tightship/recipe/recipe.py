@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from artifacts.errors import RecipeError, nearest
+from artifacts.json import JsonValue
 from artifacts.yaml_loader import read_yaml
 from compress.configs import (
     Config,

@@ -3,15 +3,17 @@
 Removing whole residual blocks: Veit et al. 2016 (arXiv:1605.06431) show that residual networks bear it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from artifacts.types import Arrays
 from compress.counting import LAYERS
+
+Call = tuple[tuple[object, ...], object]
+"""What a module was given and what it returned."""
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -36,12 +38,12 @@ def removable(module: nn.Module, example: Arrays) -> tuple[list[str], dict[str, 
     return chosen, refused
 
 
-def calls(module: nn.Module, example: Arrays) -> dict[str, list[tuple[Any, Any]]]:
+def calls(module: nn.Module, example: Arrays) -> dict[str, list[Call]]:
     """The inputs and outputs of every submodule, in the order in which they were first run."""
-    seen: dict[str, list[tuple[Any, Any]]] = {}
+    seen: dict[str, list[Call]] = {}
 
-    def watch(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], outputs: Any) -> None:
+    def watch(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+        def hook(_: nn.Module, inputs: tuple[object, ...], outputs: object) -> None:
             seen.setdefault(name, []).append((inputs, outputs))
 
         return hook
@@ -62,14 +64,14 @@ def calls(module: nn.Module, example: Arrays) -> dict[str, list[tuple[Any, Any]]
     return {name: seen[name] for name in sorted(seen, key=order.index)}
 
 
-def _same(inputs: tuple[Any, ...], outputs: Any) -> bool:
+def _same(inputs: tuple[object, ...], outputs: object) -> bool:
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     if len(inputs) != 1 or len(tensors) != 1 or not isinstance(outputs, Tensor):
         return False
     return tensors[0].shape == outputs.shape and tensors[0].dtype == outputs.dtype
 
 
-def _objection(shapes: list[tuple[Any, Any]]) -> str:
+def _objection(shapes: list[Call]) -> str:
     if len(shapes) > 1:
         return f"it is run {len(shapes)} times"
     inputs, outputs = shapes[0]

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +75,7 @@ class OutputDivergence:
                 raise ModelError("the network with blocks and channels removed computes something else; report this model.")
         return made
 
-    def _silent(self, state: State) -> dict[str, list[tuple[Any, list[int]]]]:
+    def _silent(self, state: State) -> dict[str, list[tuple[nn.Module, list[int]]]]:
         found = {}
         for cut in self.cuts(state):
             pairs = channel_group(self.graph, self.module, cut)

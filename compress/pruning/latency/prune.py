@@ -7,26 +7,26 @@ is measured whole. If it is over the limit the choice is made again under a tigh
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from artifacts.errors import ModelError
 from artifacts.files import staged, write_json
+from artifacts.json import read
 from artifacts.types import Arrays, Split, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import count
 from compress.distillation.distil import finetuning_loss
+from compress.pruning.details import BlockDetails, HalvedState, Pruned, Savings, TriedState, step_of
 from compress.pruning.groups import cuttable
 from compress.pruning.latency.blocks import removable
 from compress.pruning.latency.output_divergence import OutputDivergence
 from compress.pruning.latency.selection import LatencyTable, State, choose
 from compress.pruning.latency.successive_halving import starting_candidates, successive_halving
 from compress.pruning.latency.table import RelativeLatency, group_equal, measure_table
-from compress.pruning.steps import Pruned
 from compress.pruning.structured import rank, widths
 from compress.training.loop import Progress, Training, fit, silent, subset
 
@@ -45,7 +45,7 @@ def prune_blocks(
     relative: RelativeLatency | None = None,
     work: Path | None = None,
     progress: Progress = silent,
-) -> Pruned:
+) -> Pruned[BlockDetails]:
     """Remove blocks (and, for `latency`, channels) from a copy of `model`, then fine-tune it with `model` as its teacher.
 
     Args:
@@ -62,13 +62,13 @@ def prune_blocks(
     """
     done = work / NOT_TRAINED if work else None
     if done and done.is_dir():
-        found = Pruned(checkpoint.load(done), json.loads((done / "details.json").read_text()))
+        found = Pruned(checkpoint.load(done), read(BlockDetails, json.loads((done / "details.json").read_text())))
     else:
         found = shrink(model, config, split, relative, seed, lambda share, message: progress(0.2 * share, message))
         if done:
             with staged(done) as folder:
                 checkpoint.save(found.model, folder)
-                write_json(folder / "details.json", dict(found.details))
+                write_json(folder / "details.json", found.details.as_json())
     loss = finetuning_loss(model.module, config)
     state = work / "finetune.state" if work else None
     training = Training(
@@ -81,8 +81,8 @@ def prune_blocks(
     )
     fit(found.model.module, loss, training)
     now = count(found.model.module, split.batch(subset(split, 2, seed))[0])
-    step = {"step": 1, **{name: now[name] for name in ("macs", "parameters", "bytes", "sparsity")}}
-    return Pruned(found.model, {**found.details, "steps": [step], "widths": dict(widths(found.model.module))})
+    details = replace(found.details, steps=[step_of(1, now)], widths=dict(widths(found.model.module)))
+    return Pruned(found.model, details)
 
 
 def shrink(
@@ -92,7 +92,7 @@ def shrink(
     relative: RelativeLatency | None,
     seed: int,
     progress: Progress = silent,
-) -> Pruned:
+) -> Pruned[BlockDetails]:
     """A smaller copy of `model`, not yet fine-tuned, within the goal of `config` as measured.
 
     Raises:
@@ -100,7 +100,7 @@ def shrink(
     """
     example = split.batch(subset(split, 2, seed))[0]
     blocks, refused = removable(model.module, example)
-    details: dict[str, Any] = {"not_removed": refused}
+    details = BlockDetails(refused)
     if config.latency is None:
         kept = config.blocks or 0
         if kept >= len(blocks):
@@ -109,24 +109,24 @@ def shrink(
         limit = (kept + 0.01) / len(blocks)
     else:
         assert relative is not None
-        layers, details["not_cut"] = cuttable(model, example)
+        layers, not_cut = cuttable(model, example)
         groups = rank(model, layers, config, split, subset(split, 256, seed), seed)
         progress(0.0, f"measuring {len(blocks)} blocks and {len(groups)} layers on {config.target}")
         divergence, limit = OutputDivergence(model, split, groups, seed), config.latency
         table = measure_table(model, blocks, groups, config.align, example, relative)
-        details["saves"] = {"drops": dict(table.drops), "widths": {n: dict(w) for n, w in table.widths.items()}}
-    search = _Search(
-        config, table, divergence, group_equal(model, blocks, example), example, limit, relative, seed, progress, details
-    )
+        saves = Savings(dict(table.drops), {n: dict(w) for n, w in table.widths.items()})
+        details = replace(details, not_cut=not_cut, saves=saves)
+    search = _Search(config, table, divergence, group_equal(model, blocks, example), example, limit, relative, seed, progress)
     state = search.halve(split) if config.candidates > 1 else None
     state = state or search.descend()
-    details["kept_blocks"] = [b for b in blocks if b not in state.dropped]
+    kept_blocks = [b for b in blocks if b not in state.dropped]
+    details = replace(details, tries=search.tries or None, halving=search.halving or None, kept_blocks=kept_blocks)
     return Pruned(divergence.apply(state, example), details)
 
 
 @dataclass(frozen=True)
 class _Search:
-    """The search for what to remove, and the details that it writes down."""
+    """The search for what to remove, and what it tried on the way."""
 
     config: PruneConfig
     table: LatencyTable
@@ -137,11 +137,12 @@ class _Search:
     relative: RelativeLatency | None
     seed: int
     progress: Progress
-    details: dict[str, Any]
+    tries: list[TriedState] = field(default_factory=list)
+    halving: list[HalvedState] = field(default_factory=list)
 
     def halve(self, split: Split) -> State | None:
         """The best of several choices after short trainings; none if not one of them is within the limit as measured."""
-        limit, fitting, tries = self.limit, list[State](), list[dict[str, Any]]()
+        limit, fitting = self.limit, list[State]()
         for _ in range(TRIES):
             self.progress(0.3, "choosing what to compare")
             states = starting_candidates(self.table, self.divergence, self.kinds, limit, self.config.candidates - 1)
@@ -151,35 +152,33 @@ class _Search:
             if not states:
                 break
             shares = self._measured(states)
-            tries += [self._described(s, share) for s, share in zip(states, shares, strict=True)]
+            self.tries.extend(self._described(s, share) for s, share in zip(states, shares, strict=True))
             fitting = [s for s, share in zip(states, shares, strict=True) if share <= self.limit]
             if len(fitting) >= len(states) / 2:
                 break
             limit *= MARGIN * self.limit / float(np.median(shares))
-        self.details["tries"] = tries
         if not fitting:
             return None
-        state, self.details["halving"] = successive_halving(
-            fitting, self.divergence, self.config, split, self.example, self.seed, self.progress
-        )
+        state, halved = successive_halving(fitting, self.divergence, self.config, split, self.example, self.seed, self.progress)
+        self.halving.extend(halved)
         return state
 
     def descend(self) -> State:
         """The choice of least loss at the moment of the cut whose measured latency is within the limit."""
-        limit, tries = self.limit, list[dict[str, Any]]()
+        self.tries.clear()  # those of choices of which none fitted
+        limit = self.limit
         for number in range(TRIES):
             self.progress(0.5 + 0.5 * number / TRIES, "choosing blocks and widths")
             state = choose(self.table, self.divergence, limit)
             if state is None:
                 break
             share = self._measured([state])[0]
-            tries.append(self._described(state, share))
+            self.tries.append(self._described(state, share))
             if share <= self.limit:
-                self.details["tries"] = tries
                 return state
             # a choice that saved more than it had to would be made again
             limit = MARGIN * min(limit * self.limit / share, self.table.left(state))
-        least = f"; the least that was measured is {min(t['measured'] for t in tries):.3f}" if tries else ""
+        least = f"; the least that was measured is {min(t.measured for t in self.tries):.3f}" if self.tries else ""
         goal = f"{self.config.latency} of the latency on {self.config.target}"
         raise ModelError(f"pruning cannot reach {goal}{least}; raise 'latency'.")
 
@@ -188,6 +187,6 @@ class _Search:
             return [self.table.left(s) for s in states]
         return self.relative([self.divergence.apply(s, self.example) for s in states])
 
-    def _described(self, state: State, share: float) -> dict[str, Any]:
-        found = {"by_table": self.table.left(state), "measured": share, "loss": self.divergence(state)}
-        return {"dropped": sorted(state.dropped), "widths": dict(sorted(state.widths)), **found}
+    def _described(self, state: State, share: float) -> TriedState:
+        dropped, narrowed = sorted(state.dropped), dict(sorted(state.widths))
+        return TriedState(dropped, narrowed, self.table.left(state), share, self.divergence(state))

@@ -8,11 +8,11 @@ Jamieson and Talwalkar 2016, arXiv:1502.07943).
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from artifacts.types import Arrays, Split
 from compress.configs import PruneConfig
 from compress.distillation.distil import finetuning_loss
+from compress.pruning.details import HalvedState
 from compress.pruning.latency.output_divergence import OutputDivergence
 from compress.pruning.latency.selection import LatencyTable, State, descent
 from compress.training.loop import Progress, Training, fit
@@ -58,7 +58,7 @@ def successive_halving(
     example: Arrays,
     seed: int,
     progress: Progress,
-) -> tuple[State, list[dict[str, Any]]]:
+) -> tuple[State, list[HalvedState]]:
     """The choice that is nearest to the incoming network after short trainings, and how each fared.
 
     In every round those that are left are trained on `candidate_samples` examples, twice as many as in the round before.
@@ -80,5 +80,5 @@ def successive_halving(
         finished = [*gone, *finished]
         examples, number = 2 * examples, number + 1
     finished = [*candidates, *finished]
-    table = [{"dropped": sorted(r.state.dropped), "losses": [round(v, 5) for v in r.losses]} for r in finished]
+    table = [HalvedState(sorted(r.state.dropped), [round(v, 5) for v in r.losses]) for r in finished]
     return finished[0].state, table

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -56,7 +55,7 @@ def _tail(model: TorchModel, layer: str, kept: int) -> tuple[int, ...]:
 def group_equal(model: TorchModel, names: Sequence[str], example: Arrays) -> list[list[str]]:
     """Names whose modules, their siblings and the shapes they see are the same: what one costs, the others cost."""
     seen = calls(model.module, example)
-    found: dict[Any, list[str]] = {}
+    found: dict[tuple[str, str, str], list[str]] = {}
     for name in names:
         module = model.module.get_submodule(name)
         shapes = [tuple(x.shape) for inputs, _ in seen[name] for x in inputs if isinstance(x, torch.Tensor)]

@@ -4,13 +4,16 @@ import json
 import shutil
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from coremltools.models import MLModel
 
 SPECIFICATION = Path("Data") / "com.apple.CoreML" / "model.mlmodel"
 MANIFEST = "Manifest.json"
 
 
-def save(model: Any, path: Path) -> None:
+def save(model: "MLModel", path: Path) -> None:
     """Write a coremltools `MLModel` as a package at `path`, without what differs from one run to the next.
 
     Its manifest names the items by random identifiers, and its specification keeps maps in no fixed order.

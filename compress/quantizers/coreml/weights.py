@@ -1,7 +1,8 @@
 """Smaller weights for Core ML, all arithmetic in float: `int8-weights`, and `palette4-weights` (16 shared values)."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from compress.fold import fold
 from compress.quantizers import Calibration
 from compress.quantizers.coreml.package import save
 from compress.quantizers.layers import check_layers, names_layer
+
+if TYPE_CHECKING:
+    from coremltools.optimize.coreml import CoreMLWeightMetaData
 
 FILE = "model.mlpackage"
 PALETTE_BITS = 4
@@ -52,7 +56,7 @@ def quantize(file: ExportedFile, folder: Path, calibration: Calibration) -> Expo
     return ExportedFile(file.format, folder, FILE, file.signature, scheme, (*file.notes, note))
 
 
-def _kept(stored: Any, calibration: Calibration) -> dict[str, None]:
+def _kept(stored: "Mapping[str, CoreMLWeightMetaData]", calibration: Calibration) -> dict[str, None]:
     """The weights of the file that stay in float: those whose values are a layer's that `keep_float` names."""
     layers = calibration.config.keep_float
     if not layers:

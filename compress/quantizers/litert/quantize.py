@@ -9,10 +9,11 @@ WORK holds `config.json`, the calibration examples `calibration.npz` (one array 
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 NOT_QUANTIZED = "no_quantize"
 
@@ -39,7 +40,7 @@ def quantize(source: Path, work: Path, output: Path) -> None:
         raise ValueError("no weight of the file became int8")
 
 
-def seen(source: Path, examples: Path) -> Any:
+def seen(source: Path, examples: Path) -> Mapping[str, Mapping[str, NDArray[np.generic]]]:
     """The smallest and largest value of every tensor over the examples."""
     from ai_edge_quantizer import calibrator
     from ai_edge_quantizer.utils import qsv_utils
@@ -56,7 +57,8 @@ def seen(source: Path, examples: Path) -> Any:
         arrays = {name: file[name].astype(dtype, copy=False) for name, dtype in wanted.items()}
     for index in range(len(next(iter(arrays.values())))):
         runner(**{name: array[index : index + 1] for name, array in arrays.items()})
-    return interpreter.get_calibration_results()
+    found: Mapping[str, Mapping[str, NDArray[np.generic]]] = interpreter.get_calibration_results()
+    return found
 
 
 def kept_scopes(source: Path, kept: Path) -> list[str]:
@@ -67,7 +69,7 @@ def kept_scopes(source: Path, kept: Path) -> list[str]:
         weights = [file[name] for name in file.files]
     if not weights:
         return []
-    model: Any = flat.read_model(str(source))
+    model = flat.read_model(str(source))
     scopes, missing = [], set(range(len(weights)))
     for graph in model.subgraphs:
         for operator in graph.operators:
@@ -86,7 +88,7 @@ def int8_weights(path: Path) -> int:
     """How many constants of two dimensions or more a file holds as int8."""
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
 
-    model: Any = flat.read_model(str(path))
+    model = flat.read_model(str(path))
     constants = [flat.get_tensor_data(t, model.buffers) for g in model.subgraphs for t in g.tensors if len(t.shape or ()) > 1]
     return sum(c is not None and c.dtype == np.int8 for c in constants)
 

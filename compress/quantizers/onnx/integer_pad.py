@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 import onnx
+
+from artifacts.types import Array
 
 
 def pad_in_integers(model: onnx.ModelProto) -> int:
@@ -36,7 +37,7 @@ def pad_in_integers(model: onnx.ModelProto) -> int:
     return sum(node.op_type == "QuantizeLinear" for node in dropped)
 
 
-def _pads_with_zero(pad: onnx.NodeProto, constants: Mapping[str, Any]) -> bool:
+def _pads_with_zero(pad: onnx.NodeProto, constants: Mapping[str, Array]) -> bool:
     mode = next((a.s.decode() for a in pad.attribute if a.name == "mode"), "constant")
     value = pad.input[2] if len(pad.input) > 2 else ""
     return mode == "constant" and (not value or constants.get(value) == 0)

@@ -7,11 +7,11 @@ observed here, learned ranges come with the model and are matched to the file's 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch.fx import GraphModule, Interpreter
 
 from artifacts.errors import ModelError
@@ -131,12 +131,12 @@ def insert_qdq(
     return made
 
 
-def narrow(model: onnx.ModelProto, limit: int, per_channel: bool, exclude: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def narrow(model: onnx.ModelProto, limit: int, per_channel: bool, exclude: Sequence[str]) -> dict[str, list[dict[str, object]]]:
     """Scales that round every constant weight of a layer to -limit..limit, in the form that the quantizer takes."""
     from onnxruntime.quantization import QuantType
 
     constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer if len(i.dims) > 1}
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, object]]] = {}
     for node in model.graph.node:
         if node.op_type not in ("Conv", "Gemm", "MatMul") or node.name in exclude or node.input[1] not in constants:
             continue
@@ -157,9 +157,9 @@ class _Values(Interpreter):
 
     def __init__(self, module: GraphModule, names: set[str]) -> None:
         super().__init__(module)
-        self.names, self.found = names, dict[str, Any]()
+        self.names, self.found = names, dict[str, NDArray[np.floating]]()
 
-    def run_node(self, n: torch.fx.Node) -> Any:
+    def run_node(self, n: torch.fx.Node) -> object:
         result = super().run_node(n)
         if n.name in self.names:
             self.found[n.name] = result.numpy()
@@ -184,7 +184,7 @@ def match(calibration: Calibration, observer: Observer, inputs: Arrays) -> dict[
         same = [
             name
             for name, other in seen.items()
-            if other.shape == value.shape and float(np.abs(other - value).max()) < 1e-3 * spread
+            if other.shape == value.shape and float(np.abs(np.subtract(other, value)).max()) < 1e-3 * spread
         ]
         if not same:
             raise ModelError(f"the learned range of {node!r} matches no tensor of the ONNX file; export and training differ.")

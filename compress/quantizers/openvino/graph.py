@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from artifacts.types import Arrays, TorchModel
 from compress.fold import fold
 from compress.quantizers.layers import check_layers, names_layer
 from compress.quantizers.pt2e.streaming import Observer
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 MOVERS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Transpose", "MaxPool", "Slice", "StridedSlice", "Split"})
 """Operators that only move values about: their result lies in the range of what they are given."""
@@ -26,7 +29,7 @@ COUNTED = re.compile(r"[A-Z]\w*_\d+")
 """Names that OpenVINO makes up from a counter that runs as long as the process."""
 
 
-def save(model: Any, path: Path, *, fp16: bool = False) -> None:
+def save(model: "ov.Model", path: Path, *, fp16: bool = False) -> None:
     """Write a model as IR, with what is not the model taken out, so that the same model gives the same bytes.
 
     Args:
@@ -49,7 +52,7 @@ def save(model: Any, path: Path, *, fp16: bool = False) -> None:
 class IrObserver(Observer):
     """Runs a model and hands back the value of every float tensor in it, by the name of the operator that makes it."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: "ov.Model") -> None:
         import openvino as ov
 
         watched = model.clone()
@@ -66,27 +69,27 @@ class IrObserver(Observer):
         self._request = ov.Core().compile_model(made, "CPU", settings).create_infer_request()
         self._takes = [next(iter(p.get_names())) for p in made.inputs]
 
-    def values(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    def values(self, inputs: Arrays) -> Arrays:
         """Every float tensor of one batch, inputs included."""
         results = self._request.infer([inputs[name] for name in self._takes], share_outputs=False)
         return dict(zip(self.names, results.values(), strict=True))
 
 
-def _constant(op: Any) -> bool:
+def _constant(op: "ov.Node") -> bool:
     """Whether nothing that is fed in reaches an operator."""
     if op.get_type_name() == "Parameter":
         return False
     return all(_constant(v.get_node()) for v in op.input_values()) if op.get_input_size() else True
 
 
-def name_of(output: Any) -> str:
+def name_of(output: "ov.Output") -> str:
     """The tensor of an operator's output: the operator's name, and which output if it has several."""
     node = output.get_node()
     name = str(node.get_friendly_name())
     return name if node.get_output_size() == 1 else f"{name}:{output.get_index()}"
 
 
-def source_of(rounding: Any, known: Container[str]) -> str | None:
+def source_of(rounding: "ov.Node", known: Container[str]) -> str | None:
     """The tensor that a FakeQuantize rounds, or the one that its values were moved from, if it is among the known ones."""
     value = rounding.input_value(0)
     while name_of(value) not in known:
@@ -97,7 +100,7 @@ def source_of(rounding: Any, known: Container[str]) -> str | None:
     return name_of(value)
 
 
-def layers_of(model: Any, network: TorchModel, layers: Iterable[str]) -> list[str]:
+def layers_of(model: "ov.Model", network: TorchModel, layers: Iterable[str]) -> list[str]:
     """The names of the operators that hold the weights of `layers` (dotted module names), found by their values.
 
     Raises:
@@ -119,7 +122,7 @@ def layers_of(model: Any, network: TorchModel, layers: Iterable[str]) -> list[st
     return list(dict.fromkeys(found))
 
 
-def _weights(op: Any) -> list[NDArray[np.float32]]:
+def _weights(op: "ov.Node") -> list[NDArray[np.float32]]:
     """The constants of two dimensions or more that go into an operator, each sorted."""
     found = []
     for value in op.input_values():

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from artifacts.errors import ModelError, RequestError, TargetUnavailable
 from artifacts.types import ExportedFile, Range
@@ -22,6 +22,9 @@ from compress.quantizers.onnx.qdq import match
 from compress.quantizers.openvino.graph import IrObserver, layers_of, save, source_of
 from compress.quantizers.pt2e.streaming import batches
 from compress.training.loop import subset
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 FILE = "model.xml"
 
@@ -58,7 +61,7 @@ def quantize(file: ExportedFile, folder: Path, calibration: Calibration) -> Expo
     return ExportedFile(file.format, folder, FILE, file.signature, "int8", ("OpenVINO IR 11", note, how))
 
 
-def _place(plain: Any, calibration: Calibration, kept: Iterable[str]) -> Any:
+def _place(plain: "ov.Model", calibration: Calibration, kept: Iterable[str]) -> "ov.Model":
     """The quantized model as NNCF makes it: weights in int8, and a FakeQuantize on every activation that is rounded.
 
     Raises:
@@ -93,7 +96,7 @@ def _place(plain: Any, calibration: Calibration, kept: Iterable[str]) -> Any:
     return made
 
 
-def _set_ranges(made: Any, plain: Any, calibration: Calibration) -> str:
+def _set_ranges(made: "ov.Model", plain: "ov.Model", calibration: Calibration) -> str:
     """Give the activations their ranges, where these are not NNCF's; what was done, in words."""
     config, split = calibration.config, calibration.split
     indices = subset(split, config.calibration_samples, calibration.seed)
@@ -114,7 +117,7 @@ def _set_ranges(made: Any, plain: Any, calibration: Calibration) -> str:
     return how
 
 
-def _write(roundings: Iterable[Any], ranges: Mapping[str, Range]) -> None:
+def _write(roundings: "Iterable[ov.Node]", ranges: Mapping[str, Range]) -> None:
     """Set each FakeQuantize whose tensor has a range to 256 levels of it, one of them zero."""
     import numpy as np
     from openvino import opset13

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -13,6 +13,9 @@ from compress.quantizers import Calibration
 from compress.quantizers.layers import check_layers
 from compress.quantizers.rounding import limit_of
 from compress.training.loop import subset, tensors
+
+if TYPE_CHECKING:
+    from torch.ao.quantization import QConfigMapping
 
 ENGINE = "x86"
 
@@ -58,7 +61,7 @@ def quantize(calibration: Calibration) -> nn.Module:
     return converted
 
 
-def _weights(mapping: Any, config: QuantizeConfig) -> None:
+def _weights(mapping: "QConfigMapping", config: QuantizeConfig) -> None:
     """Have weights rounded to the config's bits, with one scale per output channel or one."""
     from torch.ao.quantization import QConfig
     from torch.ao.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
@@ -71,5 +74,6 @@ def _weights(mapping: Any, config: QuantizeConfig) -> None:
     )
     weight = kind.with_args(dtype=torch.qint8, qscheme=scheme, quant_min=-limit, quant_max=limit)
     usual = mapping.global_qconfig
+    assert usual is not None
     # layers that fuse must agree, so it is set for all that have no rule of their own
     mapping.set_global(QConfig(activation=usual.activation, weight=weight))  # type: ignore[no-untyped-call]

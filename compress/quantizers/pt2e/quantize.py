@@ -5,7 +5,6 @@ PT2E: https://docs.pytorch.org/ao/stable/pt2e_quantization/pt2e_quant_ptq.html
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +13,12 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.observer import ObserverBase
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantizer import Quantizer
 
 from artifacts.errors import ModelError
 from artifacts.types import Range, TorchModel
 from compress.fakequant import CLAMPS, QUANTIZED, affine
-from compress.fold import fold, is_layer, operator
+from compress.fold import attribute, fold, is_layer, operator
 from compress.quantizers import Calibration
 from compress.quantizers.layers import names_layer
 from compress.quantizers.rounding import limit_of
@@ -28,7 +28,7 @@ from compress.training.loop import tensors
 class Settled(ObserverBase):  # type: ignore[misc]
     """An observer that was told its scale: it takes the place of `other`, and keeps its type and its scheme."""
 
-    def __init__(self, other: Any, scale: Tensor, zero_point: Tensor, limits: tuple[int, int]) -> None:
+    def __init__(self, other: ObserverBase, scale: Tensor, zero_point: Tensor, limits: tuple[int, int]) -> None:
         super().__init__(dtype=other.dtype, is_dynamic=False)
         self.qscheme, self.ch_axis = other.qscheme, getattr(other, "ch_axis", 0)
         self.quant_min, self.quant_max = limits
@@ -46,7 +46,7 @@ class Settled(ObserverBase):  # type: ignore[misc]
 
 def convert(
     graph: GraphModule,
-    quantizer: Any,
+    quantizer: Quantizer,
     calibration: Calibration,
     indices: NDArray[np.int64],
     batch: int,
@@ -79,7 +79,9 @@ def convert(
         prepared = prepare_pt2e(graph, quantizer)
         _release(
             prepared,
-            lambda layer, weight: names_layer(str(weight.target), config.keep_float) or unfit(layer, _value(prepared, weight)),
+            lambda layer, weight: (
+                names_layer(str(weight.target), config.keep_float) or unfit(layer, attribute(prepared, weight))
+            ),
         )
         settle_activations(prepared, ranges)
         if exact or ranges:
@@ -107,7 +109,7 @@ def _rounded(module: GraphModule) -> list[Node]:
     return [n for n in module.graph.nodes if n.op == "placeholder" or operator(n) in QUANTIZED]
 
 
-def observers(module: GraphModule) -> dict[Node, Any]:
+def observers(module: GraphModule) -> dict[Node, ObserverBase]:
     """The calls of observers in a prepared graph."""
     parts = dict(module.named_modules(remove_duplicate=False))
     calls = [n for n in module.graph.nodes if n.op == "call_module"]
@@ -134,7 +136,7 @@ def settle_activations(prepared: GraphModule, ranges: dict[str, Range]) -> int:
     return count
 
 
-def _limits(node: Node, ranges: dict[str, Range], seen: dict[Node, Any]) -> Range | None:
+def _limits(node: Node, ranges: dict[str, Range], seen: dict[Node, ObserverBase]) -> Range | None:
     """The range of a value: its own, that of what it was moved from, or that of the clamp that is all that reads it."""
     if node.name in ranges:
         return ranges[node.name]
@@ -155,7 +157,7 @@ def settle_weights(prepared: GraphModule, limit: int, per_channel: bool) -> int:
         call = layer.args[1] if is_layer(layer) else None
         if not isinstance(call, Node) or call not in seen or call.all_input_nodes[0].op != "get_attr":
             continue
-        weight = _value(prepared, call.all_input_nodes[0])
+        weight = attribute(prepared, call.all_input_nodes[0])
         channels = seen[call].qscheme in (torch.per_channel_symmetric, torch.per_channel_affine)
         largest = weight.detach().abs().flatten(1).amax(1)
         if not (per_channel and channels):
@@ -182,9 +184,3 @@ def _release(prepared: GraphModule, in_float: Callable[[Node, Node], bool]) -> N
         if not call.users:
             prepared.graph.erase_node(call)
     prepared.recompile()
-
-
-def _value(module: GraphModule, attribute: Node) -> Tensor:
-    owner, _, leaf = str(attribute.target).rpartition(".")
-    found: Tensor = getattr(module.get_submodule(owner), leaf)
-    return found

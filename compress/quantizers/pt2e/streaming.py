@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from artifacts.errors import ModelError
-from artifacts.types import Arrays, Range, Split
+from artifacts.types import Array, Arrays, Range, Split
 from compress.quantizers.histograms import Histogram
 
 BATCH = 32
@@ -45,7 +45,7 @@ class Observer:
         self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._inputs = {i.name for i in self._session.get_inputs()}
 
-    def values(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    def values(self, inputs: Arrays) -> Arrays:
         """Every float tensor of one batch, by name, inputs included."""
         fed = {k: v for k, v in inputs.items() if k in self._inputs}
         return {**fed, **dict(zip(self.names, self._session.run(self.names, fed), strict=True))}
@@ -56,7 +56,13 @@ def batches(split: Split, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]
     return [indices[i : i + BATCH] for i in range(0, len(indices), BATCH)]
 
 
-def _seen(observer: Observer, split: Split, indices: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[Any], float, float]]:
+def _is_float(value: Array) -> TypeGuard[NDArray[np.floating]]:
+    return np.issubdtype(value.dtype, np.floating)
+
+
+def _seen(
+    observer: Observer, split: Split, indices: NDArray[np.int64]
+) -> Iterator[tuple[str, NDArray[np.floating], float, float]]:
     """Every float tensor of every batch, with its smallest and largest value.
 
     Raises:
@@ -64,7 +70,7 @@ def _seen(observer: Observer, split: Split, indices: NDArray[np.int64]) -> Itera
     """
     for part in batches(split, indices):
         for name, value in observer.values(split.batch(part)[0]).items():
-            if np.issubdtype(value.dtype, np.floating) and value.size:
+            if _is_float(value) and value.size:
                 low, high = float(value.min()), float(value.max())
                 if not (np.isfinite(low) and np.isfinite(high)):
                     raise ModelError(

@@ -9,10 +9,12 @@ import torch
 from torch import nn
 
 from artifacts.errors import ModelError
+from artifacts.json import read
 from artifacts.types import Cut, Drop, ModelRef, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import macs
+from compress.pruning.details import BlockDetails
 from compress.pruning.latency.blocks import removable, without
 from compress.pruning.latency.output_divergence import OutputDivergence
 from compress.pruning.latency.prune import prune_blocks
@@ -157,7 +159,7 @@ class TestPruneBlocks:
     def test_so_many_blocks_are_kept(self, deep, digits):
         config = PruneConfig(blocks=3, finetune_epochs=0)
         made = prune_blocks(deep, config, digits.train, seed=0)
-        assert len(made.details["kept_blocks"]) == 3
+        assert len(made.details.kept_blocks) == 3
         assert sum(isinstance(m, nn.Identity) for m in made.model.module.modules()) == 4
         assert not any(isinstance(m, nn.Identity) for m in deep.module.modules())
 
@@ -177,8 +179,8 @@ class TestPruneBlocks:
         )
         made = prune_blocks(deep, config, digits.train, seed=0, relative=fake_latency)
         assert fake_latency([made.model])[0] <= 0.6
-        assert made.details["tries"]
-        json.dumps(made.details)
+        assert made.details.tries
+        assert read(BlockDetails, json.loads(json.dumps(made.details.as_json()))) == made.details
 
     def test_a_limit_that_cannot_be_reached(self, deep, digits):
         config = PruneConfig(latency=0.2, target="onnxruntime-cpu", finetune_epochs=0)
@@ -197,9 +199,9 @@ class TestPruneBlocks:
 
         config = PruneConfig(latency=0.65, target="onnxruntime-cpu", finetune_epochs=0)
         made = prune_blocks(deep, config, digits.train, seed=0, relative=slower)
-        assert len(made.details["tries"]) == len(seen) > 1
-        assert made.details["tries"][1]["by_table"] < made.details["tries"][0]["by_table"]
-        assert made.details["tries"][-1]["measured"] <= 0.65 < made.details["tries"][0]["measured"]
+        assert len(made.details.tries) == len(seen) > 1
+        assert made.details.tries[1].by_table < made.details.tries[0].by_table
+        assert made.details.tries[-1].measured <= 0.65 < made.details.tries[0].measured
 
     def test_a_run_that_was_killed_goes_on(self, deep, digits, tmp_path):
         config = PruneConfig(blocks=4, finetune_epochs=1, samples=256, batch_size=32)
@@ -215,7 +217,8 @@ class TestPruneBlocks:
         with pytest.raises(Killed):
             prune_blocks(deep, config, digits.train, seed=0, work=tmp_path, progress=kill)
         again = prune_blocks(deep, config, digits.train, seed=0, work=tmp_path)
-        assert again.details == json.loads(json.dumps(whole.details))
+        assert again.details == whole.details
+        assert list(again.details.as_json()) == ["not_removed", "tries", "kept_blocks", "steps", "widths"]
         for name, tensor in whole.model.module.state_dict().items():
             assert torch.equal(tensor, again.model.module.state_dict()[name])
 

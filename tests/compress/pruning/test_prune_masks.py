@@ -72,7 +72,7 @@ def test_channels_are_pruned_after_weights_and_the_masks_hold_in_store_and_fine_
     again = checkpoint.load(tmp_path)
     assert_held(again)
     assert all(torch.equal(mask, made.model.masks[name]) for name, mask in again.masks.items())
-    assert made.details["steps"][-1]["sparsity"] > 0.4
+    assert made.details.steps[-1].sparsity > 0.4
 
 
 def test_masks_hold_through_pruning_in_both_ways_and_training_for_int8(digits, tiny):

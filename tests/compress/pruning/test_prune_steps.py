@@ -64,18 +64,18 @@ def test_the_details_are_measured_on_the_networks(digits, tiny):
     made = prune(tiny, CHANNELS, digits.train, seed=0)
     example = digits.train.batch(np.arange(2))[0]
     start, end = count(tiny.module, example), count(made.model.module, example)
-    steps = made.details["steps"]
-    assert [s["step"] for s in steps] == [1, 2]
-    assert steps[0]["macs"] <= start["macs"] * (1 - 0.5 * 0.875)
-    assert steps[1]["macs"] == end["macs"] <= 0.5 * start["macs"]
-    assert steps[1]["parameters"] == end["parameters"] < start["parameters"]
-    assert made.details["not_cut"]["linear"] == "it makes the model's output"
-    assert made.details["widths"]["conv1"] == made.model.module.conv1.out_channels
+    steps = made.details.steps
+    assert [s.step for s in steps] == [1, 2]
+    assert steps[0].macs <= start["macs"] * (1 - 0.5 * 0.875)
+    assert steps[1].macs == end["macs"] <= 0.5 * start["macs"]
+    assert steps[1].parameters == end["parameters"] < start["parameters"]
+    assert made.details.not_cut["linear"] == "it makes the model's output"
+    assert made.details.widths["conv1"] == made.model.module.conv1.out_channels
 
 
 def test_every_step_of_the_iterative_schedule_reaches_its_stated_sparsity(digits, tiny):
     made = prune(tiny, WEIGHTS, digits.train, seed=0)
-    found = [s["sparsity"] for s in made.details["steps"]]
+    found = [s.sparsity for s in made.details.steps]
     assert found == pytest.approx([0.8 * (1 - (1 - i / 3) ** 3) for i in (1, 2, 3)], abs=1e-4)
     weights = torch.cat([w.flatten() for w in prunable(made.model.module).values()])
     assert int((weights == 0).sum()) == int(0.8 * len(weights))

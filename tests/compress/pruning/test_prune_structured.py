@@ -172,9 +172,9 @@ def test_groups_that_the_criterion_cannot_rank_are_named(digits, wrap):
     model = wrap(module, (1, 8, 8))
     config = PruneConfig(parameters=0.8, align=1, criterion="bn-scale", finetune_epochs=0)
     made = prune(model, config, digits.train, seed=0)
-    assert made.details["not_cut"]["0"] == "criterion 'bn-scale' cannot rank it: no batch norm follows it"
-    assert made.details["widths"]["0"] == 8
-    assert made.details["widths"]["2"] < 8
+    assert made.details.not_cut["0"] == "criterion 'bn-scale' cannot rank it: no batch norm follows it"
+    assert made.details.widths["0"] == 8
+    assert made.details.widths["2"] < 8
 
 
 @pytest.mark.parametrize("goal", ["parameters", "bytes"])
@@ -182,7 +182,7 @@ def test_parameters_and_bytes_are_goals_too(digits, tiny, goal):
     config = PruneConfig(**{goal: 0.5}, align=1, steps=2, criterion="lamp", finetune_epochs=0)
     made = prune(tiny, config, digits.train, seed=0)
     example = digits.train.batch(np.arange(2))[0]
-    found = [step[goal] / count(tiny.module, example)[goal] for step in made.details["steps"]]
+    found = [getattr(step, goal) / count(tiny.module, example)[goal] for step in made.details.steps]
     assert 0.48 < found[1] <= 0.5
     assert 0.53 < found[0] <= 1 - 0.5 * 0.875
-    assert count(made.model.module, example)[goal] == made.details["steps"][-1][goal]
+    assert count(made.model.module, example)[goal] == getattr(made.details.steps[-1], goal)

@@ -74,7 +74,7 @@ def test_ties_still_keep_exactly_n():
 @pytest.mark.parametrize("steps", [1, 2])
 def test_n_of_m_holds_after_fine_tuning_and_what_does_not_divide_is_named(digits, tiny, steps):
     made = prune(tiny, PruneConfig(n_of_m="2:4", steps=steps, **QUICK), digits.train, seed=0)
-    whole = made.details["not_cut"]
+    whole = made.details.not_cut
     assert whole == {"conv1.weight": "its 1 input channels (of each group) are not a multiple of 4"}
     weights = prunable(made.model.module)
     assert int((weights["conv1.weight"] == 0).sum()) == 0
@@ -82,7 +82,7 @@ def test_n_of_m_holds_after_fine_tuning_and_what_does_not_divide_is_named(digits
         if name not in whole:
             assert int((blocks_of_four(weight) != 0).sum(1).max()) == 2
             assert made.model.masks[name].float().mean() == 0.5
-    found = [step["sparsity"] for step in made.details["steps"]]
+    found = [step.sparsity for step in made.details.steps]
     masked = sum(m.numel() for m in made.model.masks.values())
     assert found[-1] == pytest.approx(0.5 * masked / sum(w.numel() for w in weights.values()), abs=1e-6)
     assert found == sorted(found)
@@ -129,7 +129,7 @@ def test_every_round_of_a_lottery_trains_from_the_start_weights(digits, tiny, mo
         old = torch.cat([w.detach().flatten() for w in prunable(tiny.module).values()])
         assert float((flat == 0).float().mean()) == pytest.approx(share, abs=1e-3)
         assert torch.equal(flat[flat != 0], old[flat != 0])
-    assert [s["sparsity"] for s in made.details["steps"]] == pytest.approx([0.375, 0.75], abs=1e-3)
+    assert [s.sparsity for s in made.details.steps] == pytest.approx([0.375, 0.75], abs=1e-3)
     assert not torch.equal(made.model.module.linear.bias, tiny.module.linear.bias)
 
 

@@ -89,7 +89,7 @@ def test_masked_weights_are_zero_in_the_average_too(digits):
 OPTIONS = {
     "everything": {"ema": 0.9, "accumulate": 3, "mixup": 0.3, "cutmix": 1.0, "clip_norm": 1.0, "holdout": 0.2, "patience": 2},
     "bf16": {"precision": "bf16", "ema": 0.9, "optimizer": "adamw", "learning_rate": 0.003},
-    "best state": {"holdout": 0.3, "schedule": "step", "warmup": 0.1},
+    "best state": {"holdout": 0.3, "lr_schedule": "step", "warmup": 0.1},
 }
 
 
@@ -345,7 +345,7 @@ def test_fine_tuning_hands_its_options_to_the_loop():
         "patience": 2, "warmup": 0.05,
     }  # fmt: skip
     made = FinetuneConfig(**given, lr_schedule="cosine").training(4)
-    assert (made.epochs, made.schedule) == (4, "cosine")
+    assert (made.epochs, made.lr_schedule) == (4, "cosine")
     assert {name: getattr(made, name) for name in given} == given
 
 

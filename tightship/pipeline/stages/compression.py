@@ -105,7 +105,8 @@ def prune_model(job: Job[PruneStep]) -> NetworkResult:
         return _prune_blocks(job, before, config)
     pruned = prune(before, config, job.data.train, seed=job.config.seed + 2, work=job.work, progress=job.progress)
     kind = "weights zeroed" if config.zeroes_weights else "channels removed"
-    return _stored(job, pruned.model, f"{kind} by {config.criterion} in {config.steps} steps", pruned.details)
+    done = f"{kind} by {config.criterion} in {config.steps} steps"
+    return _stored(job, pruned.model, done, pruned.details.as_json())
 
 
 def _prune_blocks(job: Job[PruneStep], before: "TorchModel", config: PruneConfig) -> NetworkResult:
@@ -113,8 +114,8 @@ def _prune_blocks(job: Job[PruneStep], before: "TorchModel", config: PruneConfig
 
     relative, split, seed = _latency(job, before, job.config.latency), job.data.train, job.config.seed + 2
     pruned = prune_blocks(before, config, split, seed=seed, relative=relative, work=job.work, progress=job.progress)
-    kept = len(pruned.details["kept_blocks"])
-    return _stored(job, pruned.model, f"{kept} blocks kept that could have left", pruned.details)
+    kept = len(pruned.details.kept_blocks or ())
+    return _stored(job, pruned.model, f"{kept} blocks kept that could have left", pruned.details.as_json())
 
 
 def factorize_model(job: Job[FactorizeStep]) -> NetworkResult:
@@ -125,7 +126,8 @@ def factorize_model(job: Job[FactorizeStep]) -> NetworkResult:
     latency = _latency(job, before, job.config.latency)
     measured = latency.of if latency else None
     made = factorize(before, config, split, seed=seed, work=job.work, progress=job.progress, measured=measured)
-    return _stored(job, made.model, f"{len(made.details['layers'])} layers split into pairs of lower rank", made.details)
+    done = f"{len(made.details.layers)} layers split into pairs of lower rank"
+    return _stored(job, made.model, done, made.details.as_json())
 
 
 def palettize_model(job: Job[PalettizeStep]) -> NetworkResult:
@@ -135,7 +137,8 @@ def palettize_model(job: Job[PalettizeStep]) -> NetworkResult:
     config, seed = job.config.config, job.config.seed + 5
     made = palettize(job.network(), config, job.data.train, seed=seed, work=job.work, progress=job.progress)
     kind = f"palettes of {2**config.width}" if config.kind == "kmeans" else config.kind
-    return _stored(job, made.model, f"weights of {len(made.model.palettes)} layers {kind}", made.details)
+    done = f"weights of {len(made.model.palettes)} layers {kind}"
+    return _stored(job, made.model, done, made.details.as_json())
 
 
 def _latency(job: Job[StepConfig], start: "TorchModel", source: LatencySource | None) -> "DeployedLatency | None":

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
-from pydantic import JsonValue
-
+from artifacts.json import JsonValue
 from artifacts.records.accuracy_guard import GuardRecord
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, PowerRecord
 from artifacts.records.evidence import ParityRecord, PlacementRecord
