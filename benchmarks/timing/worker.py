@@ -223,7 +223,8 @@ class Worker:
     def placement(self) -> dict[str, Any]:
         """Which operators run where."""
         placed = self.session.placement() if isinstance(self.session, Placed) else NOT_PLACED
-        return {**asdict(placed), "fallback_share": placed.fallback_share}
+        counts = {"accelerated": dict(placed.accelerated), "fallback": dict(placed.fallback)}
+        return {**counts, "how": placed.how, "fallback_share": placed.fallback_share}
 
     def layers(self, inputs: str) -> dict[str, Any]:
         """What each layer takes in a call on `inputs`, where the session is one of `TimesLayers`."""
