@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from artifacts.environments import child_environment, installed_version
+from artifacts.environments import installed_version
 from artifacts.types import Availability
 from runtimes.registry import find
 from runtimes.target import Target
@@ -29,10 +29,7 @@ def probe(target: Target, timeout: float = TIMEOUT) -> Availability:
     missing = missing_library(target)
     if missing:
         return Availability(False, f"{missing} is not installed: {target.install_hint(missing)}")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
-    command = [sys.executable, "-m", "runtimes.probe", target.name]
-    if target.environment is not None:
-        command, environment = target.environment.module("runtimes.probe", target.name), child_environment()
+    command, environment = target.command("runtimes.probe", target.name)
     try:
         done = subprocess.run(
             command,

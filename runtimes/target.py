@@ -1,12 +1,13 @@
 """What a target is: the record that each runtime's folder or file declares, and what it names. Cheap to import."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from artifacts.environments import Environment
+from artifacts.environments import Environment, child_environment
 from artifacts.plugins import named
 from artifacts.types import Engine, Session
 from runtimes.base import Runtime
@@ -95,6 +96,17 @@ class Target:
         if self.install is not None:
             return self.install
         return f"pip install 'tightship[{self.extra}]'" if self.extra else f"pip install {missing}"
+
+    def command(self, module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        """The command line that runs one of our modules where the target lives, and its environment variables.
+
+        Raises:
+            TargetUnavailable: its environment is not there.
+        """
+        if self.environment is not None:
+            return self.environment.module(module, *arguments), child_environment()
+        paths = os.pathsep.join(p or os.getcwd() for p in sys.path)
+        return [sys.executable, "-m", module, *arguments], {**os.environ, "PYTHONPATH": paths}
 
     def runtime(self) -> Runtime:
         """The runtime of this target."""

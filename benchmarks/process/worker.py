@@ -239,7 +239,8 @@ class Worker:
     def placement(self) -> PlacementRecord:
         """Which operators run where."""
         placed = self.session.placement() if isinstance(self.session, Placed) else NOT_PLACED
-        return PlacementRecord(placed.accelerated, placed.fallback, placed.fallback_share, placed.how)
+        told = dict(placed.accelerated), dict(placed.fallback)
+        return PlacementRecord(*told, placed.fallback_share, placed.how)
 
     def layers(self, inputs: str) -> LayerTimes:
         """What each layer takes in a call on `inputs`, where the session is one of `TimesLayers`."""

@@ -39,8 +39,8 @@ PLAN = MeasurePlan(processes=6, blocks=8, block_seconds=0.1)
 LIMIT = 24
 KINDS = {"same": 0.0, "3 %": 0.03, "10 %": 0.10, "load": 0.0}
 COMPARING = (
-    "timing.compare", "timing.measure", "timing.rounds", "timing.cores", "timing.starting", "timing.child", "timing.stopwatch",
-    "timing.noise", "timing.statistics", "machine",
+    "timing.compare", "timing.measure", "timing.rounds", "timing.cores", "timing.starting", "timing.noise", "timing.statistics",
+    "process.child", "process.stopwatch", "machine",
 )  # fmt: skip
 BUSY = """\
 import os

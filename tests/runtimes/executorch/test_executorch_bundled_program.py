@@ -45,7 +45,8 @@ def bundled(made, tmp_path_factory):
 
 
 def test_it_holds_the_program_and_passes_the_runtimes_own_check(made, bundled):
-    from runtimes.executorch.bundled_program import failures, program_in
+    from export.executorch.program import program_in
+    from runtimes.executorch.bundled_program import failures
 
     whole = (bundled / "model.bpte").read_bytes()
     assert program_in(whole) == made[0].path.read_bytes()

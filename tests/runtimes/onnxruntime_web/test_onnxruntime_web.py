@@ -172,4 +172,4 @@ def test_make_installs_the_version_that_is_asked_for():
     text = (ROOT / "Makefile").read_text()
     assert re.findall(r"onnxruntime-web@(\S+)", text) == [WEB.pinned]
     assert find("onnxruntime-web").libraries == ("onnxruntime-web",)
-    assert os.path.isfile(ROOT / "runtimes" / "web_page.html")
+    assert os.path.isfile(ROOT / "runtimes" / "onnxruntime_web" / "page.html")
