@@ -76,7 +76,7 @@ def test_gates_and_guard_take_a_larger_error_for_a_loss(ran):
 def test_every_view_shows_the_number_and_the_drop_with_its_sign(ran):
     evidence = read_evidence(ran[0] / "evidence.json")
     made = evidence.artifact("onnxruntime-cpu/int8-guard")
-    summary, page = ((ran[0] / name).read_text() for name in ("summary.md", "report.html"))
+    summary, page = ((ran[0] / name).read_text().partition('id="figures"')[0] for name in ("summary.md", "report.html"))
     for text in (ran[1], summary, page):
         assert not re.search(r"\d points", text)
         assert number(made.accuracy.deployed, 4) in text
