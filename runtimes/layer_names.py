@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artifacts.types import Arrays
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
 
 CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv", "FusedConv")
 MATRICES = ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "QGemm", "FusedGemm", "FusedMatMul", "MatMulNBits",
@@ -30,8 +33,8 @@ class OnnxLayers:
     """The weighted nodes of a file, found by the names that ONNX Runtime gives them."""
 
     def __init__(self, path: Path, inputs: Arrays) -> None:
-        self._makers: dict[str, Any] = {}
-        self._nodes: dict[str, Any] = {}
+        self._makers: dict[str, NodeProto] = {}
+        self._nodes: dict[str, NodeProto] = {}
         graph = _shaped(path, inputs).graph
         self._shapes = _shapes(graph)
         self._constants = {tensor.name for tensor in graph.initializer}
@@ -49,7 +52,7 @@ class OnnxLayers:
             node = self._makers.get(node.input[0]) if node.input else None
         return Weighted(self._layer(node), self._macs(node)) if node is not None and node.input else None
 
-    def _layer(self, node: Any) -> str | None:
+    def _layer(self, node: "NodeProto") -> str | None:
         where = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}.get(node.op_type, 1)
         for at in (where, 0):
             name = self._constant(node.input[at]) if len(node.input) > at else None
@@ -69,7 +72,7 @@ class OnnxLayers:
             name = maker.input[0]
         return None
 
-    def _macs(self, node: Any) -> int | None:
+    def _macs(self, node: "NodeProto") -> int | None:
         quantized = node.op_type in ("QLinearConv", "QLinearMatMul", "QGemm")
         out, inputs = self._shapes.get(node.output[0]), node.input
         left, right = self._shapes.get(inputs[0]), self._shapes.get(inputs[3 if quantized else 1])
@@ -99,7 +102,7 @@ def matrix_macs(shapes: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _shaped(path: Path, inputs: Arrays) -> Any:
+def _shaped(path: Path, inputs: Arrays) -> "ModelProto":
     """The file's model with the shapes that these inputs give its tensors."""
     import onnx
 
@@ -119,7 +122,7 @@ def _shaped(path: Path, inputs: Arrays) -> Any:
         return model
 
 
-def _shapes(graph: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(graph: "GraphProto") -> dict[str, tuple[int, ...]]:
     found = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         dims = value.type.tensor_type.shape.dim

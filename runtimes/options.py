@@ -6,12 +6,14 @@ Standard library only: a measured child reads options too, and what it imports i
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from artifacts.errors import RequestError, nearest
 from artifacts.types import Arrays, ExportedFile
 
 O = TypeVar("O", bound="Options")  # noqa: E741
+OptionValue = bool | int | str
+"""What an option can be, as a recipe says it."""
 MOST = 1024
 """The largest whole number that an option takes."""
 
@@ -43,7 +45,7 @@ class Options:
     """The options for files made elsewhere, which a recipe refuses."""
 
     @property
-    def of_the_file(self) -> Mapping[str, Any]:
+    def of_the_file(self) -> Mapping[str, OptionValue]:
         """Those that decide what file is shipped; empty where the exported file is opened as it is."""
         return {}
 
@@ -70,16 +72,16 @@ class Options:
         """Why the `test_files` in `folder` are not of `program`; none if nothing speaks against it."""
         return None
 
-    def session_options(self) -> dict[str, Any]:
+    def session_options(self) -> dict[str, OptionValue]:
         """Those of `said` that a file is opened with."""
         return {name: value for name, value in self.non_default().items() if name not in self.beside}
 
-    def non_default(self) -> dict[str, Any]:
+    def non_default(self) -> dict[str, OptionValue]:
         """The options that are not at their default, as plain values."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
 
-def read_options(kind: type[O], given: Mapping[str, Any], target: str) -> O:
+def read_options(kind: type[O], given: Mapping[str, object], target: str) -> O:
     """A target's options from plain values, such as those of a recipe.
 
     >>> read_options(OrtCpuOptions, {"spinning": False}, "onnxruntime-cpu").spinning
@@ -97,7 +99,7 @@ def read_options(kind: type[O], given: Mapping[str, Any], target: str) -> O:
     return kind(**given)
 
 
-def from_text(kind: type[Options], name: str, text: str) -> Any:
+def from_text(kind: type[Options], name: str, text: str) -> OptionValue:
     """The value that `name=text` means on a command line; the text itself where it fits nothing."""
     hint = get_type_hints(kind).get(name)
     if hint is bool and text in ("true", "false"):
@@ -105,12 +107,12 @@ def from_text(kind: type[Options], name: str, text: str) -> Any:
     return int(text) if hint is not None and int in _alternatives(hint) and text.isdecimal() else text
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def _alternatives(hint: object) -> tuple[object, ...]:
     """A choice as itself, `int | None` as its parts."""
     return (hint,) if get_origin(hint) is Literal else get_args(hint) or (hint,)
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _fits(value: object, hint: object) -> bool:
     if get_origin(hint) is Literal:
         return isinstance(value, str) and value in get_args(hint)
     if str in _alternatives(hint):
@@ -120,7 +122,7 @@ def _fits(value: Any, hint: Any) -> bool:
     return int in _alternatives(hint) and isinstance(value, int) and 1 <= value <= MOST
 
 
-def _wanted(value: Any, hint: Any) -> str:
+def _wanted(value: object, hint: object) -> str:
     if hint is bool:
         return "it is true or false"
     if get_origin(hint) is Literal:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from artifacts.environments import Environment, child_environment
 from artifacts.plugins import named
@@ -134,7 +134,7 @@ class Target:
         kind: type[Options] = named(self.options) if self.options else Options
         return kind
 
-    def read_options(self, given: Mapping[str, Any]) -> Options:
+    def read_options(self, given: Mapping[str, object]) -> Options:
         """Its options from plain values, such as those of a recipe.
 
         Raises:

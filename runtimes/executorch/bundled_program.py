@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from artifacts.errors import ModelError
 from artifacts.files import write_json
+from artifacts.types import Arrays
 from export.executorch.program import METHOD
 from runtimes.options import Examples, Options
 
@@ -58,7 +59,7 @@ class ExecuTorchOptions(Options):
         return None
 
 
-def write_bundled(program: Path, tests: Examples, folder: Path) -> Mapping[str, Any]:
+def write_bundled(program: Path, tests: Examples, folder: Path) -> Mapping[str, object]:
     """Write `model.bpte` and its facts into `folder`, after ExecuTorch ran every test in a process of its own.
 
     Raises:
@@ -72,14 +73,14 @@ def write_bundled(program: Path, tests: Examples, folder: Path) -> Mapping[str, 
         save_arrays(Path(work) / "expected.npz", tests.expected)
         said = _in_a_child(str(program), work, repr(tests.atol))
         if "error" in said:
-            raise ModelError(said["error"])
+            raise ModelError(str(said["error"]))
         (folder / FILE).write_bytes(made.read_bytes())
     facts = {"method": METHOD, "expected": tests.of, "rtol": 0.0, "atol": tests.atol, **said}
     write_json(folder / FACTS, facts)
     return facts
 
 
-def _in_a_child(*arguments: str) -> dict[str, Any]:
+def _in_a_child(*arguments: str) -> dict[str, str | int]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
     command = [sys.executable, "-m", "runtimes.executorch.bundled_program", *arguments]
     try:
@@ -90,18 +91,18 @@ def _in_a_child(*arguments: str) -> dict[str, Any]:
     if done.returncode or not last.startswith("{"):
         why = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return {"error": f"writing and checking it ended with code {done.returncode}: {why}."}
-    found: dict[str, Any] = json.loads(last)
+    found: dict[str, str | int] = json.loads(last)
     return found
 
 
-def bundle(program: Path, inputs: Mapping[str, Any], expected: Mapping[str, Any]) -> bytes:
+def bundle(program: Path, inputs: Arrays, expected: Arrays) -> bytes:
     """A program with one test for each example: inputs and expected outputs in the program's order, first axis the batch."""
     import torch
     from executorch.devtools.bundled_program.config import MethodTestCase, MethodTestSuite
     from executorch.devtools.bundled_program.core import BundledProgram
     from executorch.devtools.bundled_program.serialize import serialize_from_bundled_program_to_flatbuffer
 
-    def one(arrays: Mapping[str, Any], at: int) -> list[torch.Tensor]:
+    def one(arrays: Arrays, at: int) -> list[torch.Tensor]:
         return [torch.from_numpy(value[at : at + 1].copy()) for value in arrays.values()]
 
     count = len(next(iter(inputs.values())))
@@ -124,7 +125,7 @@ def failures(bundled: bytes, count: int, atol: float) -> list[int]:
     return failed
 
 
-def _main(program: Path, work: Path, atol: float) -> dict[str, Any]:
+def _main(program: Path, work: Path, atol: float) -> dict[str, str | int]:
     from importlib.metadata import version
 
     from artifacts.arrays import load_arrays

@@ -8,7 +8,7 @@ from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.types import Arrays, Engine
 from runtimes.onnxruntime.optimized_file import already_optimized
 from runtimes.onnxruntime.options import OrtCpuOptions, OrtOptions
-from runtimes.options import read_options
+from runtimes.options import OptionValue, read_options
 
 
 @dataclass(frozen=True)
@@ -16,18 +16,18 @@ class Provider:
     """An execution provider of ONNX Runtime."""
 
     name: str
-    options: Callable[[Engine], Mapping[str, Any]]
+    options: Callable[[Engine], Mapping[str, OptionValue]]
     """What it is told."""
     session_options: type[OrtOptions] = OrtOptions
     """What the session may be told."""
 
 
-def _cuda(engine: Engine) -> Mapping[str, Any]:
+def _cuda(engine: Engine) -> Mapping[str, OptionValue]:
     """The first device; convolution algorithms chosen by measuring."""
     return {"device_id": 0, "cudnn_conv_algo_search": "EXHAUSTIVE"}
 
 
-def _tensorrt(engine: Engine) -> Mapping[str, Any]:
+def _tensorrt(engine: Engine) -> Mapping[str, OptionValue]:
     """int8 from the file's own QDQ; engines and timings kept beside the file."""
     cache = str(engine.path.parent)
     return {

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from artifacts.errors import RequestError
 from artifacts.types import ExportedFile
 from runtimes.onnxruntime.optimized_file import FOR_THIS_CPU, write_optimized
-from runtimes.options import Options
+from runtimes.options import Options, OptionValue
 
 Level = Literal["disable", "basic", "extended", "layout", "all"]
 
@@ -106,7 +106,7 @@ class OrtCpuOptions(OrtOptions):
             raise RequestError("optimized_file needs a graph_level of basic or above; raise it, or leave optimized_file out.")
 
     @property
-    def of_the_file(self) -> Mapping[str, Any]:
+    def of_the_file(self) -> Mapping[str, OptionValue]:
         """What decides an optimized file."""
         if not self.optimized_file and self.format == "onnx":
             return {}

@@ -49,7 +49,7 @@ def chromium() -> Path | None:
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a browser that is ended breaks its connection off."""
 
 
@@ -77,7 +77,7 @@ class Browser:
         self._asked = False
         atexit.register(self.close)
 
-    def ask(self, job: Mapping[str, Any], arrays: Arrays | None = None) -> tuple[dict[str, Any], Arrays]:
+    def ask(self, job: Mapping[str, object], arrays: Arrays | None = None) -> tuple[dict[str, Any], Arrays]:
         """One job and its answer.
 
         Raises:
@@ -171,7 +171,7 @@ def _handler(
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Say nothing: a request is no event."""
 
     return Handler

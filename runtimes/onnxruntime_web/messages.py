@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from artifacts.errors import RequestError
 from artifacts.types import Arrays
@@ -21,7 +20,7 @@ KINDS = {
 """NumPy's names of what a tensor in a browser may hold -> ONNX Runtime Web's names."""
 
 
-def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
+def pack(header: Mapping[str, object], arrays: Arrays) -> bytes:
     """A header and named arrays as bytes.
 
     Raises:
@@ -48,7 +47,7 @@ def unpack(frame: bytes) -> tuple[dict[str, Any], Arrays]:
     """The header and the arrays, each its own memory."""
     (length,) = struct.unpack_from("<I", frame)
     header: dict[str, Any] = json.loads(frame[4 : 4 + length])
-    made: dict[str, NDArray[Any]] = {}
+    made: Arrays = {}
     for tensor in header.pop("tensors", []):
         begin = 4 + length + tensor["offset"]
         flat = np.frombuffer(frame[begin : begin + tensor["bytes"]], np.dtype(tensor["type"]))

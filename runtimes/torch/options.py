@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from artifacts.errors import RequestError
 from artifacts.types import ExportedFile
-from runtimes.options import Options
+from runtimes.options import Options, OptionValue
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TorchScriptOptions(TorchOptions):
             )
 
     @property
-    def of_the_file(self) -> Mapping[str, Any]:
+    def of_the_file(self) -> Mapping[str, OptionValue]:
         """What decides a lite file."""
         return {"file": self.file} if self.file == "lite" else {}
 
