@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 
 from artifacts.environments import installed_version
+from artifacts.isa import cpu_name, instructions
 from artifacts.openmp import usable_cores
 from artifacts.records.evidence import Machine
 from compress.quantizers import QUANTIZERS
-from compress.quantizers.isa import instructions
 from export.registry import FORMATS
 from runtimes.registry import TARGETS
 
@@ -60,7 +60,7 @@ def describe() -> Machine:
     """This machine, without importing anything heavy."""
     versions = {name: found for name in libraries() if (found := library_version(name))}
     return Machine(
-        cpu=_cpu(),
+        cpu=cpu_name(),
         isa=instructions(),
         cores=usable_cores(),
         memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
@@ -70,13 +70,6 @@ def describe() -> Machine:
         governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         versions=versions,
     )
-
-
-def _cpu() -> str:
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _gpu() -> str | None:

@@ -1,17 +1,9 @@
-"""The child process that holds one engine: it opens it, runs it and times it, as its parent says.
-
-Requests and answers are JSON lines. The child's own standard output goes to its log, so that a chatty library cannot
-break the conversation; answers leave through a descriptor of their own.
-"""
+"""The child process that holds one engine: it opens it, runs it and times it, as its parent says."""
 
 import time
 
 STARTED = time.monotonic_ns()
 
-import contextlib  # noqa: E402  the start of the process is stamped before anything is imported
-import json  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -19,7 +11,7 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 
 from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
-from artifacts.errors import ModelError, ParityFailed, TightshipError  # noqa: E402
+from artifacts.errors import ModelError, ParityFailed  # noqa: E402
 from artifacts.json import JsonObject, read  # noqa: E402
 from artifacts.records.measured import PlacementRecord  # noqa: E402
 from artifacts.records.roofline import LayerTimes  # noqa: E402
@@ -36,14 +28,15 @@ from benchmarks.process.answers import (  # noqa: E402
     Warmed,
 )
 from benchmarks.process.end_to_end import Parts, Scaling  # noqa: E402
+from benchmarks.process.memory import peak_rss_mb, reset_peak, resident_mb  # noqa: E402
 from benchmarks.process.outputs import copied, near  # noqa: E402
+from benchmarks.process.serve import serve  # noqa: E402
 from benchmarks.process.stopwatch import Timer, time_calls, watched  # noqa: E402
 from benchmarks.process.warmup import settle  # noqa: E402
-from runtimes.base import Closes, Placed, ShowsTensors, TimesItself, TimesLayers  # noqa: E402
+from runtimes.base import Placed, ShowsTensors, TimesItself, TimesLayers  # noqa: E402
 from runtimes.registry import find  # noqa: E402
 
 WARM_CALLS = 20
-PACE_SECONDS, PACE_CALLS = 0.2, 5
 WARM_LIMIT = 10
 """Warm-up goes on until the latency is stable, but no longer than so many times what was asked for."""
 
@@ -193,15 +186,10 @@ class Worker:
 
     def pace(self, inputs: str, cut: JsonObject) -> float:
         """Samples per second of calls back to back, with as many samples in each as may share one."""
-        from benchmarks.process.loadgen.plan import SampleCut  # here, so that no cold start pays for it
-        from benchmarks.process.loadgen.samples import Samples
+        from benchmarks.process.loadgen.requests import pace  # here, so that no cold start pays for it
 
-        assert self.session is not None
-        sizes = read(SampleCut, cut)
-        samples = Samples(self._inputs(inputs), sizes.count, sizes.per)
-        run, feeds = self.session.run, samples.feeds([i % sizes.count for i in range(sizes.most)])
-        times, _ = time_calls(lambda: run(feeds), PACE_SECONDS, PACE_CALLS)
-        return sizes.most / (float(np.median(times)) / 1e9)
+        feeds, run = self._ready(inputs)
+        return pace(run, feeds, cut)
 
     def loadgen(self, inputs: str, folder: str, plan: JsonObject, cut: JsonObject, pace: float, min_queries: int) -> LoadAnswer:
         """One run of LoadGen by a `LoadPlan` on samples by a `SampleCut`; what was answered, checked and seen.
@@ -209,17 +197,10 @@ class Worker:
         Raises:
             ParityFailed: the outputs under load are not those of plain runs.
         """
-        from benchmarks.process.loadgen.checks import check_logged
-        from benchmarks.process.loadgen.plan import LoadPlan, SampleCut
-        from benchmarks.process.loadgen.samples import Samples
-        from benchmarks.process.loadgen.system import System, drive
+        from benchmarks.process.loadgen.requests import under_load
 
-        assert self.session is not None
-        sizes, asked = read(SampleCut, cut), read(LoadPlan, plan)
-        system = System(self.session.run, Samples(self._inputs(inputs), sizes.count, sizes.per), sizes.most)
-        _, answered, seen = watched(lambda: drive(system, Path(folder), asked, pace, min_queries), 0.0, 1)
-        checked = check_logged(Path(folder), system.samples, self.session.run, asked.accuracy)
-        return LoadAnswer(answered, checked, seen)
+        feeds, run = self._ready(inputs)
+        return under_load(run, feeds, Path(folder), plan, cut, pace, min_queries)
 
     def together(self, inputs: str, start_ns: int, seconds: float) -> TimedTogether:
         """Like `block`, but from a given moment of the monotonic clock on, so that several processes begin at once."""
@@ -230,11 +211,7 @@ class Worker:
 
     def resident_mb(self) -> float | None:
         """What is in memory now, in MB of 10^6 bytes; none where the kernel does not say."""
-        try:
-            text = Path("/proc/self/status").read_text()
-        except OSError:
-            return None
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6
+        return resident_mb()
 
     def placement(self) -> PlacementRecord:
         """Which operators run where."""
@@ -262,46 +239,5 @@ class Worker:
         return Tensors(list(found))
 
 
-def reset_peak() -> None:
-    """Start the kernel's high-water mark anew, where it allows that; elsewhere the peak of loading stays in that of running."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_rss_mb() -> float:
-    """This process's peak resident set in MB.
-
-    Read from the kernel's own high-water mark: `getrusage` would hand down the parent's peak across fork and exec.
-    """
-    try:
-        text = Path("/proc/self/status").read_text()
-        kilobytes = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM"))
-        return kilobytes * 1024 / 1e6
-    except (OSError, StopIteration):
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def serve() -> None:
-    """Answer requests until standard input ends."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    worker = Worker()
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = {"ok": getattr(worker, request.pop("do"))(**request)}
-        except TightshipError as error:
-            answer = {"error": str(error), "kind": type(error).__name__}
-        except Exception as error:
-            # some libraries write paragraphs
-            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}", "kind": "StageCrashed"}
-        # of a dataclass, its fields: `asdict` would copy every number
-        answers.write(json.dumps(answer, default=vars) + "\n")
-    if isinstance(worker.session, Closes):
-        worker.session.close()
-
-
 if __name__ == "__main__":
-    serve()
+    serve(Worker())

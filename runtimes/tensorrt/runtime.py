@@ -31,6 +31,7 @@ from runtimes.tensorrt.engine_key import (
     timing_cache_path,
     trtexec_command,
 )
+from runtimes.tensorrt.messages import error_logger, last_error, parser_refusal
 from runtimes.tensorrt.qdq_rules import check_placement, check_symmetric
 from runtimes.tensorrt.session import TensorRtSession
 
@@ -51,7 +52,7 @@ class TensorRt(Runtime):
 
     def probe(self) -> Availability:
         """Whether TensorRT and a CUDA device work here, and if not, the one command that would mend it."""
-        reason = _incomparable_reason()
+        reason = _unavailable_reason()
         if reason is not None:
             return Availability(False, reason)
         machine = _machine(*_libraries())
@@ -93,22 +94,22 @@ class TensorRt(Runtime):
         built_from = engine.options.get("hashes")
         hashes = {name: str(digest) for name, digest in built_from.items()} if isinstance(built_from, Mapping) else None
         refuse_foreign(engine.path, key, _machine(trt, torch), hashes, rebuild)
-        logger = _logger(trt)
+        logger = error_logger(trt)
         runtime = trt.Runtime(logger)
         loaded = runtime.deserialize_cuda_engine(engine.path.read_bytes())
         if loaded is None:
-            raise ModelError(f"TensorRT cannot load {engine.path} ({_last(logger)}); rebuild it: `{rebuild}`.")
+            raise ModelError(f"TensorRT cannot load {engine.path} ({last_error(logger)}); rebuild it: `{rebuild}`.")
         context = loaded.create_execution_context()
         if context is None:
             raise TargetUnavailable(
-                f"the {key.machine.gpu} cannot hold {engine.path} ({_last(logger)}); free GPU memory and try again."
+                f"the {key.machine.gpu} cannot hold {engine.path} ({last_error(logger)}); free GPU memory and try again."
             )
         quantized = engine.options.get("precision") == "int8"
         return TensorRtSession(loaded, context, key.profiles, rebuild, quantized, keep=(logger, runtime))
 
     def _plan(self, trt: Any, onnx: Path, profiles: Mapping[str, Profile], cache: Path) -> bytes:
         """The serialized engine."""
-        logger = _logger(trt)
+        logger = error_logger(trt)
         builder = trt.Builder(logger)
         # required on TensorRT 10, where networks are weakly typed otherwise; a no-op on 11
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -127,22 +128,11 @@ class TensorRt(Runtime):
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise ModelError(
-                f"TensorRT cannot build {onnx.name} ({_last(logger)}); keep the layer it names in float, "
+                f"TensorRT cannot build {onnx.name} ({last_error(logger)}); keep the layer it names in float, "
                 f"or give it more memory than {self.workspace_mib} MiB."
             )
         write_atomic(cache, bytes(config.get_timing_cache().serialize()))
         return bytes(plan)
-
-
-def parser_refusal(onnx: Path, errors: Sequence[Any]) -> str:
-    """One sentence for the errors of TensorRT's ONNX parser, naming the first node."""
-    if not errors:
-        return f"TensorRT cannot read {onnx}; check it with `python -m onnx.checker {onnx}`."
-    first = errors[0]
-    node = f"{first.node_operator() or 'node'} {(first.node_name() or f'number {first.node()}')!r}"
-    more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
-    reason = " ".join(str(first.desc()).split()).rstrip(".")
-    return f"TensorRT cannot read {node}{more} of {onnx.name} ({reason}); replace that layer, or use another target."
 
 
 def _refuse_asymmetric(onnx: Path) -> None:
@@ -152,7 +142,7 @@ def _refuse_asymmetric(onnx: Path) -> None:
         raise ModelError(f"TensorRT cannot run {onnx.name}: {findings[0].rstrip('.')}{more}.")
 
 
-def _incomparable_reason() -> str | None:
+def _unavailable_reason() -> str | None:
     """Why TensorRT cannot run here, with the command that would mend it; None if nothing stands in the way."""
     if find_spec("tensorrt") is None:
         return "the library 'tensorrt' is not installed; run `pip install 'tightship[gpu]'` in its own environment."
@@ -174,7 +164,7 @@ def _incomparable_reason() -> str | None:
 
 def _libraries() -> tuple[Any, Any]:
     """TensorRT and PyTorch, or TargetUnavailable."""
-    reason = _incomparable_reason()
+    reason = _unavailable_reason()
     if reason is not None:
         raise TargetUnavailable(f"tensorrt cannot run here: {reason}")
     import tensorrt as trt
@@ -195,25 +185,6 @@ def _driver() -> str:
         return subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()[0]
     except (OSError, subprocess.SubprocessError, IndexError):
         return "unknown"
-
-
-def _logger(trt: Any) -> Any:
-    """A TensorRT logger that keeps its errors, so that a refusal can say why."""
-
-    class Errors(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
-                self.errors.append(" ".join(message.split()))
-
-    return Errors()
-
-
-def _last(logger: Any) -> str:
-    return str(logger.errors[-1]) if logger.errors else "it gave no reason"
 
 
 def _load_timings(config: Any, cache: Path) -> None:

@@ -13,7 +13,7 @@ from artifacts.arrays import load_arrays, save_arrays
 from artifacts.errors import DataError, ModelError, ParityFailed, StageCrashed, TargetUnavailable
 from artifacts.records.measured import PlacementRecord
 from benchmarks.process.child import Child
-from benchmarks.process.worker import peak_rss_mb
+from benchmarks.process.memory import peak_rss_mb
 
 
 def test_a_child_runs_times_and_places_an_engine(moody, first, tmp_path):
@@ -120,9 +120,9 @@ def test_peak_memory_is_the_childs_own_and_not_its_parents(tmp_path, environment
         "import subprocess, sys\n"
         "block = bytearray(500_000_000)\n"
         "block[::4096] = b'x' * len(block[::4096])\n"
-        "from benchmarks.process.worker import peak_rss_mb\n"
+        "from benchmarks.process.memory import peak_rss_mb\n"
         "own = peak_rss_mb()\n"
-        "code = 'from benchmarks.process.worker import peak_rss_mb; print(peak_rss_mb())'\n"
+        "code = 'from benchmarks.process.memory import peak_rss_mb; print(peak_rss_mb())'\n"
         "print(own, subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout)\n"
     )
     command = [sys.executable, "-c", program]

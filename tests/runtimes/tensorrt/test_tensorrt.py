@@ -24,7 +24,8 @@ from runtimes.tensorrt.engine_key import (
     Machine,
     timing_cache_path,
 )
-from runtimes.tensorrt.runtime import TensorRt, main, parser_refusal
+from runtimes.tensorrt.messages import parser_refusal
+from runtimes.tensorrt.runtime import TensorRt, main
 
 HERE = Machine("10.16.1", "NVIDIA H200", "9.0", "580.1")
 

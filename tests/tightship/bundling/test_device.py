@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 import artifacts.manifest
 from artifacts import pictures
+from artifacts.isa import same_cpu
 from benchmarks.machine import describe
 from runtimes.registry import TARGETS
 from runtimes.shipping import closure, imported
@@ -78,9 +79,9 @@ def test_only_int8_on_another_cpu_may_round_otherwise(
 
 
 def test_an_instruction_set_that_is_missing_here_makes_another_cpu():
-    here = asdict(describe())
-    assert runner.same_cpu(here)
-    assert not runner.same_cpu({**here, "isa": [*here["isa"], "avx9"]})
+    here = describe()
+    assert same_cpu(here.cpu, here.isa)
+    assert not same_cpu(here.cpu, [*here.isa, "avx9"])
 
 
 def test_inputs_of_ones_own_are_run_and_written(unpacked, tmp_path, start, images, weights):

@@ -10,13 +10,11 @@ import hashlib
 import importlib
 import json
 import os
-import platform
-import re
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -26,13 +24,10 @@ if not __package__:
     sys.path.insert(0, str(HERE / "code"))
 
 from artifacts import pictures  # noqa: E402  from the folder that was put in front
-from artifacts.errors import IntegrityError, RequestError, TargetUnavailable, TightshipError  # noqa: E402
-from artifacts.isa import instructions  # noqa: E402
+from artifacts.errors import IntegrityError, RequestError, TargetUnavailable, TightshipError, first_line  # noqa: E402
+from artifacts.isa import same_cpu  # noqa: E402
 from artifacts.specs import Signature  # noqa: E402
-from artifacts.types import Arrays, Engine, Session  # noqa: E402
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from artifacts.types import Array, Arrays, Engine, Session  # noqa: E402
 
 Json = dict[str, Any]
 NEEDS = ("artifacts.pictures", "artifacts.errors", "artifacts.isa", "artifacts.specs", "artifacts.types")
@@ -46,11 +41,6 @@ def say(text: str, stream: TextIO = sys.stdout) -> None:
     plain = "".join(c if c.isprintable() else "?" for c in text)
     encoding = stream.encoding or "ascii"
     print(plain.encode(encoding, "replace").decode(encoding), file=stream)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def require(module: str, package: str) -> ModuleType:
@@ -150,20 +140,12 @@ def read_arrays(path: Path) -> Arrays:
         raise RequestError(f"{path} cannot be read as an .npz file of plain arrays ({first_line(error)}).") from None
 
 
-def same_cpu(machine: Json) -> bool:
-    """Whether this CPU bears the name of the one that was measured and has the same vector instructions."""
-    listing = Path("/proc/cpuinfo")
-    named = re.search(r"(?m)^model name\s*:[ \t]*(.*)$", listing.read_text() if listing.exists() else "")
-    name = named[1] if named else platform.processor() or platform.machine()
-    return bool(name.strip() == machine["cpu"] and set(machine["isa"]) == set(instructions()))
-
-
-def compare(name: str, stored: "NDArray[Any]", fresh: "NDArray[Any]", lenient: bool) -> tuple[bool, str]:
+def compare(name: str, stored: Array, fresh: Array, lenient: bool) -> tuple[bool, str]:
     """Whether an output was reproduced, and the sentence that says how well."""
     if stored.shape != fresh.shape:
         return False, f"output {name!r} has shape {fresh.shape}, but {stored.shape} is stored"
     wide = stored.astype(np.float64)
-    error = float(np.abs(wide - fresh).max())
+    error = float(np.abs(np.subtract(wide, fresh)).max())
     # a constant output has no spread: there the limit is what float32 itself can hold
     limit = max(1e-3 * float(wide.std()), 1e-6 * float(np.abs(wide).max())) if stored.dtype.kind == "f" else 0.0
     text = f"output {name!r}: largest difference {error:.3g}, limit {limit:.3g}, on {len(stored)} rows"
@@ -191,7 +173,7 @@ def selftest(manifest: Json) -> bool:
     model = Model(manifest)
     inputs, stored = (read_arrays(HERE / "selftest" / f"{kind}.npz") for kind in ("inputs", "outputs"))
     fresh = model.run(inputs)
-    lenient = manifest["precision"].startswith("int") and not same_cpu(manifest["machine"])
+    lenient = manifest["precision"].startswith("int") and not same_cpu(manifest["machine"]["cpu"], manifest["machine"]["isa"])
     results = [compare(name, stored[name], fresh[name], lenient) for name in model.outputs]
     for passed, text in results:
         say(f"{'ok  ' if passed else 'FAIL'} {text}.")
