@@ -30,7 +30,7 @@ class Run:
 
     Attributes:
         folder: where evidence, report, files and bundle lie.
-        evidence: all that was measured and decided; see docs/evidence.md.
+        evidence: all that was measured and decided; see docs/reference/evidence.md.
         packed: the bundle of the best artifact; None where nothing passed or no bundle can hold it.
 
     >>> import tightship as ts
@@ -142,6 +142,7 @@ def run(
     >>> sorted(path.name for path in run.folder.glob("*.html"))
     ['report.html']
     """
+    from artifacts.records.evidence import read_evidence
     from tightship.pipeline.run import run as run_recipe
     from tightship.planning.target_selection import select_targets
 
@@ -152,7 +153,7 @@ def run(
     made_by = command or _command(recipe, tuple(targets), out)
     with told(on_progress) as progress:
         ran = run_recipe(loaded, folder, open_store(store), made_by, progress, selection)
-    return Run(folder, ran.evidence, ran.bundle)
+    return Run(folder, read_evidence(folder / "evidence.json"), ran.bundle)
 
 
 def load_run(folder: PathLike) -> Run:

@@ -43,18 +43,18 @@ def test_the_best_artifact_is_packed_and_verifies(make_run):
             "README.md",
         ),
         *("selftest/inputs.npz", "selftest/outputs.npz"),
-        *(f"code/artifacts/{name}.py" for name in ("__init__", "errors", "isa", "pictures", "specs", "types")),
+        *(f"code/artifacts/{name}.py" for name in ("__init__", "errors", "isa", "json", "pictures", "specs", "types")),
         *(f"code/runtimes/{name}.py" for name in ("__init__", "options")),
         *(f"code/runtimes/onnxruntime/{name}.py" for name in ("__init__", "loader", "optimized_file", "options")),
     }
     verified = verify_bundle(archive)
-    assert (verified.name, verified.artifact, verified.files) == ("zoo/digits", "onnxruntime-cpu/fp32", 20)
+    assert (verified.name, verified.artifact, verified.files) == ("zoo/digits", "onnxruntime-cpu/fp32", 21)
     assert os.listdir(archive.parent) == [archive.name]
 
 
 def test_the_code_that_opens_the_model_is_the_code_that_was_timed(unpacked):
     shipped = {path for path in (unpacked / "code").rglob("*.py") if path.name != "__init__.py"}
-    assert len(shipped) == 9
+    assert len(shipped) == 10
     for path in shipped:
         assert path.read_bytes() == (ROOT / path.relative_to(unpacked / "code")).read_bytes()
     assert json.loads((unpacked / "manifest.json").read_text())["loader"] == "runtimes.onnxruntime.loader:OrtProgram"

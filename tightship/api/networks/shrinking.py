@@ -1,6 +1,6 @@
 """Fewer channels, blocks, weights or ranks, on a network of one's own.
 
-Options have the names, defaults and limits of a recipe's keys; see docs/compression.md.
+Options have the names, defaults and limits of a recipe's keys; see docs/reference/recipe.md.
 """
 
 import tempfile
