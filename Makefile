@@ -76,7 +76,7 @@ venv-web: $(WEB)/.installed
 
 $(WEB)/.installed:
 	@echo "== setting up $(WEB)"
-	$(call timed,ONNX Runtime for browsers,npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(WEB) onnxruntime-web@1.30.0)
+	$(call timed,ONNX Runtime for browsers,npm install onnxruntime-web@1.30.0 --silent --ignore-scripts --no-audit --no-fund --prefix $(WEB))
 	@touch $(WEB)/.installed
 
 demo: venv

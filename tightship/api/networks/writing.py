@@ -33,6 +33,7 @@ class Writing:
             RequestError: there is no such target, it opens no such format, or an option is unknown.
             TargetUnavailable: a library that makes its files is missing.
         """
+        from export.registry import FORMATS
         from runtimes.probe import missing_library
         from runtimes.registry import find
 
@@ -41,10 +42,11 @@ class Writing:
         if format_name is not None and format_name not in target.formats:
             raise RequestError(f"target {name} opens no {format_name!r} files; {nearest(format_name, target.formats)}.")
         missing = missing_library(target)
-        # what runs elsewhere, and runtimes that open files which others write, need no library to write them
-        if missing and "onnx" not in target.formats:
+        written = FORMATS.find(format_name or target.formats[0])
+        # a runtime whose files others write need not be there to write them
+        if missing in written.libraries:
             raise TargetUnavailable(f"target {name!r} needs {missing}, which is not installed: {target.install_hint(missing)}.")
-        return cls(target, told, format_name or target.formats[0])
+        return cls(target, told, written.name)
 
     def quantizer(self, scheme: str) -> str:
         """The quantizer that makes a scheme's files for the target.
