@@ -236,8 +236,8 @@ def test_the_plugs_that_contributing_shows_are_made_of_what_there_is():
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
     known = {}
     for module in (
-        "runtimes.base", "runtimes.target", "export.base", "compress.quantizers", "compress.criteria", "compress.losses", "zoo.metrics",
-        "tightship.gating.gates", "artifacts.types",
+        "runtimes.base", "runtimes.target", "export.base", "compress.quantizers", "compress.criteria", "compress.losses",
+        "zoo.metrics", "tightship.gating.gates", "artifacts.types",
     ):  # fmt: skip
         known |= vars(importlib.import_module(module))
     for block in blocks:
