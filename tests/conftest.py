@@ -1,4 +1,4 @@
-"""What all tests share: real data that may be demanded, a small run by the real command line, made-up artifacts for what judges."""
+"""What all tests share: data that may be demanded, a small run by the real command line, made-up artifacts for what judges."""
 
 import json
 import os
