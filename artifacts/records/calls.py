@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Interval = tuple[float, float]
+from artifacts.records.measured import Bounds
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EnergyRecord:
 
     mj: float
     """Millijoules, with what the machine takes when it idles: mean power while called, times the mean latency."""
-    ci95: Interval
+    ci95: Bounds
     """95 % interval, over processes."""
     above_idle_mj: float
     """The same less the idle power."""
@@ -46,10 +46,10 @@ class PartRecord:
     """One part of a call from the raw example to the label, in milliseconds."""
 
     p50: float
-    p50_ci95: Interval
+    p50_ci95: Bounds
     """Of the median, over processes."""
     p90: float
-    p90_ci95: Interval
+    p90_ci95: Bounds
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 
@@ -41,6 +42,15 @@ Bounds = tuple[float, float | None]
 
 UNBOUNDED = 1e12
 """The upper end that evidence of earlier versions states where there is none."""
+
+
+def bounds_of(low: float, high: float) -> Bounds:
+    """The two ends of an interval; no upper end where that is infinite.
+
+    >>> bounds_of(0.0, float("inf"))
+    (0.0, None)
+    """
+    return low, high if isfinite(high) else None
 
 
 def measured_interval(bounds: Bounds) -> tuple[float, float] | None:
@@ -95,7 +105,7 @@ class LatencyRecord:
     p90: float
     p99: float | None
     """None with fewer than 1000 samples."""
-    ci95: tuple[float, float]
+    ci95: Bounds
     """95 % interval of the median, over processes."""
     samples: int
     processes: int
@@ -111,7 +121,7 @@ class SpeedupRecord:
 
     baseline: str
     ratio: float
-    ci95: tuple[float, float]
+    ci95: Bounds
     verdict: Literal["faster", "slower", "no difference shown"]
 
 

@@ -54,10 +54,10 @@ class Comparison:
         return float(self.row["ratio"])
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the ratio."""
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the ratio; None where one process of each gives none."""
         low, high = self.row["ci"]
-        return float(low), float(high)
+        return None if high is None else (float(low), float(high))
 
     def __str__(self) -> str:
         lines = [f"{self.artifact}:"] if self.artifact else []
@@ -166,7 +166,8 @@ def _html(shown: object) -> str:
 
 def _latency(row: Row) -> Iterable[str]:
     low, high = row["ci"]
-    figures = f"A takes {row['ratio']:.3f} times as long as B (95 % interval {low:.3f} .. {high:.3f})"
+    bounds = f"95 % interval {low:.3f} .. {high:.3f}" if high is not None else "no interval"
+    figures = f"A takes {row['ratio']:.3f} times as long as B ({bounds})"
     yield f"{VERDICTS[row['verdict']].format(margin=row['margin'])}: {figures}."
     if row["verdict"] == "cannot tell" and row["processes_needed"]:
         yield f"About {row['processes_needed']} pairs of processes would decide: --limit {row['processes_needed']}."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from artifacts.errors import RequestError
+from artifacts.records.measured import bounds_of
 from artifacts.types import Arrays, Engine
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
@@ -102,7 +103,7 @@ def _alike(engines: Sequence[Engine], inputs: Path | None) -> list[list[int]]:
 def _row(path: Path, engine: Engine, raw: Measured, plan: MeasurePlan) -> dict[str, Any]:
     low, high = interval(raw.medians)
     return {
-        "file": str(path), "target": engine.target, "p50_ms": quantile(raw.samples, 0.5), "ci95_ms": [low, min(high, 1e12)],
+        "file": str(path), "target": engine.target, "p50_ms": quantile(raw.samples, 0.5), "ci95_ms": list(bounds_of(low, high)),
         "p90_ms": quantile(raw.samples, 0.9), "p99_ms": quantile(raw.samples, 0.99), "samples": len(raw.samples),
         "batch": plan.latency_batch, "throughput_per_s": raw.throughput_per_s, "throughput_batch": plan.throughput_batch,
         "cold_start_ms": float(np.mean([c.total for c in raw.cold_ms])),

@@ -11,6 +11,7 @@ import numpy as np
 
 from artifacts.errors import RequestError
 from artifacts.records.evidence import ArtifactRecord, Evidence, read_evidence
+from artifacts.records.measured import bounds_of
 from benchmarks.machine import other_versions, same_machine
 from benchmarks.mcnemar import mcnemar, read_correct
 from benchmarks.timing.compare import Comparison, compare
@@ -58,7 +59,7 @@ def compare_files(
 def _as_json(found: Comparison) -> dict[str, Any]:
     noise = found.b.noise
     return {
-        "verdict": found.verdict, "ratio": found.ratio.ratio, "ci": [found.ratio.low, min(found.ratio.high, 1e12)],
+        "verdict": found.verdict, "ratio": found.ratio.ratio, "ci": list(bounds_of(found.ratio.low, found.ratio.high)),
         "margin": found.margin, "a_ms": float(np.median(found.a.medians)), "b_ms": float(np.median(found.b.medians)),
         "processes": len(found.a.rounds_ms), "processes_needed": found.needed,
         "disturbed": noise.disturbed if noise else None, "noise": asdict(noise) if noise else None,
@@ -131,7 +132,7 @@ def _recorded(a: ArtifactRecord, b: ArtifactRecord, margin: float) -> dict[str, 
     ratio = speedup_between(b, figures_of(a)) or Ratio(one.p50 / other.p50, 0.0, math.inf)
     return {
         "interleaved": False, "verdict": apart(ratio, margin), "ratio": ratio.ratio,
-        "ci": [ratio.low, min(ratio.high, 1e12)], "margin": margin, "a_ms": one.p50, "b_ms": other.p50,
+        "ci": list(bounds_of(ratio.low, ratio.high)), "margin": margin, "a_ms": one.p50, "b_ms": other.p50,
         "processes": min(one.processes, other.processes), "processes_needed": None, "threads": one.threads,
     }  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import tightship as ts
-from tightship.cli.bench_output import tell_end_to_end, tell_energy, tell_roofline
+from tightship.cli.bench_output import ends, tell_end_to_end, tell_energy, tell_roofline
 from tightship.cli.common import AsJson, emit, table
 
 FILES = "Exported files: .onnx, TorchScript .pt and .ptl, .pt2, .pte, .bpte, .tflite, .xml, .param, or a stored model.json."
@@ -92,7 +92,7 @@ def _cells(r: dict[str, Any]) -> list[str]:
     warm = f"{r['warm_calls']} calls, {r['warm_ms']:.0f} ms" if r["settled"] else "not settled"
     return [
         r["file"], r["target"], str(r["threads"]), str(r["batch"]), f"{r['p50_ms']:.4g}",
-        f"{r['ci95_ms'][0]:.4g} .. {r['ci95_ms'][1]:.4g}", f"{r['p90_ms']:.4g}",
+        ends(r["ci95_ms"]), f"{r['p90_ms']:.4g}",
         "n/a (<1000 samples)" if r["p99_ms"] is None else f"{r['p99_ms']:.4g}", f"{r['throughput_per_s']:,.0f}",
         f"{r['cold_start_ms']:.0f}", f"{r['rss_load_mb']:.0f}", f"{r['rss_run_mb']:.0f}", warm, f"{r['bytes']:,}",
     ]  # fmt: skip

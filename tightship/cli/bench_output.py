@@ -1,5 +1,6 @@
 """What `tightship bench` prints below its table: energy, calls from raw examples to labels, and the roofline."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -27,11 +28,16 @@ def tell_energy(rows: list[dict[str, Any]]) -> None:
     typer.echo(f"energy: idle before: {idle}{without}.")
 
 
+def ends(bounds: Sequence[float | None]) -> str:
+    """The two ends of an interval, or that one process gives none."""
+    low, high = bounds
+    return "no interval" if high is None else f"{low:.4g} .. {high:.4g}"
+
+
 def _energy_cells(r: dict[str, Any]) -> list[str]:
     found = r["energy"]
-    low, high = found["ci95"]
     return [
-        r["file"], r["target"], f"{found['mj']:.4g}", f"{low:.4g} .. {high:.4g}", f"{found['above_idle_mj']:.4g}",
+        r["file"], r["target"], f"{found['mj']:.4g}", ends(found["ci95"]), f"{found['above_idle_mj']:.4g}",
         f"{found['watts']:.3g}",
     ]  # fmt: skip
 
@@ -47,9 +53,8 @@ def tell_end_to_end(rows: list[dict[str, Any]]) -> None:
 
 def _part_cells(r: dict[str, Any]) -> list[str]:
     found = r["end_to_end"]
-    low, high = found["whole"]["p50_ci95"]
     parts = [f"{found[name]['p50']:.4g}" for name in ("pre", "inference", "post", "whole")]
-    return [r["file"], r["target"], found["raw"], *parts, f"{low:.4g} .. {high:.4g}", f"{found['whole']['p90']:.4g}"]
+    return [r["file"], r["target"], found["raw"], *parts, ends(found["whole"]["p50_ci95"]), f"{found['whole']['p90']:.4g}"]
 
 
 def tell_roofline(rows: list[dict[str, Any]]) -> None:

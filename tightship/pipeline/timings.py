@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from artifacts.ids import ArtifactId
 from artifacts.records.evidence import LatencyRecord, SpeedupRecord
+from artifacts.records.measured import bounds_of
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.statistics import curve, interval, quantile
 from tightship.planning.steps import ArtifactPlan
@@ -22,9 +23,8 @@ def latency_of(raw: Measured, threads: int) -> LatencyRecord:
     p50, p90 = quantile(samples, 0.5), quantile(samples, 0.9)
     assert p50 is not None
     assert p90 is not None
-    # one process gives no interval; what was seen bounds it from below only, so the widest that JSON can hold is written
     return LatencyRecord(
-        p50, p90, quantile(samples, 0.99), (low, min(high, 1e12)), len(samples), len(raw.rounds_ms), 1,
+        p50, p90, quantile(samples, 0.99), bounds_of(low, high), len(samples), len(raw.rounds_ms), 1,
         threads, curve(samples),
     )  # fmt: skip
 
@@ -34,4 +34,4 @@ def ratio_over(artifact: ArtifactId, baseline: ArtifactId | None, measured: Mapp
     if baseline is None or str(baseline) not in measured or baseline == artifact:
         return None
     ratio = measured[str(artifact)].speedup_over(measured[str(baseline)])
-    return SpeedupRecord(str(baseline), ratio.ratio, (ratio.low, min(ratio.high, 1e12)), ratio.verdict)
+    return SpeedupRecord(str(baseline), ratio.ratio, bounds_of(ratio.low, ratio.high), ratio.verdict)

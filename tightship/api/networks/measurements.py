@@ -28,11 +28,8 @@ class Measurement:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the median over processes, in milliseconds; None where one process gives none."""
-        bounds = self.row["ci95_ms"]
-        # a single process gives none, stated as None or as an end of 10^12
-        if bounds is None or bounds[1] is None or bounds[1] >= 1e12:
-            return None
-        return float(bounds[0]), float(bounds[1])
+        low, high = self.row["ci95_ms"]
+        return None if high is None else (float(low), float(high))
 
     @property
     def disturbed(self) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from artifacts.records.calls import EndToEndRecord, EnergyRecord, Interval, PartRecord, PowerRecord
+from artifacts.records.calls import EndToEndRecord, EnergyRecord, PartRecord, PowerRecord
+from artifacts.records.measured import Bounds, bounds_of
 from artifacts.types import Arrays
 from benchmarks.process.end_to_end import Scaling
 from benchmarks.timing.energy import counts
@@ -13,8 +14,6 @@ from benchmarks.timing.rounds import EndToEnd, device_of
 from benchmarks.timing.statistics import interval
 from zoo.metrics import METRICS
 from zoo.splits import Preprocessing, TaskData
-
-UNBOUNDED = 1e12
 
 
 def raw_example(data: TaskData) -> tuple[EndToEnd | None, str | None]:
@@ -58,6 +57,5 @@ def _part(processes: Sequence[Sequence[float]]) -> PartRecord:
     return PartRecord(float(np.median(medians)), _ci(medians), float(np.median(tails)), _ci(tails))
 
 
-def _ci(values: Sequence[float]) -> Interval:
-    low, high = interval(values)
-    return low, min(high, UNBOUNDED)
+def _ci(values: Sequence[float]) -> Bounds:
+    return bounds_of(*interval(values))

@@ -5,7 +5,7 @@ from html import escape
 from math import ceil, floor, isfinite, log10
 
 from artifacts.records.evidence import ArtifactRecord
-from artifacts.records.measured import UNBOUNDED
+from artifacts.records.measured import measured_interval
 from tightship.reporting.formatting import clean, failed, interval, number
 from tightship.reporting.plots.axes import GREY, label, score_range, style_of
 from tightship.reporting.plots.figures import front
@@ -79,8 +79,7 @@ def _scales(artifacts: Sequence[ArtifactRecord]) -> tuple[Scale, Scale]:
 
 def _bounds(a: ArtifactRecord) -> tuple[float, ...]:
     """The ends of the latency's interval; nothing where there is none."""
-    low, high = a.latency_ms.ci95
-    return (low, high) if 0 < low <= high < UNBOUNDED else ()
+    return measured_interval(a.latency_ms.ci95) or ()
 
 
 def _names(artifacts: Sequence[ArtifactRecord], style: Mapping[str, str], x: Scale, y: Scale) -> list[str]:
