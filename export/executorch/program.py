@@ -5,17 +5,21 @@ from pathlib import Path
 from artifacts.errors import ModelError
 
 METHOD = "forward"
+PROGRAM, BUNDLED = b"ET", b"BP"
+"""What identifies the two kinds of files, from their fifth byte on (FlatBuffers' file identifier, without the version)."""
 
 
 def loadable(path: Path) -> str | bytes:
     """What ExecuTorch loads of a file: the file itself, or the program in a bundled one; its identifier tells, not its name.
 
     Raises:
-        ModelError: a bundled program is damaged.
+        ModelError: it is neither, or a bundled program is damaged.
     """
     with path.open("rb") as stream:
-        bundled = stream.read(6)[4:] == b"BP"
-    return program_in(path.read_bytes()) if bundled else str(path)
+        kind = stream.read(6)[4:]
+    if kind not in (PROGRAM, BUNDLED):  # ExecuTorch itself ends the process over some files that are none
+        raise ModelError("it holds no program")
+    return program_in(path.read_bytes()) if kind == BUNDLED else str(path)
 
 
 def program_bytes(path: Path) -> bytes:
