@@ -82,7 +82,8 @@ def test_ticks_are_round_and_inside():
 
 
 def test_a_measurement_shows_itself():
-    row = {"p50_ms": 0.5, "ci95_ms": [0.0, None], "processes": 1, "threads": 1, "batch": 1, "noise": {"disturbed": True}, "bytes": 12}
+    row = {"p50_ms": 0.5, "ci95_ms": [0.0, None], "processes": 1, "threads": 1, "batch": 1, "bytes": 12}
+    row["noise"] = {"disturbed": True}
     found = ts.Measurement(row)
     assert found.interval is None
     assert "no interval" in str(found)

@@ -120,7 +120,7 @@ def test_a_real_run_pairs_each_int8_file_with_its_float_file_by_round(tiny_run):
         """The medians of each process's slices."""
         import numpy as np
 
-        kept = entry["details"][name]
+        kept = entry["result"]["timings"][name]
         rounds = zip(kept["rounds_ms"], kept["slice_calls"], strict=True)
         return [[np.median(part) for part in np.split(calls, np.cumsum(counts)[:-1])] for calls, counts in rounds]
 
