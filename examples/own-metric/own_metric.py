@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from artifacts.types import Array, Arrays
-from compress.pruning.criteria import Criterion
+from compress.criteria import Criterion
 from zoo.metrics import Metric
 
 if TYPE_CHECKING:
-    from compress.pruning.criteria.base import Scorer
+    from compress.criteria.base import Scorer
 
 
 def right(outputs: Arrays, targets: Array) -> Array:
