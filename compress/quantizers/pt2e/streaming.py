@@ -37,11 +37,14 @@ class Observer:
 
     def __init__(self, path: Path) -> None:
         import onnxruntime as ort
+        import torch
 
         data, self.names = observed_model(path)
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
+        # a training found how many are quick here; the values are the same with any number
+        options.intra_op_num_threads = torch.get_num_threads()
         self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._inputs = {i.name for i in self._session.get_inputs()}
 

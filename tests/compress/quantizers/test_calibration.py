@@ -13,6 +13,7 @@ from compress.quantizers.histograms import BINS, Histogram
 from compress.quantizers.onnx import qdq
 from compress.quantizers.pt2e.streaming import BATCH, Observer, minmax
 from compress.training.loop import subset
+from compress.training.threads import using
 from export.onnx.export import export
 from zoo.splits import ArraySplit
 
@@ -116,6 +117,16 @@ def test_every_calibrator_stays_within_the_whole_range(digits, tiny, tmp_path):
             narrower = sum(found[k][1] < 0.95 * wide[k][1] for k in wide)
             assert name not in ("percentile",) or narrower > len(wide) / 2
             assert narrower == 0 or name != "minmax"
+
+
+def test_a_file_is_read_with_the_threads_that_were_chosen_and_its_ranges_are_the_same(digits, tiny, tmp_path):
+    file, found = export(tiny, tmp_path), []
+    for threads in (1, 2):
+        with using(threads):
+            observer = Observer(file.path)
+        assert observer._session.get_session_options().intra_op_num_threads == threads
+        found.append(minmax(observer, digits.train, subset(digits.train, 64, 0)))
+    assert found[0] == found[1]
 
 
 def test_a_model_that_overflows_is_named_not_calibrated(digits, tiny, tmp_path):
