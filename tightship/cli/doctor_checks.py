@@ -27,7 +27,7 @@ def examine() -> list[Check]:
     wrong = shadowed()
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     checks = [
-        Check("python", sys.version_info[:2] in ((3, 11), (3, 12)), sys.version.split()[0], True),
+        Check("python", sys.version_info[:2] in ((3, 11), (3, 12), (3, 13)), sys.version.split()[0], True),
         Check("packages", not wrong, "; ".join(wrong) or "all from this distribution", True),
         Check("disk", free > 1, f"{free:.0f} GB free here", True),
         *_libraries(),
