@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
@@ -16,6 +16,9 @@ else:
     JsonValue = object
 
 JsonObject = Mapping[str, JsonValue]
+
+Row = dict[str, Any]
+"""Figures by name, units in the names, of one file, layer or load; None where nothing was measured."""
 
 T = TypeVar("T")
 

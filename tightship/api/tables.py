@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from artifacts.errors import TargetUnavailable
+from artifacts.json import Row as Row
 
 if TYPE_CHECKING:
     import pandas
-
-Row = dict[str, Any]
-"""Figures by name, units in the names; None where nothing was measured."""
 
 
 class Table(Sequence[Row]):

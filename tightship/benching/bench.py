@@ -4,11 +4,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from artifacts.errors import RequestError
+from artifacts.json import Row
 from artifacts.records.measured import bounds_of
 from artifacts.types import Arrays, Engine
 from benchmarks.timing.energy import Meter
@@ -41,7 +41,7 @@ def bench_files(
     options: Mapping[str, str] | None = None,
     roofline: bool = False,
     end_to_end: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """One row of figures per file, batch size and number of threads; files that take the same inputs are measured together.
 
     Args:
@@ -63,12 +63,12 @@ def bench_files(
     engines = [engine_of(path, target, inputs, options) for path in files]
     groups = _alike(engines, inputs)
     roofs = Roofs([engine.target for engine in engines]) if roofline else None
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for count in threads:
         for batch in batches or (None,):
             # all plans are made, and refused, before anything is measured
             plans = [(g, plan_for([engines[i] for i in g], batch, processes, seconds, count)) for g in groups]
-            found: dict[int, dict[str, Any]] = {}
+            found: dict[int, Row] = {}
             for group, plan in plans:
                 of = _measure([files[i] for i in group], [engines[i] for i in group], inputs, plan, roofs, end_to_end)
                 found |= dict(zip(group, of, strict=True))
@@ -100,7 +100,7 @@ def _alike(engines: Sequence[Engine], inputs: Path | None) -> list[list[int]]:
     return list(groups.values())
 
 
-def _row(path: Path, engine: Engine, raw: Measured, plan: MeasurePlan) -> dict[str, Any]:
+def _row(path: Path, engine: Engine, raw: Measured, plan: MeasurePlan) -> Row:
     low, high = interval(raw.medians)
     return {
         "file": str(path), "target": engine.target, "p50_ms": quantile(raw.samples, 0.5), "ci95_ms": list(bounds_of(low, high)),
@@ -168,7 +168,7 @@ def _measure(
     plan: MeasurePlan,
     roofs: Roofs | None,
     end_to_end: bool,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     feeds = feeds_for(engines, inputs, plan.latency_batch)
     names = {f"{i}-{p.name}": e for i, (p, e) in enumerate(zip(files, engines, strict=True))}
     watch = NoiseMonitor()

@@ -5,11 +5,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
 from artifacts.errors import RequestError
+from artifacts.json import Row
 from artifacts.records.evidence import ArtifactRecord, Evidence, read_evidence
 from artifacts.records.measured import bounds_of
 from benchmarks.machine import other_versions, same_machine
@@ -42,7 +43,7 @@ def compare_files(
     seconds: float,
     threads: int,
     margin: float = MARGIN,
-) -> dict[str, Any]:
+) -> Row:
     """Whether file B is faster than file A: one interleaved measurement that ends when the answer is known.
 
     Raises:
@@ -56,7 +57,7 @@ def compare_files(
     return {"a": str(a), "b": str(b), "threads": threads, "interleaved": True, **_as_json(found)}
 
 
-def _as_json(found: Comparison) -> dict[str, Any]:
+def _as_json(found: Comparison) -> Row:
     noise = found.b.noise
     return {
         "verdict": found.verdict, "ratio": found.ratio.ratio, "ci": list(bounds_of(found.ratio.low, found.ratio.high)),
@@ -77,7 +78,7 @@ def compare_runs(
     seconds: float,
     threads: int,
     margin: float = MARGIN,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """One comparison for each artifact that both runs have (or for `artifact`), from what the runs recorded.
 
     Two runs are held side by side only if they were measured on the same machine. Otherwise, or with `again`, both files
@@ -120,7 +121,7 @@ def _shared(runs: Sequence[Evidence], artifact: str | None) -> list[str]:
     return shared
 
 
-def _recorded(a: ArtifactRecord, b: ArtifactRecord, margin: float) -> dict[str, Any]:
+def _recorded(a: ArtifactRecord, b: ArtifactRecord, margin: float) -> Row:
     """From the intervals that the two runs recorded: unpaired, and a difference counts only beyond the margin."""
     one, other = a.latency_ms, b.latency_ms
     if (one.threads, one.batch) != (other.threads, other.batch):
@@ -137,10 +138,10 @@ def _recorded(a: ArtifactRecord, b: ArtifactRecord, margin: float) -> dict[str, 
     }  # fmt: skip
 
 
-def _accuracy(pair: Sequence[tuple[Path, ArtifactRecord]]) -> dict[str, Any]:
+def _accuracy(pair: Sequence[tuple[Path, ArtifactRecord]]) -> Row:
     """The difference in accuracy by a paired test, or why there is none."""
     a, b = (record.accuracy for _, record in pair)
-    values: dict[str, Any] = {"metric": a.metric, "a": a.deployed, "b": b.deployed}
+    values: Row = {"metric": a.metric, "a": a.deployed, "b": b.deployed}
     if (a.metric, a.test_sha256) != (b.metric, b.test_sha256):
         return {**values, "verdict": None, "reason": "the runs were not scored on the same test set"}
     correct = [read_correct(folder / "selftest" / record.id / "correct.npz") for folder, record in pair]

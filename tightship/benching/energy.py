@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from artifacts.errors import TightshipError
-from artifacts.json import JsonValue, read
+from artifacts.json import JsonValue, Row, read
 from artifacts.records.evidence import ArtifactRecord, Evidence, read_evidence
 from artifacts.types import Engine
 from benchmarks.timing.energy import Meter
@@ -59,7 +58,7 @@ def raw_example_for(engines: Sequence[Engine]) -> tuple[EndToEnd | None, str | N
 
 def calls_of(
     found: Mapping[str, Measured], targets: Mapping[str, str], meter: Meter, whole: EndToEnd | None, reason: str | None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Row]:
     """What each file's calls cost besides their latency, as plain values: `power`, `energy`, `end_to_end` and why it is none.
 
     Args:

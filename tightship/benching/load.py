@@ -11,6 +11,7 @@ import numpy as np
 
 from artifacts.arrays import save_arrays
 from artifacts.errors import RequestError, nearest
+from artifacts.json import Row
 from artifacts.types import Engine
 from benchmarks.machine import describe
 from benchmarks.process.loadgen.plan import SCENARIOS, LoadPlan
@@ -46,7 +47,7 @@ def load_file(
     repeats: int = 1,
     progress: Progress = lambda share, message: None,
     **options: Any,
-) -> dict[str, Any]:
+) -> Row:
     """Run one scenario on one file.
 
     Args:
@@ -88,9 +89,7 @@ def load_file(
     return said | _calls(engine, samples, batch, scenario, place, threads, seconds or SECONDS[scenario], callers, progress)
 
 
-def _plan(
-    scenario: str, seconds: float | None, batch: int | None, callers: Sequence[int], options: dict[str, Any]
-) -> LoadPlan | None:
+def _plan(scenario: str, seconds: float | None, batch: int | None, callers: Sequence[int], options: Row) -> LoadPlan | None:
     """LoadGen's plan; none for a scenario of our own, which takes none of its options."""
     if callers and scenario != "concurrency":
         raise RequestError(f"--callers belongs to --scenario concurrency, not {scenario}.")
@@ -130,7 +129,7 @@ def sample_set(engine: Engine, inputs: Path | None, batch: int | None) -> tuple[
     return SampleSet(cut, count, per, stack), str(inputs) if inputs else made_up(feeds)
 
 
-def _loadgen(engine: Engine, samples: SampleSet, plan: LoadPlan, folder: Path, threads: int, repeats: int) -> dict[str, Any]:
+def _loadgen(engine: Engine, samples: SampleSet, plan: LoadPlan, folder: Path, threads: int, repeats: int) -> Row:
     with Loaded(engine, samples, plan, folder, threads) as loaded:
         sizes = {"samples": samples.count, "examples_per_sample": samples.per, "batch": loaded.most(plan)}
         if not plan.find_qps:
@@ -140,7 +139,7 @@ def _loadgen(engine: Engine, samples: SampleSet, plan: LoadPlan, folder: Path, t
     return sizes | _told(best or tried[-1]) | {"found_qps": best.target_qps if best else None, "search": searched}
 
 
-def _told(run: LoadRun) -> dict[str, Any]:
+def _told(run: LoadRun) -> Row:
     return {
         "valid": run.log.valid, "target_qps": run.target_qps, "loadgen": asdict(run.log), "answered": run.answered,
         "checked": run.checked, "logs": run.folder, "noise": asdict(run.noise),
@@ -150,7 +149,7 @@ def _told(run: LoadRun) -> dict[str, Any]:
 def _calls(
     engine: Engine, samples: SampleSet, batch: int | None, scenario: str, folder: Path, threads: int, seconds: float,
     callers: Sequence[int], progress: Progress,
-) -> dict[str, Any]:  # fmt: skip
+) -> Row:  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     cut = Samples(samples.feeds, samples.count, samples.per)
     many = batch or 1 if samples.stack else 1

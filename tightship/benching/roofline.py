@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from artifacts.json import Row
 from artifacts.records.roofline import PeaksRecord, RooflineRecord
 from artifacts.types import Engine
 from benchmarks.roofline.layer_costs import layer_times
@@ -35,7 +35,7 @@ class Roofs:
 
     def place(
         self, engines: Mapping[str, Engine], p50_ms: Mapping[str, float], plan: MeasurePlan, folder: Path
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, Row]:
         """What each file reaches: `roofline` and `peaks` as plain values, and `means`, a sentence.
 
         Args:

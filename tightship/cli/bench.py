@@ -1,11 +1,12 @@
 """`tightship bench`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import tightship as ts
+from artifacts.json import Row
 from tightship.cli.bench_output import ends, tell_end_to_end, tell_energy, tell_roofline
 from tightship.cli.common import AsJson, emit, table
 
@@ -88,7 +89,7 @@ def counts(option: str, text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, parts)))
 
 
-def _cells(r: dict[str, Any]) -> list[str]:
+def _cells(r: Row) -> list[str]:
     warm = f"{r['warm_calls']} calls, {r['warm_ms']:.0f} ms" if r["settled"] else "not settled"
     return [
         r["file"], r["target"], str(r["threads"]), str(r["batch"]), f"{r['p50_ms']:.4g}",

@@ -1,10 +1,10 @@
 """What `tightship bench` prints below its table: energy, calls from raw examples to labels, and the roofline."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import typer
 
+from artifacts.json import Row
 from tightship.cli.common import table
 
 LAYER_HEADINGS = ["layer", "operator", "ms", "share", "MACs", "of the peak"]
@@ -14,7 +14,7 @@ PART_HEADINGS = [
 ]  # fmt: skip
 
 
-def tell_energy(rows: list[dict[str, Any]]) -> None:
+def tell_energy(rows: list[Row]) -> None:
     """The energy of a call, or one sentence why it is not known."""
     power = rows[0]["power"]
     if not power["sources"]:
@@ -34,7 +34,7 @@ def ends(bounds: Sequence[float | None]) -> str:
     return "no interval" if high is None else f"{low:.4g} .. {high:.4g}"
 
 
-def _energy_cells(r: dict[str, Any]) -> list[str]:
+def _energy_cells(r: Row) -> list[str]:
     found = r["energy"]
     return [
         r["file"], r["target"], f"{found['mj']:.4g}", ends(found["ci95"]), f"{found['above_idle_mj']:.4g}",
@@ -42,7 +42,7 @@ def _energy_cells(r: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def tell_end_to_end(rows: list[dict[str, Any]]) -> None:
+def tell_end_to_end(rows: list[Row]) -> None:
     """Calls from a raw example to the labels, or one sentence why there are none."""
     known = [r for r in rows if r["end_to_end"]]
     if known:
@@ -51,13 +51,13 @@ def tell_end_to_end(rows: list[dict[str, Any]]) -> None:
         typer.echo(f"end to end: not timed: {reason}.")
 
 
-def _part_cells(r: dict[str, Any]) -> list[str]:
+def _part_cells(r: Row) -> list[str]:
     found = r["end_to_end"]
     parts = [f"{found[name]['p50']:.4g}" for name in ("pre", "inference", "post", "whole")]
     return [r["file"], r["target"], found["raw"], *parts, ends(found["whole"]["p50_ci95"]), f"{found['whole']['p90']:.4g}"]
 
 
-def tell_roofline(rows: list[dict[str, Any]]) -> None:
+def tell_roofline(rows: list[Row]) -> None:
     """This machine's peaks, what each file reaches, and its costliest layers."""
     from tightship.reporting.formatting import number, percent
 
@@ -80,7 +80,7 @@ def tell_roofline(rows: list[dict[str, Any]]) -> None:
         table(LAYER_HEADINGS, [_layer_cells(layer) for layer in found["layers"]])
 
 
-def _layer_cells(layer: dict[str, Any]) -> list[str]:
+def _layer_cells(layer: Row) -> list[str]:
     from tightship.reporting.formatting import number, percent
 
     macs = "n/a" if layer["macs"] is None else f"{layer['macs']:,}"

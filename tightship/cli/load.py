@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import tightship as ts
+from artifacts.json import Row
 from tightship.cli.bench import counts
 from tightship.cli.common import AsJson, emit, shown, table
 
@@ -45,7 +46,7 @@ def load(
         sys.exit(1)
 
 
-def _tell(found: dict[str, Any]) -> None:
+def _tell(found: Row) -> None:
     if "loadgen" in found:
         _tell_loadgen(found)
     elif "levels" in found:
@@ -58,7 +59,7 @@ def _tell(found: dict[str, Any]) -> None:
         typer.echo(f"DISTURBED: the machine was not quiet ({', '.join(found['noise']['reasons'])}).")
 
 
-def _tell_loadgen(found: dict[str, Any]) -> None:
+def _tell_loadgen(found: Row) -> None:
     log = found["loadgen"]
     shown = found["scenario"] != "offline" and log["valid"] is not None
     headings = ["file", "target", "scenario", "threads", "batch", "result", "figure", "p50 ms", "p90 ms", "p99 ms", "queries"]
@@ -88,14 +89,14 @@ def _tell_loadgen(found: dict[str, Any]) -> None:
     typer.echo(f"Outputs logged and equal to those of plain runs: {found['checked']} samples.")
 
 
-def _percentile(log: dict[str, Any], name: str) -> str:
+def _percentile(log: Row, name: str) -> str:
     """A percentile of LoadGen's, unless there are too few queries for it."""
     if name == "p99" and log["queries"] < 1000:
         return "n/a (<1000)"
     return f"{log['percentiles_ms'][name]:.4g}"
 
 
-def figure(found: dict[str, Any]) -> str:
+def figure(found: Row) -> str:
     """The figure that a scenario is judged by, in words: MLPerf's metric, early-stopping estimates where there are any."""
     log, scenario = found["loadgen"], found["scenario"]
     if log["valid"] is None:
@@ -109,7 +110,7 @@ def figure(found: dict[str, Any]) -> str:
     return f"{name} {estimate:.4g} ms (early stopping)" if estimate else f"no estimate of {name}"
 
 
-def _tell_levels(found: dict[str, Any]) -> None:
+def _tell_levels(found: Row) -> None:
     headings = ["callers", "calls per s", "times one caller", "95 % interval", "efficiency", "p50 ms", "p99 ms"]
     rows = []
     for level in found["levels"]:
@@ -126,7 +127,7 @@ def _tell_levels(found: dict[str, Any]) -> None:
     typer.echo(f"More callers were shown to give more up to {found['scales_to']}.")
 
 
-def _tell_windows(found: dict[str, Any]) -> None:
+def _tell_windows(found: Row) -> None:
     rows = [
         [
             f"{w['start_s']:.1f}", str(w["calls"]), f"{w['p50_ms']:.4g}",

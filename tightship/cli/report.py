@@ -2,11 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import tightship as ts
+from artifacts.json import Row
 from tightship.cli.common import AsJson, emit
 
 
@@ -123,7 +124,7 @@ def _targets(folder: Path, markdown: bool, out: Path | None, as_json: bool) -> N
         print_targets(evidence)
 
 
-def _written(page: Path, as_json: bool, about: dict[str, Any]) -> None:
+def _written(page: Path, as_json: bool, about: Row) -> None:
     if as_json:
         emit({**about, "files": [str(page)]})
     else:

@@ -12,6 +12,7 @@ from typing import Any
 
 from artifacts.errors import IntegrityError, RequestError
 from artifacts.files import sha256_json, write_atomic
+from artifacts.json import Row
 from artifacts.records.evidence import ArtifactRecord, Evidence
 from artifacts.records.measured import Bounds
 
@@ -120,7 +121,7 @@ def read_baseline(path: Path) -> Baseline:
         raise RequestError(f"{path} is not a valid baseline: {where}: {first['msg']}; {_again(path)}.") from None
 
 
-def _checked(path: Path) -> dict[str, Any]:
+def _checked(path: Path) -> Row:
     try:
         value = json.loads(path.read_text(), object_pairs_hook=_once)
         kind = value["kind"]
@@ -142,7 +143,7 @@ def _again(path: Path) -> str:
     return f"write it from a run with `tightship gate RUN --write-baseline {path}`"
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, Any]]) -> Row:
     """A JSON object; a key that stands twice is refused, because a person reads the first and a program the last."""
     names = [name for name, _ in pairs]
     for name in names:

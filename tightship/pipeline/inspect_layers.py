@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from artifacts.json import Row
 from artifacts.types import Arrays
 from tightship.recipe.recipe import Recipe
 from zoo.data import load_data
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def layers_of(recipe: Recipe) -> tuple[list[dict[str, Any]], int]:
+def layers_of(recipe: Recipe) -> tuple[list[Row], int]:
     """The layers of a recipe's model; see `layers_of_module`."""
     from zoo.models import build, complete
 
@@ -20,7 +21,7 @@ def layers_of(recipe: Recipe) -> tuple[list[dict[str, Any]], int]:
     return layers_of_module(build(complete(recipe.model.ref(), data)).eval(), data.train.batch(np.arange(1))[0])
 
 
-def layers_of_module(module: "nn.Module", inputs: Arrays) -> tuple[list[dict[str, Any]], int]:
+def layers_of_module(module: "nn.Module", inputs: Arrays) -> tuple[list[Row], int]:
     """Name, type, output shape of one example, parameters, MACs and float bytes of every leaf layer, in call order.
 
     Args:
@@ -34,7 +35,7 @@ def layers_of_module(module: "nn.Module", inputs: Arrays) -> tuple[list[dict[str
 
     from benchmarks.roofline.work import work_of
 
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
 
     def note(name: str, layer: nn.Module) -> Any:
         def hook(_: nn.Module, inputs: Any, output: Any) -> None:
