@@ -10,6 +10,11 @@ from compress.training.config import FinetuneConfig, TrainConfig
 Scheme = Literal["int8", "int8-dynamic", "int8-weights", "int4-weights", "palette4-weights", "fp16", "bf16"]
 
 
+OF_INT8 = {"qat_epochs": 0, "weight_bits": 8, "max_drop": None}
+"""What only int8 has, and the values that ask for none of it."""
+OF_BLOCKS = ("int8-weights", "int4-weights")
+
+
 class QuantizeConfig(FinetuneConfig):
     """Ask for a scheme; each target lowers it in its own way. `qat_epochs` makes a trained variant beside the PTQ one."""
 
@@ -42,14 +47,19 @@ class QuantizeConfig(FinetuneConfig):
     @model_validator(mode="after")
     def _fits_the_scheme(self) -> "QuantizeConfig":
         if self.scheme != "int8":
-            for name, idle in (("qat_epochs", 0), ("weight_bits", 8), ("max_drop", None)):
+            for name, idle in OF_INT8.items():
                 if getattr(self, name) != idle:
                     raise ValueError(f"'{name}' belongs to scheme int8, not to {self.scheme}: take it out")
-        if self.block_size != 32 and self.scheme not in ("int8-weights", "int4-weights"):
+        if self.block_size != 32 and self.scheme not in OF_BLOCKS:
             raise ValueError(
                 f"'block_size' belongs to schemes int8-weights and int4-weights, not to {self.scheme}: take it out"
             )
         return self
+
+    def of(self, scheme: str) -> "QuantizeConfig":
+        """The same for another scheme, without what only this one's files follow."""
+        idle = {**({} if scheme == "int8" else OF_INT8), **({} if scheme in OF_BLOCKS else {"block_size": 32})}
+        return self.model_copy(update={**idle, "scheme": scheme})
 
     def training(self, epochs: int) -> TrainConfig:
         """The quantization-aware training."""

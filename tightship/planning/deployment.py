@@ -68,7 +68,8 @@ def _quantize(recipe: Recipe, scheme: str | None, whole: bool) -> QuantizeConfig
     """How a file is quantized; without what only training follows, unless the `whole` of it decides."""
     config = recipe.stage("quantize")
     assert isinstance(config, QuantizeConfig)
-    return config.model_copy(update={**({} if whole else TRAINED_ONLY), "scheme": scheme})
+    assert scheme is not None
+    return config.model_copy(update={} if whole else TRAINED_ONLY).of(scheme)
 
 
 def check_step(artifact: ArtifactPlan, export: Step, recipe: Recipe) -> Step:

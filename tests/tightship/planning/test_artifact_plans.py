@@ -2,6 +2,7 @@
 
 import pytest
 
+import tightship as ts
 from artifacts.errors import RecipeError, RequestError
 from tightship.planning.plan import make_plan
 
@@ -75,3 +76,21 @@ def test_every_option_that_changes_a_file_changes_its_key(recipe_from):
 
     changes = ["{}", "{weight_bits: 4}", "{per_channel: false}", "{calibrator: mse}", "{calibration_samples: 9}"]
     assert len({key(c) for c in [*changes, "{keep_float: [fc]}", "{percentile: 99}"]}) == 7
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"weight_bits": 4}, {"qat_epochs": 1}, {"max_drop": 0.1}, {"scheme": "int8-weights", "block_size": 64}],
+    ids=str,
+)
+def test_a_target_may_ask_for_another_scheme_and_what_only_the_recipes_has_is_left_out(asked):
+    recipe = {
+        "name": "x",
+        "model": {"zoo": "resnet", "depth": 8, "width": 8},
+        "data": {"zoo": "digits"},
+        "compress": [{"quantize": asked}],
+        "targets": [{"name": "onnxruntime-cpu", "precisions": ["int8", "fp16"]}],
+        "gates": {"accuracy_drop": 0.5},
+    }
+    steps = [step.step for step in ts.plan(recipe).steps]
+    assert "export onnxruntime-cpu/fp16" in steps
