@@ -31,15 +31,18 @@ class Image(nn.Module):
 
 
 class Pair(nn.Module):
-    """Two inputs of other sizes, (batch, 6) and (batch, 4), and two outputs of other sizes, in an order of their own."""
+    """Two inputs of other sizes, (batch, 480) and (batch, 320), and two outputs of other sizes, in an order of their own.
+
+    They are wide enough that counters in whole microseconds see each layer.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.left, self.right = nn.Linear(6, 7), nn.Linear(4, 7)
-        self.down = nn.Linear(7, 2)
+        self.left, self.right = nn.Linear(480, 560), nn.Linear(320, 560)
+        self.down = nn.Linear(560, 2)
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, 7), then (batch, 2)."""
+        """(batch, 560), then (batch, 2)."""
         wide = torch.relu(self.left(left) - self.right(right))
         return wide, self.down(wide)
 
@@ -57,7 +60,7 @@ def pair() -> nn.Module:
 def made() -> dict[str, TorchModel]:
     """The networks by name, with fixed weights."""
     one = Signature((_spec("image", 3, 8, 8),), (_spec("output", 5),))
-    two = Signature((_spec("left", 6), _spec("right", 4)), (_spec("output_0", 7), _spec("output_1", 2)))
+    two = Signature((_spec("left", 480), _spec("right", 320)), (_spec("output_0", 560), _spec("output_1", 2)))
     return {"image": _model(image, one), "pair": _model(pair, two)}
 
 
