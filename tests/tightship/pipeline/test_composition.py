@@ -22,7 +22,7 @@ from tightship.recipe.recipe import parse_recipe
 from tightship.store import Store
 from zoo.readers import read_digits
 
-QUICK = {"finetune_epochs": 1, "samples": 256, "learning_rate": 0.01}
+QUICK = {"finetune_epochs": 1, "samples": 1257, "learning_rate": 0.01}
 METHODS = {
     "distil": {"distil": {"epochs": 1, "samples": 256, "learning_rate": 0.01}},
     "channels": {"prune": {"macs": 0.8, "align": 2, **QUICK}},
