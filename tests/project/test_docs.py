@@ -81,7 +81,8 @@ def test_every_record_of_the_evidence_and_every_package_has_its_place(pages):
 
 def test_public_names_have_a_page_of_their_own(generate):
     page = generate.source_pages.api_pages(ROOT, ["load_recipe", "Evidence", "no_such_name"])["reference/api/public.md"]
-    assert "## load_recipe\n\n```python\ndef load_recipe(" in page
+    assert "## load_recipe\n\n```python\ndef load_recipe(\n    recipe: 'RecipeLike',\n" in page
+    assert ") -> 'Recipe'\n```" in page
     assert "- `RecipeError`: one sentence" in page
     assert "## Evidence" in page
     assert "no_such_name" not in page
