@@ -16,6 +16,7 @@ from filelock import FileLock
 from artifacts.records import evidence as ev
 
 ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = Path(sys.executable).parent
 
 TINY = """\
 name: tiny
@@ -82,13 +83,12 @@ def environment() -> Callable[..., dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def cli() -> Cli:
-    """Runs the installed `tightship`, as a user would."""
+    """Runs the installed `tightship`, as a user would; `programs` is the `bin` of another environment."""
 
     def call(
-        *arguments: object, cwd: Path | None = None, timeout: float = 570, **more: str
+        *arguments: object, cwd: Path | None = None, timeout: float = 570, programs: Path = PROGRAMS, **more: str
     ) -> "subprocess.CompletedProcess[str]":
-        program = Path(sys.executable).with_name("tightship")
-        command = [str(program), *map(str, arguments)]
+        command = [str(programs / "tightship"), *map(str, arguments)]
         return subprocess.run(
             command, cwd=cwd, env=child_environment(**more), timeout=timeout, capture_output=True, text=True, check=False
         )

@@ -36,7 +36,7 @@ def make(tmp_path, environment):
         calls = tmp_path / "calls"
         calls.write_text("")
         more = {"CALLS": str(calls), "FAILS": fails, "FREEZE": str(tmp_path / "freeze.txt")}
-        command = ["make", *arguments, f"PYTHON={tmp_path / 'python'}"]
+        command = ["make", "--no-print-directory", *arguments, f"PYTHON={tmp_path / 'python'}"]
         done = subprocess.run(command, cwd=tmp_path, env=environment(**more), capture_output=True, text=True)
         return done, calls.read_text()
 

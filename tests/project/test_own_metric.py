@@ -1,10 +1,7 @@
 """The example with a metric and a criterion of its own is installed by pip, named by a recipe, and reaches gate and report."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,25 +18,17 @@ QUICK = {
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A folder with the package installed into it, and nothing else."""
-    source, folder = (tmp_path_factory.mktemp(name) for name in ("source", "site"))
-    shutil.copytree(EXAMPLE, source / "own-metric", ignore=shutil.ignore_patterns("__pycache__", "runs", ".tightship"))
-    command = ["-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target"]
-    done = subprocess.run(
-        [sys.executable, *command, folder, source / "own-metric"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+def programs(installed):
+    """The programs of an environment in which pip installed the wheel of tightship and the example."""
+    return installed(EXAMPLE)
 
 
 @pytest.fixture(scope="module")
-def own(site, cli):
-    """Runs `tightship` with the package on the path."""
+def own(programs, cli):
+    """Runs the `tightship` of that environment; `path` is a folder whose packages come before those that are installed."""
 
-    def call(*arguments, path=site, **options):
-        paths = (str(path), os.environ.get("PYTHONPATH", ""))
-        return cli(*arguments, PYTHONPATH=os.pathsep.join(filter(None, paths)), **options)
+    def call(*arguments, path="", **options):
+        return cli(*arguments, programs=programs, PYTHONPATH=str(path), **options)
 
     return call
 
@@ -98,14 +87,19 @@ def test_doctor_tells_who_brings_what(own):
     assert rows["criterion geometric-median"]["ok"]
 
 
-def keys(own, folder, site):
-    rows = json.loads(own("plan", "recipe.yaml", "--json", cwd=folder, path=site).stdout)
+def keys(own, folder, path=""):
+    rows = json.loads(own("plan", "recipe.yaml", "--json", cwd=folder, path=path).stdout)
     return {row["step"]: row["key"] for row in rows["steps"]}
 
 
-def test_a_change_of_the_package_changes_the_keys_and_one_that_breaks_is_a_row_in_doctor(own, ran, site, tmp_path):
-    before = keys(own, ran[0], site)
-    other = shutil.copytree(site, tmp_path / "site")
+def test_a_change_of_the_package_changes_the_keys_and_one_that_breaks_is_a_row_in_doctor(
+    own, ran, programs, packages, tmp_path
+):
+    before = keys(own, ran[0])
+    other = tmp_path / "site"
+    (info,) = packages(programs).glob("own_metric-*.dist-info")
+    shutil.copytree(info, other / info.name)
+    shutil.copyfile(packages(programs) / "own_metric.py", other / "own_metric.py")
     assert keys(own, ran[0], other) == before
     module = other / "own_metric.py"
     module.write_text(module.read_text().replace(".sum(dim=1)", ".mean(dim=1)"))

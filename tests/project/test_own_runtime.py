@@ -34,18 +34,13 @@ def test_the_example_is_clean_and_short():
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The example as pip installs it, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("own-runtime")
-    copy = shutil.copytree(EXAMPLE, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(folder / "site")]
-    done = subprocess.run([sys.executable, "-m", "pip", "install", *options, str(copy)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder / "site"
+def programs(installed):
+    """The programs of an environment in which pip installed the wheel of tightship and the example."""
+    return installed(EXAMPLE)
 
 
 @pytest.fixture(scope="module")
-def ran(site, tmp_path_factory, cli):
+def ran(programs, tmp_path_factory, cli):
     """The folder of its recipe's run, made quick."""
     folder = tmp_path_factory.mktemp("ran")
     recipe = (EXAMPLE / "recipe.yaml").read_text()
@@ -53,14 +48,14 @@ def ran(site, tmp_path_factory, cli):
         assert said in recipe
         recipe = recipe.replace(said, quick)
     (folder / "recipe.yaml").write_text(recipe)
-    done = cli("run", "recipe.yaml", "--out", "out", cwd=folder, PYTHONPATH=str(site))
+    done = cli("run", "recipe.yaml", "--out", "out", cwd=folder, programs=programs)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "out"
 
 
 @pytest.mark.slow
-def test_it_is_listed_and_probed(site, cli):
-    rows = json.loads(cli("targets", "--json", PYTHONPATH=str(site)).stdout)
+def test_it_is_listed_and_probed(programs, cli):
+    rows = json.loads(cli("targets", "--json", programs=programs).stdout)
     (row,) = [row for row in rows if row["target"] == "onnx-reference"]
     assert row["available"]
     assert "reference evaluator" in row["reason"]
@@ -96,27 +91,35 @@ def test_its_bundle_runs_where_the_plug_in_is_not(ran, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_conforms(site):
-    code = "from tightship.testing import check_runtime; print(len(check_runtime('onnx-reference')))"
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=500)
+def test_it_conforms(programs, environment):
+    code = (
+        "import tightship; from tightship.testing import check_runtime; "
+        "print(len(check_runtime('onnx-reference')), tightship.__file__)"
+    )
+    command = [programs / "python", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=500)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 30
+    count, where = done.stdout.split()
+    assert int(count) > 30
+    assert Path(where).is_relative_to(programs.parent), "tightship itself is that of the wheel"
 
 
 @pytest.mark.slow
-def test_without_it_its_name_is_unknown_and_broken_it_is_a_row_in_doctor(site, cli, tmp_path):
+def test_without_it_its_name_is_unknown_and_broken_it_is_a_row_in_doctor(programs, packages, cli, tmp_path):
     done = cli("plan", EXAMPLE / "recipe.yaml")
     assert done.returncode == 2
     assert "unknown target 'onnx-reference'" in done.stderr
-    broken = shutil.copytree(site, tmp_path / "broken")
+    broken = tmp_path / "broken"
+    for found in packages(programs).glob("*own_runtime*"), packages(programs).glob("*onnx_reference*"):
+        for folder in found:
+            shutil.copytree(folder, broken / folder.name)
     (broken / "own_runtime" / "__init__.py").write_text("import no_such_library\n")
-    done = cli("plan", EXAMPLE / "recipe.yaml", PYTHONPATH=str(broken))
+    done = cli("plan", EXAMPLE / "recipe.yaml", programs=programs, PYTHONPATH=str(broken))
     assert done.returncode == 2
     assert (
         "'onnx-reference' of tightship-onnx-reference 0.1.0 cannot be used: own_runtime:TARGETS cannot be loaded" in done.stderr
     )
-    rows = json.loads(cli("doctor", "--json", PYTHONPATH=str(broken)).stdout)
+    rows = json.loads(cli("doctor", "--json", programs=programs, PYTHONPATH=str(broken)).stdout)
     (row,) = [row for row in rows if row["check"] == "plug-in onnx-reference"]
     assert not row["ok"]
     assert not row["core"]

@@ -1,49 +1,23 @@
 """The built wheel holds our packages whole and the demo's recipe, and nothing else; installed, it works."""
 
 import json
-import shutil
 import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tightship", "benchmarks", "runtimes", "export", "compress", "zoo", "artifacts")
 DEMO = "tightship/recipes/digits.yaml"
 
 
-def tree():
+@pytest.fixture
+def tree(git_files):
     """Every file of the checkout that git knows or would know."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    return sorted(name for name in listed if name and (ROOT / name).is_file())
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """Source archive and wheel, built from a copy of the tree so that nothing is written into the checkout."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("needs a git checkout: the wheel is compared with what git knows")
-    folder = tmp_path_factory.mktemp("built")
-    for name in tree():
-        (folder / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, folder / "copy" / name)
-    # without options, as a release is made: the wheel is built from the source archive
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder / "copy")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "dist"
-
-
-@pytest.fixture(scope="module")
-def wheel(built):
-    (wheel,) = built.glob("*.whl")
-    return wheel
+    return git_files()
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +28,8 @@ def names(wheel):
 
 
 @pytest.mark.slow
-def test_it_holds_the_files_of_our_packages_and_the_demos_recipe_and_no_other(names):
-    wanted = [n for n in tree() if n.startswith(tuple(f"{p}/" for p in PACKAGES)) and not n.startswith("benchmarks/suites/")]
+def test_it_holds_the_files_of_our_packages_and_the_demos_recipe_and_no_other(names, tree):
+    wanted = [n for n in tree if n.startswith(tuple(f"{p}/" for p in PACKAGES)) and not n.startswith("benchmarks/suites/")]
     assert names == sorted([*wanted, DEMO])
 
 
@@ -80,12 +54,12 @@ def test_its_contents_are_those_of_the_tree(wheel, names):
 
 
 @pytest.mark.slow
-def test_the_source_archive_holds_every_file_that_git_knows(built):
+def test_the_source_archive_holds_every_file_that_git_knows(built, tree):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
         held = {name.partition("/")[2] for name in packed.getnames()}
-    assert set(tree()) - held == set()
-    assert held - set(tree()) == {"PKG-INFO"}
+    assert set(tree) - held == set()
+    assert held - set(tree) == {"PKG-INFO"}
 
 
 @pytest.mark.slow
@@ -96,36 +70,14 @@ def test_it_carries_its_license_and_says_which(wheel):
     assert "License-Expression: Apache-2.0\n" in records["METADATA"].decode()
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """The command of the wheel, installed in an environment of its own whose libraries are borrowed from this one."""
-    folder = tmp_path_factory.mktemp("installed")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    python = folder / "bin" / "python"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-        str(wheel),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (packages,) = folder.glob("lib/python*/site-packages")
-    # a line of a .pth file, unlike PYTHONPATH, comes after what is installed, and brings no editable install with it
-    (packages / "libraries.pth").write_text(f"{Path(yaml.__file__).parents[1]}\n")
-    return folder / "bin" / "tightship"
-
-
 @pytest.mark.slow
 def test_the_installed_command_shows_and_plans_the_demo(installed, environment, tmp_path):
+    programs = installed()
+
     def call(*arguments):
-        done = subprocess.run([installed, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+        done = subprocess.run(
+            [programs / "tightship", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -136,8 +88,8 @@ def test_the_installed_command_shows_and_plans_the_demo(installed, environment, 
     steps = {step["step"] for step in json.loads(call("plan", "recipe.yaml", "--json"))["steps"]}
     assert {"data", "distil", "prune", "quantize", "measure"} <= steps
     code = "import sys, tightship.cli.demo as demo; sys.stdout.write(str(demo.demo_recipe()))"
-    where = subprocess.run([installed.with_name("python"), "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert Path(where.stdout).is_relative_to(installed.parents[1]), where.stderr
+    where = subprocess.run([programs / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert Path(where.stdout).is_relative_to(programs.parent), where.stderr
 
 
 @pytest.mark.slow
