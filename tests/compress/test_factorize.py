@@ -157,6 +157,7 @@ def test_an_edit_that_does_not_fit_is_refused(tiny_a, edit):
         split(tiny_a.module, edit)
 
 
+@pytest.mark.slow
 def test_channels_can_be_cut_before_and_after(digits, tiny, tmp_path):
     cut = PruneConfig(macs=0.8, align=2, finetune_epochs=0)
     low = FactorizeConfig(energy=0.6, **QUICK)

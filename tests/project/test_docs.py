@@ -57,6 +57,7 @@ def test_a_key_shows_type_default_meaning_and_example(pages):
     assert "`global` \\| `local` · default `global`" in page
 
 
+@pytest.mark.slow
 def test_every_verb_has_a_page_with_all_its_options(pages, cli):
     from tightship.cli.main import app
 
@@ -79,6 +80,7 @@ def test_every_record_of_the_evidence_and_every_package_has_its_place(pages):
     assert {name for name in names if f"reference/api/{name}.md" not in pages} == set()
 
 
+@pytest.mark.slow
 def test_public_names_have_a_page_of_their_own(generate):
     page = generate.source_pages.api_pages(ROOT, ["load_recipe", "Evidence", "no_such_name"])["reference/api/public.md"]
     assert "## load_recipe\n\n```python\ndef load_recipe(\n    recipe: 'RecipeLike',\n" in page
@@ -88,6 +90,7 @@ def test_public_names_have_a_page_of_their_own(generate):
     assert "no_such_name" not in page
 
 
+@pytest.mark.slow
 def test_pages_that_are_no_longer_made_are_removed(generate, tmp_path):
     old = tmp_path / "reference" / "keys" / "gone.md"
     old.parent.mkdir(parents=True)

@@ -41,6 +41,7 @@ def test_the_example_is_clean(folder):
         assert f"    {command}\n" in readme
 
 
+@pytest.mark.slow
 def test_training_gives_the_same_weights_again(folder, environment, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "again", ignore=shutil.ignore_patterns("*.safetensors", "runs", ".tightship"))
     subprocess.run([sys.executable, "train_weights.py"], cwd=copy, env=environment(), capture_output=True, check=True)
@@ -63,6 +64,7 @@ def test_the_example_runs_as_its_readme_says(folder, cli):
     assert list((folder / "runs" / "own-model" / "bundles").iterdir())
 
 
+@pytest.mark.slow
 def test_a_network_and_data_of_ones_own_come_through_with_their_accuracy(folder, cli):
     (folder / "quick.yaml").write_text(QUICK % "weights.safetensors")
     done = cli("run", "quick.yaml", cwd=folder)
@@ -117,6 +119,7 @@ class Payload:
         return os.system, (f"touch {self.proof}",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["plain", "torch", "torch legacy"])
 def test_a_pickle_with_code_is_refused_and_the_code_is_not_run(folder, cli, tmp_path, how):
     import torch

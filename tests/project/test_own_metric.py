@@ -53,6 +53,7 @@ def test_the_example_is_short():
         assert f"    {command}\n" in readme
 
 
+@pytest.mark.slow
 def test_the_metric_is_measured_gated_and_shown(ran):
     folder, printed = ran
     evidence = read_evidence(folder / "runs" / "own-metric" / "evidence.json")
@@ -69,18 +70,21 @@ def test_the_metric_is_measured_gated_and_shown(ran):
     assert (folder / "runs" / "own-metric" / "selftest" / made.id / "correct.npz").is_file()
 
 
+@pytest.mark.slow
 def test_the_criterion_chose_what_left(ran):
     evidence = read_evidence(ran[0] / "runs" / "own-metric" / "evidence.json")
     (stage,) = (s for s in evidence.stages if s.name == "prune")
     assert "channels removed by geometric-median" in stage.summary
 
 
+@pytest.mark.slow
 def test_without_the_package_the_recipe_is_refused_in_one_sentence(cli, ran):
     done = cli("plan", "recipe.yaml", cwd=ran[0])
     assert done.returncode == 2
     assert "unknown metric 'balanced-accuracy'" in done.stderr
 
 
+@pytest.mark.slow
 def test_doctor_tells_who_brings_what(own):
     rows = {row["check"]: row for row in json.loads(own("doctor", "--json").stdout)}
     assert rows["metric balanced-accuracy"]["says"] == "of own-metric 1.0"
@@ -92,6 +96,7 @@ def keys(own, folder, path=""):
     return {row["step"]: row["key"] for row in rows["steps"]}
 
 
+@pytest.mark.slow
 def test_a_change_of_the_package_changes_the_keys_and_one_that_breaks_is_a_row_in_doctor(
     own, ran, programs, packages, tmp_path
 ):

@@ -43,6 +43,7 @@ def test_the_example_is_clean():
     assert "    tightship run recipe.yaml\n" in (EXAMPLE / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8-ptq"])
 def test_the_operator_is_translated_in_float_and_in_int8(folder, evidence, precision):
     import onnx
@@ -55,12 +56,14 @@ def test_the_operator_is_translated_in_float_and_in_int8(folder, evidence, preci
     assert sum(n.op_type == "Mul" for n in graph.node) == 4
 
 
+@pytest.mark.slow
 def test_ranges_stand_in_the_evidence_and_their_ends_were_compared(evidence):
     for record in evidence.artifacts:
         assert record.signature["ranges"] == [RANGE]
         assert {"batch = 1", "batch = 64"} <= set(record.parity.cases)
 
 
+@pytest.mark.slow
 def test_ranges_stand_in_the_bundle(folder):
     import tarfile
 
@@ -70,6 +73,7 @@ def test_ranges_stand_in_the_bundle(folder):
         assert json.load(manifest)["signature"]["ranges"] == [RANGE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [False, True], ids=["in the run", "moved away"])
 def test_bench_refuses_a_batch_outside_the_range(folder, evidence, cli, tmp_path, moved):
     path = folder / "runs" / "own-operator" / evidence.artifact("onnxruntime-cpu/int8-ptq").main

@@ -11,6 +11,7 @@ CONFTEST = Path(__file__).parents[1] / "conftest.py"
 SAMPLE = "import pytest\n\n@pytest.mark.data\ndef test_on_data(): pass\n\ndef test_plain(): pass\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "summary"),
     [

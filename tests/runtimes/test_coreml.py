@@ -128,6 +128,7 @@ def test_a_broken_package_is_one_sentence(packages, model, tmp_path):
         checked(replace(packages["fp32"], folder=tmp_path), model)
 
 
+@pytest.mark.slow
 def test_layers_that_stay_in_float_do(model, tmp_path):
     found = checked(make(model, "int8-weights", tmp_path / "kept", keep_float=("linear",)), model)
     assert found["weights"] == "19,144 values in int8; 320 values in fp32"

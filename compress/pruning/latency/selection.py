@@ -4,6 +4,7 @@ Greedy by loss per cost saved, as NetAdapt (Yang et al. 2018, arXiv:1804.03230) 
 worth keeping depends on what else is gone.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -47,7 +48,8 @@ class LatencyTable:
 
     def left(self, state: State) -> float:
         """The share of the cost that is left, as the table adds up."""
-        return 1 - sum(self.drops[b] for b in state.dropped) - sum(self.widths[n][w] for n, w in state.widths)
+        # rounded once: a set has another order in every process, and a state at the limit must not depend on it
+        return 1 - math.fsum([*(self.drops[b] for b in state.dropped), *(self.widths[n][w] for n, w in state.widths)])
 
 
 Loss = Callable[[State], float]

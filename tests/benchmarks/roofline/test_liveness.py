@@ -54,6 +54,7 @@ def test_bytes_are_those_of_an_activation_in_the_scheme():
     assert [work.alive_bytes(s) for s in (None, "int8", "int8-weights", "fp16", "odd")] == [400, 100, 400, 200, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options", "shape"),
     [

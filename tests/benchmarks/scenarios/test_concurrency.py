@@ -35,6 +35,7 @@ def test_efficiency_is_throughput_per_caller():
     assert Level(4, 200.0, 20.0, None, 500, Ratio(2.0, 1.9, 2.1), None).efficiency == 0.5
 
 
+@pytest.mark.slow
 def test_real_callers_are_timed_at_once(onnx_engine, first, tmp_path):
     found = sweep(onnx_engine(), first, tmp_path, (2, 1), 0.05)
     one, two = found.levels

@@ -82,6 +82,7 @@ def test_memory_that_grows_is_told():
     assert unread.rss_growth_mb is unread.memory_grows is None
 
 
+@pytest.mark.slow
 def test_a_real_engine_is_called_back_to_back(onnx_engine, first, tmp_path):
     found, watch = sustain(onnx_engine(), first, tmp_path, 1.6)
     assert len(found) == len(watch.kept) == 16

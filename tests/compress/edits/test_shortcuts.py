@@ -83,6 +83,7 @@ def test_nothing_trains_the_weight(tiny_a):
     assert len([name for name, _ in graph.named_buffers() if name.startswith("shortcut")]) == 2
 
 
+@pytest.mark.slow
 def test_int8_rounds_the_shortcut_no_more_than_its_padding_did(tiny_a, digits, tmp_path, monkeypatch):
     def outputs(name):
         for folder in ("plain", "int8"):

@@ -44,6 +44,7 @@ def test_flattened_channels_are_counted_with_the_channel_they_came_from(wrap):
     torch.testing.assert_close(found, squares.sqrt().sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "criterion", "strength"), [("group-lasso", "magnitude", 0.03), ("bn-scale", "bn-scale", 0.05)]
 )

@@ -41,6 +41,7 @@ def kept_often(monkeypatch):
     monkeypatch.setattr(compress.pruning.steps, "Training", partial(Training, every_seconds=0))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kept_often")
 @pytest.mark.parametrize("config", [CHANNELS, WEIGHTS], ids=["channels", "weights"])
 @pytest.mark.parametrize("shares", [(0.1,), (0.5, 0.51), (0.3, 0.7, 0.95)], ids=["inside", "between", "often"])

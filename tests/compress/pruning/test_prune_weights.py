@@ -144,6 +144,7 @@ class Killed(Exception):
     """Stands for kill -9."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

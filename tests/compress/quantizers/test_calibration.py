@@ -149,6 +149,7 @@ class Watched(ArraySplit):
         return super().batch(indices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_calibration_reads_a_fixed_subset_once_in_bounded_batches(digits, tiny, tmp_path, calibrator):
     split = Watched(digits.train.inputs, digits.train.targets, digits.train.preprocessing)
@@ -181,6 +182,7 @@ class Counting:
         return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_the_memory_of_calibration_does_not_grow_with_the_samples(digits, tiny, tmp_path, calibrator):
     inner = Observer(export(tiny, tmp_path).path)

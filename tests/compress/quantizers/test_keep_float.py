@@ -43,6 +43,7 @@ def session(path, level=ort.GraphOptimizationLevel.ORT_ENABLE_ALL):
     return ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["conv", "grouped", "linear"])
 def test_what_is_kept_float_is_run_in_float(kind, tmp_path):
     torch.manual_seed(0)

@@ -87,6 +87,7 @@ def parity(file, module, digits, tolerance):
     return evaluate([case], tolerance, "float", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ptq", "qat"])
 def test_every_layer_runs_in_integers(kind, request):
     placement = opened(request.getfixturevalue(kind)).placement()

@@ -79,6 +79,7 @@ def test_the_trained_graph_computes_what_was_simulated(trained, digits, examples
     assert float((wanted - found).square().mean().sqrt() / wanted.std()) < 0.01
 
 
+@pytest.mark.slow
 def test_executorch_runs_the_trained_graph_in_integers_inside_the_delegate(program, trained, digits):
     inputs = digits.test.batch(np.arange(64))[0]
     with torch.no_grad():
@@ -142,6 +143,7 @@ def test_ranges_of_another_graph_are_refused(trained, wrap):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOTH)
 def test_layers_kept_in_float_have_no_integer_weight(name, tiny, digits):
     usual = len(pairs(quantized(name, tiny, digits), "dequantize_per_channel"))

@@ -48,6 +48,7 @@ def test_calibration_runs_in_eval_even_on_a_model_left_in_training(digits, tiny_
         assert torch.equal(made(x), made(x)), "dropout is still at work"
 
 
+@pytest.mark.slow
 def test_xnnpack_gets_weights_per_channel_and_symmetric(digits, tiny):
     made = quantized("pt2e-xnnpack", tiny, digits)
     targets = [str(n.target) for n in made.graph.nodes if n.op == "call_function"]

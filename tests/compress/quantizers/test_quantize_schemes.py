@@ -115,7 +115,7 @@ def outputs(file, target, inputs, tmp_path):
 
 
 @pytest.mark.parametrize(("target", "scheme"), PAIRS)
-@pytest.mark.parametrize("network", ["mlp", "lstm", "gru", "transformer"])
+@pytest.mark.parametrize("network", ["mlp", *(pytest.param(n, marks=pytest.mark.slow) for n in ("lstm", "gru", "transformer"))])
 def test_the_deployed_file_computes_the_network_and_is_as_accurate(networks, digits, tmp_path, target, scheme, network):
     model = networks[network]
     try:

@@ -48,6 +48,7 @@ def images(digits, count=300):
     return torch.from_numpy(digits.test.batch(np.arange(count))[0]["image"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["onnx-qdq", "onnx-qdq-symmetric"])
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_4_bit_weights_are_stored_as_integers_and_run_as_integers(digits, tiny, tmp_path, quantizer, per_channel):
@@ -73,6 +74,7 @@ def test_4_bits_are_worth_less_than_8(digits, tiny, tmp_path):
     assert errors[1] > 5 * errors[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"weight_bits": 4}, {"per_channel": False}, {"keep_float": ("conv", "fc")}])
 def test_what_was_trained_is_what_is_deployed(digits, tiny, tmp_path, options):
     owners = [n for n, _ in tiny.module.named_modules()]
@@ -145,6 +147,7 @@ def test_a_name_covers_all_that_is_inside_it(digits, tiny, tmp_path):
     assert len(nodes_of(proto, tiny, [block])) == len(inside) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_keep_named_layers_in_float(digits, tiny, name):
     kept = last_layer(tiny)
@@ -177,6 +180,7 @@ def test_fx_rounds_weights_to_4_bits_and_to_one_scale(digits, tiny):
     assert all(int(w.int_repr().abs().max()) == 7 for w in found)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("pt2e-xnnpack" not in MODULES, reason="needs executorch")
 def test_xnnpack_rounds_weights_to_4_bits(digits, tiny):
     made = quantized("pt2e-xnnpack", tiny, digits, weight_bits=4)

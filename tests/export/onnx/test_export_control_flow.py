@@ -199,6 +199,7 @@ def test_what_has_no_file_is_refused_with_the_way_out(wrap, tmp_path, kind):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_int8_leaves_what_is_in_a_branch_in_float_and_takes_the_rest(wrap, tmp_path):
     model = wrap(Branch())
     rng = np.random.default_rng(0)

@@ -114,6 +114,7 @@ def test_norms_are_folded_and_the_pool_has_an_integer_kernel(tiny, tmp_path):
     assert "GlobalAveragePool" in kinds
 
 
+@pytest.mark.slow
 def test_exporting_twice_writes_the_same_bytes(tiny, tmp_path):
     raw = []
     for name in "ab":

@@ -80,6 +80,7 @@ def settled(module):
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["4 bit", "3 bit", "2 bit, 3 channels", "ternary", "binary"])
 def test_the_packed_file_is_small_and_computes_the_same_bits(wide, tmp_path, name):
     palette = KINDS[name]
@@ -135,6 +136,7 @@ class Mixed(nn.Module):
         return self.grouped(self.up(self.b(torch.relu(self.a(x)))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("palette", [KINDS["4 bit"], KINDS["ternary"]])
 def test_weights_that_are_stored_otherwise_are_packed_too(wrap, tmp_path, palette):
     torch.manual_seed(0)
@@ -148,11 +150,13 @@ def test_weights_that_are_stored_otherwise_are_packed_too(wrap, tmp_path, palett
     assert np.array_equal(session(small.path).run(None, x)[0], session(whole.path).run(None, x)[0])
 
 
+@pytest.mark.slow
 def test_a_weight_that_packing_would_enlarge_stays_plain_and_is_named(tiny, tmp_path):
     _, small = written(with_palettes(tiny, KINDS["8 bit"]), tmp_path)
     assert any("packed they would be larger" in note and "conv1.weight" in note for note in small.notes)
 
 
+@pytest.mark.slow
 def test_a_weight_that_holds_other_values_stays_plain_and_is_named(tiny, tmp_path):
     model = replace(tiny, palettes={"layer3.0.conv2.weight": Palette("ternary", 2)})
     whole, small = written(model, tmp_path)

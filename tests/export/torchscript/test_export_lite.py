@@ -55,6 +55,7 @@ write_lite(ExportedFile("torchscript-trace", plain, "model.pt", Signature(())), 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_models_make_equal_bytes_in_another_process_too(tiny, tmp_path, kind, environment):
     first, second = (written(kind, tiny, tmp_path / folder).path.read_bytes() for folder in "ab")

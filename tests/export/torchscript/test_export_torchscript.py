@@ -89,6 +89,7 @@ def test_the_stored_network_is_opened_by_the_reference_target(tiny, tmp_path):
         assert np.array_equal(opened("torch-cpu", file).run({"image": x.numpy()})["output"], tiny.module(x).numpy())
 
 
+@pytest.mark.slow
 def test_an_executorch_program_equals_the_model_example_by_example(tiny, tmp_path):
     pytest.importorskip("executorch")
     file = write("executorch", tiny, tmp_path / "x")

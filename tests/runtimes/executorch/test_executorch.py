@@ -62,6 +62,7 @@ def test_a_broken_program_is_one_sentence(tmp_path, program):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_probe_names_the_backends_that_the_runtime_registers():
     from executorch.runtime import Runtime
 

@@ -44,6 +44,7 @@ def bundled(made, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_it_holds_the_program_and_passes_the_runtimes_own_check(made, bundled):
     from export.executorch.program import program_in
     from runtimes.executorch.bundled_program import failures
@@ -56,6 +57,7 @@ def test_it_holds_the_program_and_passes_the_runtimes_own_check(made, bundled):
     assert failures(whole, 4, facts["atol"]) == [3], "there is no fourth test"
 
 
+@pytest.mark.slow
 def test_each_wrong_output_of_each_example_is_found(made):
     from runtimes.executorch.bundled_program import bundle, failures
 
@@ -66,6 +68,7 @@ def test_each_wrong_output_of_each_example_is_found(made):
         assert failures(bundle(file.path, tests.inputs, wrong), 3, 1e-4) == [at]
 
 
+@pytest.mark.slow
 def test_what_fails_its_own_check_is_not_written_and_the_note_says_so(made, tmp_path):
     from runtimes.executorch.bundled_program import ExecuTorchOptions
 
@@ -76,11 +79,13 @@ def test_what_fails_its_own_check_is_not_written_and_the_note_says_so(made, tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_without_the_option_nothing_is_written(made, tmp_path):
     assert find("executorch-xnnpack").read_options({}).add_tests(made[0].path, made[1], tmp_path) == ()
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_it_opens_as_the_program_that_it_holds(made, bundled):
     runtime, (file, tests) = find("executorch-xnnpack").runtime(), made
     plain, whole = (
@@ -91,6 +96,7 @@ def test_it_opens_as_the_program_that_it_holds(made, bundled):
     assert whole.placement() == plain.placement()
 
 
+@pytest.mark.slow
 def test_bench_tells_its_target_and_what_it_takes(bundled):
     from tightship.benching.bench import engine_of
 
@@ -99,6 +105,7 @@ def test_bench_tells_its_target_and_what_it_takes(bundled):
     assert [spec.shape for spec in engine.signature.inputs] == [(1, 4), (1, 5)]
 
 
+@pytest.mark.slow
 def test_a_damaged_one_is_one_sentence(made, bundled, tmp_path):
     path = tmp_path / "model.bpte"
     path.write_bytes((bundled / "model.bpte").read_bytes()[:200])
@@ -107,6 +114,7 @@ def test_a_damaged_one_is_one_sentence(made, bundled, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tolerance", "largest"), [(CONVERSION, 1e-6), (QUANTIZED, 0.03)], ids=["float", "int8"])
 def test_a_run_writes_one_beside_the_stored_inputs(made, tmp_path, tolerance, largest):
     from tightship.pipeline.stages.job import Job

@@ -86,6 +86,7 @@ def test_what_the_file_does_not_take_is_one_sentence(two, inputs, says):
         session(inputs)
 
 
+@pytest.mark.slow
 def test_a_measurement_is_a_row_of_bench(two):
     found = two[1].measure(processes=2, seconds=0.05)
     (row,) = ts.bench(two[1], processes=2, seconds=0.05)
@@ -98,6 +99,7 @@ def test_a_measurement_is_a_row_of_bench(two):
     assert two[1].measure(processes=1, seconds=0.02, batch=3).row["batch"] == 3
 
 
+@pytest.mark.slow
 def test_artifacts_are_measured_together(two):
     module = nn.Linear(4, 3)
     a, b = ts.export(module, X), ts.export(module, X, "torchscript-cpu")
@@ -113,6 +115,7 @@ def test_artifacts_are_measured_together(two):
         ts.compare(basic, basic)
 
 
+@pytest.mark.slow
 def test_the_options_of_a_target_reach_the_measurement():
     artifact = ts.export(nn.Linear(4, 3), X, options={"graph_level": "basic"})
     assert artifact.measure(processes=1, seconds=0.02).row["options"] == {"graph_level": "basic"}
@@ -120,6 +123,7 @@ def test_the_options_of_a_target_reach_the_measurement():
         ts.export(nn.Linear(4, 3), X, options={"graph_lvel": "basic"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["torchscript-cpu", "openvino-cpu", "executorch-xnnpack", "ncnn-cpu"])
 def test_targets_that_run_here_take_the_same_calls(target, target_rows):
     if not next(row["available"] for row in target_rows if row["target"] == target):

@@ -16,6 +16,7 @@ def test_the_first_thing_to_see_is_five_lines_of_python():
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 5
 
 
+@pytest.mark.slow
 def test_every_block_runs_in_order(workplace, capsys):
     names = {}
     for number, block in enumerate(BLOCKS):

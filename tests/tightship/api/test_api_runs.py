@@ -43,6 +43,7 @@ def test_a_run_is_told_of_step_by_step(workplace):
     assert [u.number for u in updates if u.done] == list(range(1, len(planned) + 1))
 
 
+@pytest.mark.slow
 def test_a_run_of_plain_values_says_that_it_came_from_python(workplace):
     plain = yaml.safe_load(Path("recipe.yaml").read_text())
     run = ts.run(plain, targets=["onnxruntime-cpu"])
@@ -60,6 +61,7 @@ ts.run(noisy, out="out", store="store", on_progress=print)
 """
 
 
+@pytest.mark.slow
 def test_what_the_caller_prints_meanwhile_does_not_go_to_the_log(workplace, environment):
     done = subprocess.run([sys.executable, "-c", PRINTS], env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -118,6 +118,7 @@ def test_a_lite_file_from_elsewhere_is_measured_and_bench_makes_none(programs):
         bench_files([programs / "weights.ptl"], programs / "in.npz", None, **HOW)
 
 
+@pytest.mark.slow
 def test_a_program_is_measured_with_channels_last_and_a_lite_one_is_not(programs):
     told = {"channels_last": "true"}
     (row,) = bench_files([programs / "net.pt"], programs / "in.npz", None, **HOW, options=told)

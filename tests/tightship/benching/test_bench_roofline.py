@@ -73,6 +73,7 @@ def test_other_threads_and_unknown_precisions_are_not_held_against_these_peaks()
     assert (found.compute_share, found.reasons[0]) == (None, "no peak is measured for fp16")
 
 
+@pytest.mark.slow
 def test_a_file_made_elsewhere_shows_peaks_shares_and_layers(tmp_path):
     file = write_all(tmp_path)[0]
     (row,) = json.loads(CliRunner().invoke(app, ["bench", str(file.path), *QUICK, "--json"]).output)
@@ -85,6 +86,7 @@ def test_a_file_made_elsewhere_shows_peaks_shares_and_layers(tmp_path):
     assert row["means"].startswith("reaches ")
 
 
+@pytest.mark.slow
 def test_a_file_whose_runtime_is_silent_says_so_in_one_sentence(tmp_path):
     torch.jit.trace(torch.nn.Linear(3, 2), torch.zeros(1, 3)).save(str(tmp_path / "net.pt"))
     np.savez(tmp_path / "in.npz", x=np.zeros((1, 3), np.float32))

@@ -126,6 +126,7 @@ def test_accuracy_is_not_tested_without_the_examples_or_on_others(run, artifact)
     assert "not scored on the same test set" in row["accuracy"]["reason"]
 
 
+@pytest.mark.slow
 def test_real_runs_are_compared_and_measured_again(cli, tiny_run, tmp_path):
     done = cli("compare", tiny_run.out, tiny_run.out, "--artifact", ID, "--json")
     said = json.loads(done.stdout)
@@ -152,6 +153,7 @@ def test_a_run_records_its_noise_its_warm_up_and_both_peaks(tiny_run):
         assert any("disturbed machine" in note for note in record["notes"]) == evidence["noise"]["disturbed"]
 
 
+@pytest.mark.slow
 def test_a_sweep_has_a_row_for_each_batch_and_number_of_threads(tiny_run, cli):
     path = tiny_run.out / "artifacts" / ID / "model.onnx"
     rows = bench_files([path], None, None, processes=2, seconds=0.02, threads=(1, 2), batches=(1, 4))

@@ -210,6 +210,7 @@ def test_weights_are_told_from_programs(tmp_path, zipped):
     one_sentence(caught)
 
 
+@pytest.mark.slow
 def test_a_torchscript_program_asks_for_inputs_and_runs_on_them(tmp_path):
     torch.jit.trace(nn.Linear(3, 2), torch.zeros(1, 3)).save(tmp_path / "net.pt")
     with pytest.raises(RequestError, match=r"net\.pt does not say what it takes; give --inputs") as caught:

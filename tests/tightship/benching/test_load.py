@@ -27,6 +27,7 @@ def needs_loadgen():
     return pytest.importorskip("mlperf_loadgen", reason="MLPerf LoadGen is missing: pip install 'tightship[loadgen]'")
 
 
+@pytest.mark.slow
 def test_a_table_says_what_loadgen_says(cli, tmp_path):
     needs_loadgen()
     done = cli("load", made(tmp_path), "--scenario", "single-stream", "--seconds", 0.3, "--repeats", 0, cwd=tmp_path)
@@ -70,6 +71,7 @@ def test_a_file_of_fixed_batch_has_samples_of_that_size(tmp_path):
     np.testing.assert_array_equal(load_arrays(tmp_path / "out" / "log" / "outputs.npz")["y"], 2 * x[:4])
 
 
+@pytest.mark.slow
 def test_concurrency_and_sustained_need_no_loadgen(cli, tmp_path):
     path = made(tmp_path)
     done = cli("load", path, "--scenario", "concurrency", "--callers", "1,2", "--seconds", 0.02, "--out", tmp_path / "c")
@@ -81,6 +83,7 @@ def test_concurrency_and_sustained_need_no_loadgen(cli, tmp_path):
     assert "Memory: " in done.stdout
 
 
+@pytest.mark.slow
 def test_the_search_keeps_every_run(tmp_path):
     needs_loadgen()
     how = {"seconds": 0.05, "repeats": 0, "folder": tmp_path / "out"}

@@ -127,6 +127,7 @@ def test_a_torchscript_bundle_lays_out_weights_and_images_as_it_was_measured(tmp
     assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
+@pytest.mark.slow
 def test_a_bundled_program_is_packed_where_it_holds_what_is_shipped(make_run, tmp_path, unpack, start):
     pytest.importorskip("executorch")
     from artifacts.errors import IntegrityError

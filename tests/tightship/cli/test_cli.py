@@ -145,6 +145,7 @@ def test_a_target_that_cannot_run_here_is_3_and_names_the_mend(cli, tmp_path, ti
         assert not (tmp_path / "store" / "entries").exists()
 
 
+@pytest.mark.slow
 def test_an_optional_target_that_cannot_run_here_is_written_down_as_not_run(cli, tiny_run, tmp_path, missing):
     named = "".join(f", {{name: {row['target']}, optional: true}}" for row in missing)
     recipe = tmp_path / "recipe.yaml"
@@ -173,6 +174,7 @@ class Net(torch.nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_a_stage_that_crashes_is_4_and_names_its_log(cli, tmp_path, tiny_recipe):
     (tmp_path / "crashnet.py").write_text(CRASH)
     recipe = tiny_recipe.replace("{zoo: resnet, depth: 8, width: 8}", "{factory: 'crashnet:Net'}")

@@ -44,6 +44,7 @@ def test_run_tells_a_person_what_it_did(tiny_run):
     assert "\x1b" not in tiny_run.stdout + tiny_run.stderr, "no colors where there is no terminal"
 
 
+@pytest.mark.slow
 def test_bench_measures_files_together(ask, files):
     rows = ask("bench", files["fp32"], files["eager"], "--processes", 2, "--seconds", 0.05)
     assert [r["target"] for r in rows] == ["onnxruntime-cpu", "torch-cpu"]
@@ -91,6 +92,7 @@ def test_bench_refuses_what_it_cannot_open(cli, tmp_path):
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_compare_claims_a_speed_up_only_with_its_interval(ask, files):
     said = ask("compare", files["eager"], files["fp32"], "--processes", 3, "--seconds", 0.05)
     assert {"verdict", "ratio", "ci", "a_ms", "b_ms"} <= set(said)
@@ -144,6 +146,7 @@ def test_a_bundle_is_packed_and_verified_and_a_changed_one_refused(ask, cli, tin
     assert "README.md" in done.stderr
 
 
+@pytest.mark.slow
 def test_inspect_lists_layers_whose_sums_are_those_of_the_evidence(ask, cli, tiny_run):
     rows = ask("inspect", tiny_run.recipe)
     evidence = json.loads((tiny_run.out / "evidence.json").read_text())
@@ -156,6 +159,7 @@ def test_inspect_lists_layers_whose_sums_are_those_of_the_evidence(ask, cli, tin
     assert f"activations at once: at most {held / 4:,.0f} numbers, {held:,.0f} bytes" in cli("inspect", tiny_run.recipe).stdout
 
 
+@pytest.mark.slow
 def test_targets_zoo_and_doctor_answer_with_lists(ask, target_rows):
     assert {"torch-cpu", "onnxruntime-cpu"} <= {row["target"] for row in target_rows if row["available"]}
     entries = ask("zoo")

@@ -109,6 +109,7 @@ def share_of_zeros(module, fitting):
     return sum(int((w == 0).sum()) for w in kept) / sum(w.numel() for w in kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("methods", OFTEN, ids="-".join)
 def test_pairs_that_users_write(methods, store, tmp_path):
     assert holds(methods, store, tmp_path)

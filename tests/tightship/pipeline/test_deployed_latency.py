@@ -54,6 +54,7 @@ def test_the_options_of_the_target_are_part_of_what_a_stage_times(recipe_from):
     assert plain_key != told_key
 
 
+@pytest.mark.slow
 def test_networks_are_opened_with_the_options_and_remembered_by_them(tiny, digits, tmp_path, monkeypatch):
     opened, whole = [], Child.__init__
     monkeypatch.setattr(deployed_latency, "MOST", 2)  # how many agree is another test's matter

@@ -38,6 +38,7 @@ def test_a_factorized_model_is_quantized_and_passes_parity(ran):
     assert made["onnxruntime-cpu/int8-ptq"]["bytes"] < 0.5 * made["onnxruntime-cpu/fp32"]["bytes"]
 
 
+@pytest.mark.slow
 def test_a_palettized_model_ships_in_packed_bytes(ran):
     evidence, out = ran(LOW_RANK, PALETTES)
     made = next(a for a in evidence["artifacts"] if a["id"] == "onnxruntime-cpu/fp32")

@@ -63,6 +63,7 @@ def leftovers(folder):
     return [*halves, *(folder / "out").rglob(".*")]
 
 
+@pytest.mark.slow
 def test_two_kills_cost_nothing_but_time(tiny_run, tmp_path, environment):
     attempts = Attempts(tiny_run.recipe, tmp_path, environment())
     moments = random.Random(20)

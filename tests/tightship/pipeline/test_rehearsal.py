@@ -158,6 +158,7 @@ def test_the_number_that_the_user_gives_is_taken_and_nothing_is_timed(plan, quic
     assert not (tmp_path / "threads").exists()
 
 
+@pytest.mark.slow
 def test_every_training_of_a_chain_has_its_own_choice(plan, quickest, tmp_path):
     asked, store = quickest(1), Store(tmp_path)
     made = plan("quantize")
@@ -176,6 +177,7 @@ def test_distillation_that_compares_layers_has_a_choice_too(plan, quickest, tmp_
     assert entry.result.threads.threads == 1
 
 
+@pytest.mark.slow
 def test_a_guarded_file_has_a_choice_too(recipe_from, quickest, tmp_path):
     text = TEXT % "kd_weight: 0.7"
     text = (

@@ -86,6 +86,7 @@ def asked(place):
     return place.inspect()
 
 
+@pytest.mark.slow
 def test_the_layer_that_int8_breaks_comes_first_and_keeping_it_float_mends_the_file(asked):
     assert asked["artifact"] == "onnxruntime-cpu/int8-ptq"
     assert asked["examples"] == 300
@@ -104,6 +105,7 @@ def test_the_layer_that_int8_breaks_comes_first_and_keeping_it_float_mends_the_f
     assert asked["kept"]["bytes"] > asked["whole"]["bytes"] + 2 * 16 * 16 * 9
 
 
+@pytest.mark.slow
 def test_the_second_time_all_is_in_the_store(place, asked):
     again = place.inspect()
     assert (asked["cached"], again["cached"]) == (False, True)
@@ -124,6 +126,7 @@ def test_what_it_says_to_do_gives_what_it_said(place, asked):
     assert "spread" not in {layer["layer"] for layer in found["layers"]}
 
 
+@pytest.mark.slow
 def test_a_run_finds_it_in_the_store_and_shows_it_beside_the_time_of_each_layer(place, asked):
     recipe = {**RECIPE, "measure": {**RECIPE["measure"], "sensitivity": True}, "targets": ["onnxruntime-cpu"]}
     done = place.call(recipe, "--out", place.folder / "out", verb="run")
@@ -160,6 +163,7 @@ def test_trained_and_guarded_files_are_measured_as_they_were_made(place):
             assert all(layer.sqnr_db > 10 for layer in found.layers)
 
 
+@pytest.mark.slow
 def test_of_a_guarded_recipe_the_file_by_calibration_is_asked(place, asked):
     quantize = {**RECIPE["compress"][0]["quantize"], "qat_epochs": 3, "max_drop": 0.01}
     found = place.inspect({**RECIPE, "compress": [{"quantize": quantize}]})
@@ -180,7 +184,12 @@ def test_of_a_guarded_recipe_the_file_by_calibration_is_asked(place, asked):
             ("--target", "onnxruntime-cpu"),
             "means several rows of the recipe's targets; say onnxruntime-cpu@one or onnxruntime-cpu@two",
         ),
-        ({"compress": [{"quantize": {"calibration_samples": 1230}}]}, (), "27 of 1,257 are left and 50 are needed"),
+        pytest.param(
+            {"compress": [{"quantize": {"calibration_samples": 1230}}]},
+            (),
+            "27 of 1,257 are left and 50 are needed",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence_with_the_way_out(place, change, arguments, says):

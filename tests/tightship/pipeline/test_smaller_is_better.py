@@ -45,6 +45,7 @@ def ran(tmp_path_factory, cli):
     return folder / "out", done.stdout
 
 
+@pytest.mark.slow
 def test_the_evidence_says_which_values_are_better(ran):
     evidence = read_evidence(ran[0] / "evidence.json")
     assert evidence.verdict.passed
@@ -55,6 +56,7 @@ def test_the_evidence_says_which_values_are_better(ran):
     assert not (ran[0] / "selftest" / "onnxruntime-cpu" / "fp32" / "correct.npz").exists()
 
 
+@pytest.mark.slow
 def test_gates_and_guard_take_a_larger_error_for_a_loss(ran):
     evidence = read_evidence(ran[0] / "evidence.json")
     reference = evidence.artifact("torch-cpu/reference")
@@ -73,6 +75,7 @@ def test_gates_and_guard_take_a_larger_error_for_a_loss(ran):
     assert not failed.passed
 
 
+@pytest.mark.slow
 def test_every_view_shows_the_number_and_the_drop_with_its_sign(ran):
     evidence = read_evidence(ran[0] / "evidence.json")
     made = evidence.artifact("onnxruntime-cpu/int8-guard")
@@ -88,6 +91,7 @@ def test_every_view_shows_the_number_and_the_drop_with_its_sign(ran):
     assert f">{number(made.accuracy.reference, 4)}</td>" in stages, "not a percentage"
 
 
+@pytest.mark.slow
 def test_the_front_and_the_axis_are_turned(ran):
     evidence = read_evidence(ran[0] / "evidence.json")
     errors = [a.accuracy.deployed for a in front(evidence.artifacts)]
@@ -97,6 +101,7 @@ def test_the_front_and_the_axis_are_turned(ran):
     assert " data-down" in (ran[0] / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_two_runs_are_not_held_by_a_test_of_right_and_wrong(ran, cli):
     done = cli("compare", ran[0], ran[0], "--json")
     assert done.returncode == 0, done.stderr

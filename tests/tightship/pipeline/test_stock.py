@@ -32,6 +32,7 @@ def ran(tmp_path_factory, cli):
     return folder / "out", done.stdout
 
 
+@pytest.mark.slow
 def test_it_is_a_yardstick(ran):
     evidence = read_evidence(ran[0] / "evidence.json")
     stock, ours = evidence.artifact("onnxruntime-cpu/int8-stock"), evidence.artifact("onnxruntime-cpu/int8-ptq")
@@ -46,6 +47,7 @@ def test_it_is_a_yardstick(ran):
     assert gate.value == pytest.approx(1 / low)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["terminal", "summary.md", "report.html"])
 def test_every_view_shows_the_share_and_its_interval(ran, view):
     text = ran[1] if view == "terminal" else (ran[0] / view).read_text()

@@ -136,6 +136,7 @@ def test_two_steps_that_do_the_same_work_share_what_the_store_holds(recipe_from,
     assert not (tmp_path / "store" / "corrupt").exists()
 
 
+@pytest.mark.slow
 def test_the_verbs_run_and_plan_a_part(cli, tiny_run, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(tiny_run.store, store)

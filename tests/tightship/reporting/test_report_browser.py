@@ -10,6 +10,7 @@ from tightship.reporting.plots import figures
 from tightship.reporting.views import html
 
 
+@pytest.mark.slow
 def test_targets_and_front_act_on_plot_and_table_together(tmp_path, make_evidence, browse):
     evidence = make_evidence(24)
     script = """
@@ -50,6 +51,7 @@ def test_the_table_of_artifacts_fits_a_laptop(tmp_path, make_evidence, browse):
     assert 1000 < table <= room
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 9, 200])
 def test_page_loads_without_errors_and_sorts_in_a_browser(tmp_path, count, make_evidence, browse):
     clicks = "document.querySelectorAll('#table-artifacts th button').forEach((b, n) => n === 5 && b.click());"

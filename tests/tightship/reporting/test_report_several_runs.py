@@ -144,6 +144,7 @@ def test_a_run_that_shipped_nothing_is_a_gap(runs, tmp_path):
     assert found.entries[0].against is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["comparison", "history"])
 def test_pages_work_in_a_browser_with_hostile_names(runs, tmp_path, page, browse):
     folders = runs(1.0, 1.2, 0.9, name=HOSTILE, recipe={HOSTILE: HOSTILE})

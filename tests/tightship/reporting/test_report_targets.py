@@ -134,6 +134,7 @@ def test_a_real_run_pairs_each_int8_file_with_its_float_file_by_round(tiny_run):
     assert evidence.artifact("torch-cpu/reference").versus_float is None
 
 
+@pytest.mark.slow
 def test_the_verb_prints_it_and_writes_it_as_markdown(cli, tiny_run, tmp_path):
     shown = cli("report", tiny_run.out, "--table", "targets")
     assert shown.returncode == 0, shown.stderr

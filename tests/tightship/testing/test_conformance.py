@@ -9,11 +9,9 @@ from artifacts.errors import RequestError, TargetUnavailable
 from runtimes.registry import TARGETS
 from tightship.testing import NotConforming, check_runtime, networks
 
-QUICK = ("onnxruntime-cpu",)
-OURS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TARGETS.own()]
 
-
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS.own())
 def test_our_own_runtimes_conform(name):
     try:
         findings = check_runtime(name)

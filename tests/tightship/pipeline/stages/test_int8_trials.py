@@ -57,6 +57,7 @@ def test_a_trained_candidate_is_stored_as_it_was_deployed(trials):
     assert from_stored < 0.5 * from_untrained
 
 
+@pytest.mark.slow
 def test_a_candidate_that_was_made_before_a_kill_is_not_made_again(trials, monkeypatch):
     target_trials, candidate = TargetTrials(trials), Candidate(QuantizeConfig(calibration_samples=128))
     first = target_trials.attempt(candidate)

@@ -117,6 +117,7 @@ def test_the_script_finds_nothing_once_the_file_is_mended(checked, model, tmp_pa
     assert "no difference shown" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_wrong_attribute_is_found_as_well(checked):
     def dilate(path):
         proto = onnx.load(path)
@@ -130,6 +131,7 @@ def test_a_wrong_attribute_is_found_as_well(checked):
     assert "(layer2.0.conv2)" in parity.first_bad
 
 
+@pytest.mark.slow
 def test_of_a_quantized_file_the_layer_where_the_error_grows_most_is_named(checked, tmp_path):
     parity, folder = checked("onnxruntime-cpu", "int8", lambda path: scaled(path, "layer3.0.conv1.weight_scale", 4))
     assert not parity.passed
@@ -164,10 +166,8 @@ INSIDE = {
 }
 
 
-# a file that is made in an environment of its own takes a minute
-@pytest.mark.parametrize(
-    "target", [pytest.param(t, marks=[pytest.mark.slow] if lib is None else []) for t, (_, lib) in INSIDE.items()]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("target", INSIDE)
 def test_of_every_format_whose_runtime_shows_its_tensors_the_layer_is_named(checked, reexport, tmp_path, target):
     format_name, library = INSIDE[target]
     if library is None and LITERT.python() is None:
@@ -184,6 +184,7 @@ def test_of_every_format_whose_runtime_shows_its_tensors_the_layer_is_named(chec
     assert "output: max" in done.stdout
 
 
+@pytest.mark.slow
 def test_of_a_quantized_file_of_another_format_too_the_layer_where_errors_grow_most_is_named(
     checked, model, reexport, tmp_path
 ):
@@ -258,6 +259,7 @@ def test_of_a_quantized_file_of_such_a_format_the_layer_where_errors_grow_most_i
     assert "seen in a file made again" in parity.first_bad
 
 
+@pytest.mark.slow
 def test_a_fault_that_a_second_file_does_not_have_is_not_blamed_on_a_layer(checked, reexport):
     pytest.importorskip("executorch")
     parity, _ = checked("executorch-xnnpack", "fp32", reexport("executorch", "layer2.0.conv1", 1.5))
