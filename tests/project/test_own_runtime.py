@@ -91,13 +91,13 @@ def test_its_bundle_runs_where_the_plug_in_is_not(ran, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_conforms(programs, environment):
+def test_it_conforms(programs, environment, tmp_path):
     code = (
         "import tightship; from tightship.testing import check_runtime; "
         "print(len(check_runtime('onnx-reference')), tightship.__file__)"
     )
     command = [programs / "python", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=500)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=500)
     assert done.returncode == 0, done.stderr
     count, where = done.stdout.split()
     assert int(count) > 30
