@@ -16,13 +16,20 @@ A message is one sentence that names the value, the limit and the way out.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class TightshipError(Exception):
     """All exceptions raised on purpose by tightship's code."""
 
     exit_code: ClassVar[int] = 4
+    subject: object = None
+    """What it is about, where that is known: an engine, or the id of an artifact."""
+
+    def about(self, subject: object) -> "Self":
+        """The same error, which says what it is about."""
+        self.subject = subject
+        return self
 
 
 class GateFailed(TightshipError):

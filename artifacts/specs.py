@@ -1,7 +1,7 @@
 """What goes in and what comes out: every tensor by name, with dtype and symbolic dimensions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from artifacts.errors import RequestError
 from artifacts.json import JsonObject, read
@@ -18,6 +18,8 @@ class TensorSpec:
     dtype: str
     """A NumPy dtype name such as `float32`."""
     shape: tuple[Dimension, ...]
+    batch_axis: int | None = field(default=0, repr=False)
+    """The axis along which the examples lie; none of an output that is the same for any number of them."""
 
     def concrete(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The shape with each dynamic dimension replaced by its size.

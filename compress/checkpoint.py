@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -16,6 +15,7 @@ from artifacts.specs import Signature
 from artifacts.types import Arrays, ModelRef, Palette, TorchModel
 from compress.edits.replay import edit_from_json, edit_to_json, replay
 from compress.fold import fold
+from zoo.calling import by_place
 from zoo.models import build
 
 MODEL_FILE = "model.json"
@@ -63,7 +63,7 @@ def load(folder: Path) -> TorchModel:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder} holds no stored model: {error}.") from None
     ranges = {name: (float(low), float(high)) for name, (low, high) in description["ranges"].items()}
-    module: nn.Module = build(ref).eval()
+    module: nn.Module = by_place(build(ref).eval(), [spec.name for spec in signature.inputs])
     replay(module, edits, zeros(signature, 1))
     if ranges:
         module = fold(module, signature)
@@ -79,8 +79,3 @@ def zeros(signature: Signature, batch: int) -> Arrays:
     """A batch of zeros that fits the inputs; a dynamic dimension takes the size `batch`, or one in its range."""
     sizes = signature.sizes(batch)
     return {s.name: np.zeros(s.concrete(sizes), s.dtype) for s in signature.inputs}
-
-
-def as_tensors(arrays: Arrays) -> tuple[torch.Tensor, ...]:
-    """Arrays as positional tensors, in order."""
-    return tuple(torch.from_numpy(a) for a in arrays.values())

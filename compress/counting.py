@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from artifacts.types import Arrays
 from compress.control_flow import unrolled
+from zoo.calling import call
 
 Cost = Callable[[nn.Module], float]
 """What a network costs, measured on the network itself: MACs, parameters, bytes, milliseconds."""
@@ -53,7 +54,7 @@ def macs(module: nn.Module, example: Arrays) -> int:
     """Multiply-accumulates of one example; of branches and loops on data those of the path that it takes."""
     clone = copy.deepcopy(module).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter, unrolled():
-        clone(*(torch.from_numpy(a[:1]) for a in example.values()))
+        call(clone, {name: array[:1] for name, array in example.items()})
     return int(counter.get_total_flops()) // 2
 
 

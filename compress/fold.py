@@ -13,6 +13,7 @@ from torch.fx import GraphModule, Node
 from artifacts.errors import ModelError
 from artifacts.specs import Signature
 from compress.edits.shortcuts import as_convolutions
+from zoo.calling import INPUT
 
 BATCH = 2
 """Examples are traced two at a time: a batch of one would be taken for a constant."""
@@ -57,6 +58,9 @@ def fold(module: nn.Module, signature: Signature) -> GraphModule:
     finally:
         module.train(training)
     graph_module = _plain(exported.module())
+    placeholders = [node for node in graph_module.graph.nodes if node.op == "placeholder"]
+    for node, spec in zip(placeholders, signature.inputs, strict=True):
+        node.meta[INPUT] = spec.name
     for node in list(graph_module.graph.nodes):
         if _is(node, "batch_norm") and _foldable(node):
             _fold_one(graph_module, node)

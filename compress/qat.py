@@ -19,6 +19,7 @@ from compress.pruning.unstructured import masks_for
 from compress.quantizers.layers import check_layers, is_kept
 from compress.quantizers.rounding import limit_of
 from compress.training.loop import Progress, Training, fit, silent, subset, tensors
+from zoo.calling import arguments
 
 DEFAULT = QuantizeConfig()
 """Weights in 8 bits per channel, every layer."""
@@ -71,7 +72,7 @@ def observe(module: GraphModule, split: Split, indices: NDArray[np.int64]) -> di
     ranges = _Ranges(module, {n.name for n in quantized_nodes(module.graph)})
     for start in range(0, len(indices), 64):
         inputs, _ = tensors(split, indices[start : start + 64])
-        ranges.run(*inputs.values())
+        ranges.run(*arguments(module, inputs))
     return ranges.found
 
 

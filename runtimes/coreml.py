@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from artifacts.arrays import joined
 from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.types import Arrays, Availability, Engine, Placement
 from runtimes.base import Placed, Runtime
@@ -29,6 +30,7 @@ class CoreMlSession(Placed):
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"Core ML cannot open {engine.path.name}: {first}.") from error
         self._units = ct.ComputeUnit.ALL
+        self._specs = engine.signature.outputs
         self._inputs = [(s.name, _core_ml_type(s.dtype)) for s in engine.signature.inputs]
         self._outputs = {s.name: np.dtype(s.dtype) for s in engine.signature.outputs}
 
@@ -36,7 +38,7 @@ class CoreMlSession(Placed):
         """See `artifacts.types.Session`."""
         count = len(next(iter(inputs.values())))
         rows = [self._one({name: value[i : i + 1] for name, value in inputs.items()}) for i in range(count)]
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return joined(rows, self._specs)
 
     def _one(self, inputs: Arrays) -> Arrays:
         fed = {name: np.ascontiguousarray(inputs[name], dtype) for name, dtype in self._inputs}

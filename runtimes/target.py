@@ -85,6 +85,11 @@ class Target:
         """Whether it opens files of a format."""
         return format_name in (*self.formats, *self.also_opens)
 
+    @property
+    def float_formats(self) -> dict[str, str]:
+        """The formats in float by the precision that a recipe asks for them with: `fp32` for the usual one, `fp32-script`."""
+        return {"fp32" if at == 0 else f"fp32-{name.rpartition('-')[2]}": name for at, name in enumerate(self.formats)}
+
     def quantizer_for(self, scheme: str) -> str | None:
         """The quantizer that makes a scheme's files for this target; none if it does not run the scheme."""
         return self.quantizer if scheme == "int8" else self.schemes.get(scheme)

@@ -1,7 +1,7 @@
 """Load the data that a recipe names, and fingerprint it without loading where its files can be named."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,9 +12,10 @@ from artifacts.files import sha256_file, sha256_json
 from artifacts.types import Split
 from zoo import registry
 from zoo.factories import resolve
-from zoo.metrics import METRICS, usual
+from zoo.metrics import METRICS
 from zoo.readers import data_root, digits_file, read_idx, read_imagefolder, read_npz
 from zoo.splits import ArraySplit, DatasetSplit, MapDataset, TaskData, inputs_of
+from zoo.targets import settled
 
 
 @dataclass(frozen=True)
@@ -49,42 +50,45 @@ def load_data(ref: DataRef) -> TaskData:
         RequestError: there is no such metric.
     """
     data = _load(ref)
-    if ref.metric is not None:
-        data = replace(data, metric=ref.metric)
     METRICS.find(data.metric).check(data.test.batch(np.arange(1))[1])
     return data
 
 
 def _load(ref: DataRef) -> TaskData:
     if ref.zoo is not None:
-        return registry.find(registry.DATA, "data set", ref.zoo).load()()
+        return _scored(registry.find(registry.DATA, "data set", ref.zoo).load()(), ref.metric)
     if ref.idx is not None:
-        return read_idx(ref.idx, ref.idx.name)
+        return _scored(read_idx(ref.idx, ref.idx.name), ref.metric)
     if ref.npz is not None:
-        return read_npz(ref.npz)
+        return read_npz(ref.npz, ref.metric)
     if ref.imagefolder is not None:
-        return read_imagefolder(ref.imagefolder)
+        return _scored(read_imagefolder(ref.imagefolder), ref.metric)
     assert ref.factory is not None
-    return from_factory(ref.factory, resolve(ref.factory)())
+    return from_factory(ref.factory, resolve(ref.factory)(), ref.metric)
 
 
-def from_factory(spec: str, made: object) -> TaskData:
+def _scored(data: TaskData, metric: str | None) -> TaskData:
+    return data if metric is None else settled(data, metric)
+
+
+def from_factory(spec: str, made: object, metric: str | None = None) -> TaskData:
     """What a user's factory returned, as a task.
 
     Accepted: a `TaskData`; or a mapping with `train` and `test` (and optionally `labels`, `metric`), or a tuple
-    `(train, test)`; each split is a tuple of arrays `(inputs, targets)`, a map-style data set or a DataLoader over one.
+    `(train, test)`; each split is a tuple of arrays `(inputs, targets)`, a map-style data set or a DataLoader over one. The
+    `metric` comes before the one that it names.
     """
     if isinstance(made, TaskData):
-        return made
+        return settled(made, metric or made.metric)
     if isinstance(made, tuple) and len(made) == 2:
         made = {"train": made[0], "test": made[1]}
     if not (isinstance(made, Mapping) and "train" in made and "test" in made):
         raise DataError(f"data factory {spec!r} must return (train, test) or a mapping with both; got {type(made).__name__}.")
     train, test = (_split(spec, made[part]) for part in ("train", "test"))
-    first, targets = train.batch(np.arange(1))
+    first, _ = train.batch(np.arange(1))
     labels = tuple(map(str, made["labels"])) if made.get("labels") else None
-    metric = made.get("metric") or usual(targets)
-    return TaskData(spec, train, test, inputs_of(first), labels, made.get("preprocessing"), metric)
+    data = TaskData(spec, train, test, inputs_of(first), labels, made.get("preprocessing"))
+    return settled(data, metric or made.get("metric"))
 
 
 @runtime_checkable

@@ -1,6 +1,5 @@
 """Build the network that a recipe names, and load weights into it, without ever running code from a weights file."""
 
-import copy
 import inspect
 import pickle
 import zipfile
@@ -9,11 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifacts.errors import ModelError, TightshipError, nearest
-from artifacts.specs import Signature, TensorSpec
-from artifacts.types import Arrays, ModelRef
+from artifacts.types import ModelRef
 from zoo import registry
 from zoo.factories import resolve
-from zoo.outputs import named_outputs
 from zoo.splits import TaskData
 
 if TYPE_CHECKING:
@@ -68,80 +65,6 @@ def _builder(ref: ModelRef) -> Callable[..., object]:
         return registry.find(registry.MODELS, "model", ref.zoo).load()
     assert ref.factory is not None
     return resolve(ref.factory)
-
-
-def trace_signature(module: "nn.Module", data: TaskData) -> Signature:
-    """Inputs from the data, outputs from one run on two examples; the first axis of an output is the batch.
-
-    Raises:
-        ModelError: the network cannot run on the data, returns something other than tensors of real numbers, or answers
-            differently when asked again.
-    """
-    return signature_on(module, data.inputs, data.example_inputs(2), "the data's first two examples")
-
-
-def signature_on(
-    module: "nn.Module", inputs: tuple[TensorSpec, ...], examples: Arrays, whose: str, batched: bool = True
-) -> Signature:
-    """These inputs, and the outputs of one run on examples.
-
-    Args:
-        module: left as it is.
-        inputs: in call order.
-        examples: by the inputs' names, in the same order.
-        whose: how a message calls the examples.
-        batched: whether the first axis of an output is the batch; else its size is fixed as the others are.
-
-    Raises:
-        ModelError: the network cannot run on them, returns something other than tensors of real numbers, or answers
-            differently when asked again.
-    """
-    import torch
-
-    tensors = [torch.from_numpy(array) for array in examples.values()]
-    training = module.training
-    try:
-        module.eval()
-        with torch.no_grad():
-            # a copy, so that state which it changes in forward is not changed here
-            asked = copy.deepcopy(module)
-            named, again = (named_outputs(asked(*(t.clone() for t in tensors))) for _ in range(2))
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(f"the model cannot run on {whose}: {type(error).__name__}: {error}.") from error
-    finally:
-        module.train(training)
-    for name, array in examples.items():
-        if array.dtype.kind == "c":
-            raise ModelError(
-                f"the model's input {name!r} is complex, which no target takes; give its real and imaginary parts."
-            )
-    _refuse_unsteady(named, again)
-    specs = tuple(_output(name, tensor, batched) for name, tensor in named.items())
-    return Signature(inputs, specs)
-
-
-def _output(name: str, tensor: "Tensor", batched: bool) -> TensorSpec:
-    shape = tuple(map(int, tensor.shape))
-    return TensorSpec(name, str(tensor.dtype).removeprefix("torch."), ("batch", *shape[1:]) if batched else shape)
-
-
-def _refuse_unsteady(first: "dict[str, Tensor]", second: "dict[str, Tensor]") -> None:
-    """Refuse what no file can hold: complex outputs, and answers that depend on how often the model was asked."""
-    import torch
-
-    for name, value in first.items():
-        if value.is_complex():
-            raise ModelError(
-                f"the model's output {name!r} is complex, which no target takes; return its real and imaginary parts."
-            )
-        same = value.shape == second[name].shape
-        if not same or not torch.allclose(value, second[name], rtol=1e-4, atol=1e-5, equal_nan=True):
-            raise ModelError(
-                f"the model answers differently the second time (output {name!r}): dropout that never stops, or state that "
-                "forward changes; make state an input and an output."
-            )
 
 
 def load_weights(module: "nn.Module", path: Path) -> None:

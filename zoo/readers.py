@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from artifacts.errors import DataError
 from artifacts.types import Array
-from zoo.metrics import usual
 from zoo.splits import ArraySplit, Preprocessing, TaskData, inputs_of
+from zoo.targets import settled
 
 DATA_VARIABLE = "TIGHTSHIP_DATA"
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -143,7 +143,7 @@ def read_cifar10() -> TaskData:
     return image_task("cifar10", train, parts[-1], CIFAR10, Preprocessing(1 / 255, *IMAGENET_STATS))
 
 
-def read_npz(path: Path) -> TaskData:
+def read_npz(path: Path, metric: str | None = None) -> TaskData:
     """An NPZ file with x_train, y_train, x_test, y_test; uint8 images (N, C, H, W) are scaled, floats kept."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -152,12 +152,13 @@ def read_npz(path: Path) -> TaskData:
         raise DataError(f"{path} must be an NPZ with x_train, y_train, x_test and y_test: {error}.") from None
     train, test = (parts["x_train"], parts["y_train"]), (parts["x_test"], parts["y_test"])
     if train[0].dtype == np.uint8 and train[0].ndim == 4:
-        return image_task(path.stem, train, test, None, statistics(train[0], 1 / 255))
+        data = image_task(path.stem, train, test, None, statistics(train[0], 1 / 255))
+        return settled(data, metric) if metric else data
     splits = [ArraySplit({"input": x}, y) for x, y in (train, test)]
-    whole = np.issubdtype(train[1].dtype, np.integer)
+    whole = np.issubdtype(train[1].dtype, np.integer) and train[1].ndim == 1
     labels = tuple(map(str, range(int(max(train[1].max(), test[1].max())) + 1))) if whole else None
     specs = inputs_of(splits[0].batch(np.arange(1))[0])
-    return TaskData(path.stem, splits[0], splits[1], specs, labels, metric=usual(train[1]))
+    return settled(TaskData(path.stem, splits[0], splits[1], specs, labels), metric)
 
 
 def read_imagefolder(folder: Path) -> TaskData:

@@ -38,9 +38,12 @@ class ArraySplit:
     preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
-        lengths = {len(v) for v in self.inputs.values()} | {len(self.targets)}
-        if len(lengths) != 1 or not len(self.targets):
-            raise DataError(f"inputs and targets must have the same number of examples, and some: got {sorted(lengths)}.")
+        lengths = {name: len(v) if v.ndim else 0 for name, v in {**self.inputs, "targets": self.targets}.items()}
+        if len(set(lengths.values())) != 1 or not len(self.targets):
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in {**self.inputs, "targets": self.targets}.items())
+            raise DataError(
+                f"inputs and targets must have the same number of examples, and some, along their first axis: got {shapes}."
+            )
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -8,6 +8,10 @@ from typing import Literal
 from artifacts.errors import RequestError
 from artifacts.files import write_json
 from artifacts.json import JsonObject
+from artifacts.records.absent import ConvertedRecord as ConvertedRecord
+from artifacts.records.absent import FailureRecord as FailureRecord
+from artifacts.records.absent import FileRecord as FileRecord
+from artifacts.records.absent import NotRun as NotRun
 from artifacts.records.accuracy_guard import GuardRecord
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, PowerRecord
 from artifacts.records.measured import AccuracyRecord as AccuracyRecord
@@ -58,15 +62,6 @@ class StageRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Measured figures; of a model: accuracy (0..1), parameters, macs, bytes, sparsity (0..1)."""
     details: JsonObject = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """One shipped file."""
-
-    path: str
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -137,33 +132,6 @@ class ArtifactRecord:
 
 
 @dataclass(frozen=True)
-class ConvertedRecord:
-    """A file made for a target that this machine cannot run: it has no accuracy, no latency and no verdict."""
-
-    id: str
-    precision: str
-    format: str
-    main: str
-    """What a runtime opens: a file, or a folder that holds several."""
-    files: tuple[FileRecord, ...]
-    bytes: int
-    signature: JsonObject
-    checked: Mapping[str, str]
-    """What was looked at without running it, and what was found; in order."""
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class NotRun:
-    """A target that the recipe names but this machine cannot run."""
-
-    target: str
-    reason: str
-    converted: tuple[ConvertedRecord, ...] = ()
-    """The files that were made for it all the same, where its system is another one."""
-
-
-@dataclass(frozen=True)
 class Verdict:
     """The decision: which artifacts ship, and why or why not."""
 
@@ -172,6 +140,13 @@ class Verdict:
     best: str | None
     """The shipped artifact with the lowest latency."""
     reasons: tuple[str, ...]
+    missing_only: bool = False
+    """Whether nothing failed but targets that cannot run here: the run then exits with 3, not with 1."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed; 1 something failed; 3 targets are missing here, and everything else passed."""
+        return 0 if self.passed else 3 if self.missing_only else 1
 
 
 @dataclass(frozen=True)
@@ -188,6 +163,7 @@ class Evidence:
     stages: tuple[StageRecord, ...]
     artifacts: tuple[ArtifactRecord, ...]
     not_run: tuple[NotRun, ...]
+    """Optional targets that cannot run here, and rows that were not asked for."""
     verdict: Verdict
     schema: int = SCHEMA
     noise: NoiseRecord | None = None
@@ -197,6 +173,8 @@ class Evidence:
     """Where energy was read, what the machine took when idle, and why where nothing could be read."""
     no_end_to_end: str | None = None
     """Why no calls from the raw example to the label were timed; none where they were."""
+    failed: tuple[FailureRecord, ...] = ()
+    """What the recipe asks for and could not be made, checked or measured; everything else was."""
     asked_for: tuple[str, ...] = ()
     """The targets of the recipe that this run was cut down to, `@label` at those that have one; empty: all of them."""
 

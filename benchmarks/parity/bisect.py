@@ -15,6 +15,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from artifacts.types import Arrays, TorchModel
 from compress.fold import fold, is_layer
 from compress.quantizers.pt2e.streaming import Observer
+from zoo.calling import arguments
 
 LIMIT = 1e-3
 """Largest difference, in units of the tensor's own spread, that counts as the same."""
@@ -62,7 +63,7 @@ class _Side:
     def __init__(self, model: TorchModel, path: Path, inputs: Arrays) -> None:
         folded = fold(model.module, model.signature)
         graph = ActivationRecorder(folded)
-        graph.run(*(torch.from_numpy(a) for a in inputs.values()))
+        graph.run(*arguments(folded, inputs))
         self.network, self.inputs = graph.found, inputs
         self.file = Observer(path).values(inputs)
         self.proto = onnx.load(path).graph

@@ -21,6 +21,7 @@ from benchmarks.process.child import Child
 from compress.fold import fold
 from runtimes.base import ShowsTensors
 from runtimes.registry import find
+from zoo.calling import arguments
 
 SILENT = "cannot be read here"
 
@@ -146,7 +147,7 @@ def largest_growth(model: TorchModel, tensors: Arrays, inputs: Arrays) -> Diverg
 @torch.no_grad()
 def _pairs(model: TorchModel, tensors: Arrays, inputs: Arrays) -> _Pairs:
     graph = ActivationRecorder(fold(model.module, model.signature))
-    graph.run(*(torch.from_numpy(a) for a in inputs.values()))
+    graph.run(*arguments(graph.module, inputs))
     values = {node: value for node, value in graph.found.items() if value.size > 1}
     by_size: dict[int, list[tuple[str, Array]]] = {}
     for name, value in tensors.items():

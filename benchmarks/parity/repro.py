@@ -67,7 +67,12 @@ def outputs_of(check: Check, loader: str) -> dict[str, NDArray[np.floating]]:
     size = len(next(iter(fed.values())))
     batch = check["batch"] or size
     parts = [session.run({n: np.ascontiguousarray(a[i : i + batch]) for n, a in fed.items()}) for i in range(0, size, batch)]
-    return {spec.name: np.concatenate([part[spec.name] for part in parts]) for spec in signature.outputs}
+    return {
+        spec.name: parts[0][spec.name][None]
+        if spec.batch_axis is None
+        else np.concatenate([np.moveaxis(part[spec.name], spec.batch_axis, 0) for part in parts])
+        for spec in signature.outputs
+    }
 
 
 def compare(name: str, expected: NDArray[np.floating], found: NDArray[np.floating], limits: Limits) -> bool:

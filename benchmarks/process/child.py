@@ -34,7 +34,8 @@ from benchmarks.process.end_to_end import Scaling
 from benchmarks.process.loadgen.plan import LoadPlan, SampleCut
 from runtimes.registry import TARGETS
 
-TIMEOUT = 600.0
+TIMEOUT = float(os.environ.get("TIGHTSHIP_TIMEOUT") or 600)
+"""Seconds that a process may take for an answer before it is ended."""
 
 T = TypeVar("T")
 
@@ -87,16 +88,17 @@ class Child:
             line = b""
         if line is None:
             self._process.kill()
-            raise errors.StageCrashed(f"{self.engine.target} did not answer {do!r} in {self.timeout:.0f} s; see {self.log}.")
+            late = f"{self.engine.target} did not answer {do!r} in {self.timeout:.0f} s; see {self.log}."
+            raise errors.StageCrashed(late).about(self.engine)
         if not line:
             code = self._process.wait()
             raise errors.StageCrashed(
                 f"the process that ran {self.engine.target} died ({_death(code)}) at {do!r}; see {self.log}."
-            )
+            ).about(self.engine)
         answer = json.loads(line)
         if "error" in answer:
             kind = getattr(errors, answer["kind"], errors.StageCrashed)
-            raise kind(f"{self.engine.target}: {answer['error']}")
+            raise kind(f"{self.engine.target}: {answer['error']}").about(self.engine)
         result: JsonValue = answer["ok"]
         return result
 

@@ -10,12 +10,12 @@ from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from artifacts.arrays import load_arrays, save_arrays  # noqa: E402
+from artifacts.arrays import examples_first, load_arrays, save_arrays  # noqa: E402
 from artifacts.errors import ModelError, ParityFailed  # noqa: E402
 from artifacts.json import JsonObject, read  # noqa: E402
 from artifacts.records.measured import PlacementRecord  # noqa: E402
 from artifacts.records.roofline import LayerTimes  # noqa: E402
-from artifacts.specs import Signature  # noqa: E402
+from artifacts.specs import Signature, TensorSpec  # noqa: E402
 from artifacts.types import Arrays, Engine, Placement, Session  # noqa: E402
 from benchmarks.process.answers import (  # noqa: E402
     LoadAnswer,
@@ -49,6 +49,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.session: Session | None = None
+        self.specs: tuple[TensorSpec, ...] = ()
         self.feeds: dict[str, Arrays] = {}
         self.made: dict[str, Arrays] = {}
         """What the first run made of each file of inputs."""
@@ -63,7 +64,7 @@ class Worker:
         runtime.probe()
         engine = Engine(target, Path(path), Signature.from_json(signature), options or {})
         imported = time.monotonic_ns()
-        self.session = runtime.open(engine, threads)
+        self.session, self.specs = runtime.open(engine, threads), engine.signature.outputs
         loaded = time.monotonic_ns()
         self.load_peak_mb = peak_rss_mb() + self._elsewhere_mb()
         reset_peak()
@@ -91,15 +92,18 @@ class Worker:
         return self.feeds[path]
 
     def run(self, inputs: str, outputs: str, batch: int) -> None:
-        """Run a whole file of examples, `batch` at a time, and write the outputs."""
+        """Run a whole file of examples, `batch` at a time, and write the outputs, examples along the first axis."""
         assert self.session is not None
         feeds = self._inputs(inputs)
         total = len(next(iter(feeds.values())))
         parts = [
-            self.session.run({n: np.ascontiguousarray(v[i : i + batch]) for n, v in feeds.items()})
+            examples_first(self.session.run({n: np.array(v[i : i + batch], order="C") for n, v in feeds.items()}), self.specs)
             for i in range(0, total, batch)
         ]
-        merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        constant = {spec.name for spec in self.specs if spec.batch_axis is None}
+        merged = {
+            name: parts[0][name] if name in constant else np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
         save_arrays(Path(outputs), merged)
 
     def warm(self, inputs: str, seconds: float) -> Warmed:

@@ -27,7 +27,8 @@ def small_model(digits):
     import torch
 
     from artifacts.types import ModelRef, TorchModel
-    from zoo.models import build, complete, trace_signature
+    from zoo.models import build, complete
+    from zoo.signatures import trace_signature
 
     torch.manual_seed(0)
     ref = complete(ModelRef(zoo="resnet", options={"depth": 8, "width": 16}), digits)

@@ -117,7 +117,8 @@ def make_engines(folder, **slower):
     import torch
 
     from zoo.data import DataRef, load_data
-    from zoo.models import build, complete, trace_signature
+    from zoo.models import build, complete
+    from zoo.signatures import trace_signature
 
     torch.manual_seed(0)
     data = load_data(DataRef(zoo="digits"))

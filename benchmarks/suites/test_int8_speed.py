@@ -17,7 +17,8 @@ from compress.quantizers.onnx.qdq import quantize_asymmetric
 from export.onnx.export import export
 from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
 from zoo.data import DataRef, load_data
-from zoo.models import build, complete, load_weights, trace_signature
+from zoo.models import build, complete, load_weights
+from zoo.signatures import trace_signature
 
 WEIGHTS = "cifar10_resnet_weights/resnet20-12fca82f.th"
 

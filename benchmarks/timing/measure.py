@@ -143,8 +143,7 @@ def measure(
     one, many = _write_inputs(inputs, plan, folder)
     results = {name: Measured() for name in engines}
     shuffle = random.Random(plan.seed)
-    watch, meter = watch or NoiseMonitor(), meter or Meter((), None)
-    spare = plan.repeats
+    watch, meter, spare = watch or NoiseMonitor(), meter or Meter((), None), plan.repeats
     for round_ in range(plan.processes):
         names = list(engines)
         shuffle.shuffle(names)
@@ -189,7 +188,8 @@ def _finish(child: Child, result: Measured, plan: MeasurePlan, one: Path, many: 
     made.unlink()
     for name, value in result.outputs.items():
         if not near(value, outputs[name]):
-            raise ParityFailed(f"{child.engine.path.name} gave another {name!r} in another process on the same inputs.")
+            says = f"{child.engine.path.name} gave another {name!r} in another process on the same inputs."
+            raise ParityFailed(says).about(child.engine)
     result.outputs = result.outputs or outputs
     if last and plan.throughput_batch:
         result.throughput_per_s = _throughput(child, many, plan)

@@ -9,11 +9,12 @@ from torch import nn
 
 from artifacts.errors import IntegrityError
 from artifacts.types import Arrays, Cut
+from zoo.calling import arguments
 
 
 def graph(module: nn.Module, example: Arrays) -> tp.DependencyGraph:
     """The dependency graph of a network (Fang et al. 2023, arXiv:2301.12900); the network is left in its mode."""
-    tensors = tuple(torch.from_numpy(a) for a in example.values())
+    tensors = arguments(module, example)
     with torch.enable_grad():
         return tp.DependencyGraph().build_dependency(module, example_inputs=tensors if len(tensors) > 1 else tensors[0])
 

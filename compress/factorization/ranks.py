@@ -13,6 +13,7 @@ from artifacts.errors import ModelError, nearest
 from artifacts.types import Arrays
 from compress.configs import FactorizeConfig
 from compress.edits.pairs import kind_of, matrix
+from zoo.calling import call
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def run(module: nn.Module, example: Arrays) -> object:
     training = module.training
     module.eval()
     try:
-        return module(*(torch.from_numpy(a[:1]) for a in example.values()))
+        return call(module, {name: array[:1] for name, array in example.items()})
     finally:
         module.train(training)
 

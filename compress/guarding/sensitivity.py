@@ -12,6 +12,7 @@ from artifacts.types import Array, Arrays, TorchModel
 from compress.fold import fold
 from compress.guarding.equalization import layer_name, layers, parameter
 from compress.quantizers.layers import names_layer
+from zoo.calling import arguments
 
 MOST_DB = 200.0
 """What two equal outputs are said to be apart: evidence holds no infinity."""
@@ -124,7 +125,7 @@ def standing_out(shares: dict[str, float]) -> tuple[str, ...]:
 def sizes(model: TorchModel, example: Arrays) -> dict[str, Size]:
     """Weights, biases and multiply-accumulates by layer, batch norms folded; `example` is a batch (N, ...) of each input."""
     counter = _Counter(fold(model.module, model.signature))
-    counter.run(*(torch.from_numpy(np.ascontiguousarray(a[:1])) for a in example.values()))
+    counter.run(*arguments(counter.graph_module, {name: array[:1] for name, array in example.items()}))
     return counter.found
 
 

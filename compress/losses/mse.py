@@ -4,16 +4,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from compress.losses.base import LossTerm
+from compress.losses.shapes import like
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def from_targets(outputs: "Tensor", targets: "Tensor", label_smoothing: float) -> "Tensor":
-    """The mean squared difference of outputs and targets of as many values."""
+    """The mean squared difference of outputs and targets of equal shape, but for axes of size one.
+
+    Raises:
+        DataError: the shapes differ.
+    """
     import torch.nn.functional as F
 
-    return F.mse_loss(outputs.view_as(targets), targets)
+    return F.mse_loss(like(outputs, targets), targets.to(outputs.dtype))
 
 
 def from_teachers(student: "Tensor", teachers: "Sequence[Tensor]", weights: Sequence[float], temperature: float) -> "Tensor":

@@ -15,6 +15,7 @@ from torch import nn
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, TorchModel
 from compress.edits.cuts import channel_group, graph, make_cut, silence, silenced, width
+from zoo.calling import call
 from zoo.outputs import named_outputs
 
 MIXES_CHANNELS = (nn.LayerNorm, nn.GroupNorm)
@@ -114,7 +115,7 @@ def _difference(reference: nn.Module, trial: nn.Module, example: Arrays) -> str 
     They are compared in double precision, where a small difference is one; networks that fix their precision in single.
     """
     with torch.no_grad():
-        trial(*(torch.from_numpy(a) for a in example.values()))
+        call(trial, example)
     for network in (reference, trial):
         _without_statistics(network)
     try:
@@ -133,12 +134,12 @@ def _difference(reference: nn.Module, trial: nn.Module, example: Arrays) -> str 
 @torch.no_grad()
 def _run(reference: nn.Module, trial: nn.Module, example: Arrays, dtype: torch.dtype) -> list[Mapping[str, torch.Tensor]]:
     inputs = _inputs(example, dtype)
-    return [named_outputs(network.to(dtype)(*inputs)) for network in (reference, trial)]
+    return [named_outputs(call(network.to(dtype), inputs)) for network in (reference, trial)]
 
 
-def _inputs(example: Arrays, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
-    made = (torch.from_numpy(a) for a in example.values())
-    return tuple(x.to(dtype) if x.is_floating_point() else x for x in made)
+def _inputs(example: Arrays, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    made = {name: torch.from_numpy(array) for name, array in example.items()}
+    return {name: x.to(dtype) if x.is_floating_point() else x for name, x in made.items()}
 
 
 def _without_statistics(network: nn.Module) -> None:

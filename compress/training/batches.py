@@ -1,6 +1,6 @@
 """From a split to tensors, and from a network to its first output."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,8 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from artifacts.arrays import examples_first, joined
 from artifacts.errors import DataError
+from artifacts.specs import TensorSpec
 from artifacts.types import Array, Arrays, Split
+from zoo.calling import call
 from zoo.outputs import named_outputs
 
 Inputs = dict[str, Tensor]
@@ -44,7 +47,7 @@ def tensors(split: Split, indices: NDArray[np.int64]) -> tuple[Inputs, Tensor]:
 
 def first_output(module: nn.Module, inputs: Inputs) -> Tensor:
     """The first output of a network; in float32 if mixed precision made it narrower, so that losses are exact."""
-    outputs = module(*inputs.values())
+    outputs = call(module, inputs)
     if not isinstance(outputs, Tensor):
         outputs = next(iter(outputs.values() if isinstance(outputs, Mapping) else outputs))
     return widened(outputs)
@@ -68,10 +71,16 @@ def predict(module: nn.Module, split: Split, batch_size: int = 256, indices: NDA
 
 
 @torch.no_grad()
-def predict_all(module: nn.Module, split: Split, batch_size: int = 256, indices: NDArray[np.int64] | None = None) -> Arrays:
+def predict_all(
+    module: nn.Module,
+    split: Split,
+    batch_size: int = 256,
+    indices: NDArray[np.int64] | None = None,
+    specs: Sequence[TensorSpec] = (),
+) -> Arrays:
     """Every output of a network in eval mode over a split (or the examples at `indices`), each (N, ...), by name.
 
-    The network's mode is restored.
+    The network's mode is restored. `specs` say along which axes of its outputs the examples lie; none: along the first.
 
     Raises:
         DataError: there are no examples.
@@ -84,7 +93,7 @@ def predict_all(module: nn.Module, split: Split, batch_size: int = 256, indices:
     parts: list[Arrays] = []
     for start in range(0, len(chosen), batch_size):
         inputs, _ = tensors(split, chosen[start : start + batch_size])
-        made = named_outputs(module(*(x.to(device) for x in inputs.values())))
+        made = named_outputs(call(module, {name: x.to(device) for name, x in inputs.items()}))
         parts.append({name: widened(output).cpu().numpy() for name, output in made.items()})
     module.train(training)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return examples_first(joined(parts, specs), specs)

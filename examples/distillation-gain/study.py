@@ -23,7 +23,8 @@ from export.onnx.export import export
 from runtimes.onnxruntime.runtime import OrtSession
 from zoo.data import DataRef, load_data
 from zoo.metrics import METRICS
-from zoo.models import build, complete, load_weights, trace_signature
+from zoo.models import build, complete, load_weights
+from zoo.signatures import trace_signature
 from zoo.splits import TaskData
 
 STAGES = {"layer1": "layer1", "layer2": "layer2", "layer3": "layer3"}

@@ -3,6 +3,7 @@
 import subprocess
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,15 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
         raise TargetUnavailable(f"ncnn files need {error.name}: {MEND}.") from None
     signature = fixed(model.signature)
     half = isinstance(model.module, StoredHalf)
-    shapes = ",".join(f"{list(t.shape)}{_kind(t)}".replace(" ", "") for t in example_tensors(signature))
+    # ncnn has no bytes: they are given as real numbers, which hold them exactly
+    traced = replace(signature, inputs=tuple(replace(s, dtype=_without_bytes(s.dtype)) for s in signature.inputs))
+    shapes = ",".join(f"{list(t.shape)}{_kind(t)}".replace(" ", "") for t in example_tensors(traced))
     module = model.module.inner if isinstance(model.module, StoredHalf) else model.module
     unknown: list[str] = []
     # the folded graph has simpler shortcuts; pnnx knows recurrent layers as modules alone
     for form in (fold(module, model.signature), module):
         with tempfile.TemporaryDirectory() as work:
-            _trace(form, signature, Path(work) / "model.pt")
+            _trace(form, traced, Path(work) / "model.pt")
             _convert(pnnx.EXEC_PATH, Path(work) / "model.pt", shapes, half, folder)
         left = _unknown(folder / FILE)
         if not left:
@@ -56,6 +59,10 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     _check(folder / FILE, len(signature.inputs), len(signature.outputs))
     notes = ("fixed batch of 1", "weights stored in fp16" if half else "weights stored in fp32")
     return ExportedFile("ncnn", folder, FILE, signature, "fp16" if half else "fp32", notes)
+
+
+def _without_bytes(dtype: str) -> str:
+    return "float32" if dtype in ("uint8", "int8", "bool") else dtype
 
 
 def _kind(tensor: torch.Tensor) -> str:

@@ -15,6 +15,7 @@ from artifacts.errors import ModelError, TightshipError
 from artifacts.types import ExportedFile, TorchModel
 from compress.fold import dynamic_shapes, example_tensors, fold
 from export.onnx.metadata import write_metadata, write_ranges
+from export.onnx.names import name_interface, stand_ins
 from export.onnx.operators import WHERE, refuse_other_domains, translations
 from export.onnx.tidy import LARGE, pool_globally, share_equal_weights, strip
 
@@ -39,6 +40,7 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     opset = next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx"))
     if opset != model.onnx.opset:
         raise ModelError(f"the ONNX exporter wrote opset {opset} where {model.onnx.opset} was asked for; the file was refused.")
+    renamed = name_interface(proto, [s.name for s in model.signature.inputs], [s.name for s in model.signature.outputs])
     strip(proto)
     refuse_other_domains(proto)
     write_ranges(proto, model.signature.ranges)
@@ -52,7 +54,7 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
         onnx.checker.check_model(str(folder / FILE), full_check=True)
     except Exception as error:
         raise ModelError(f"the ONNX file is not valid: {str(error).splitlines()[0]}.") from error
-    return ExportedFile("onnx", folder, FILE, model.signature, notes=(f"opset {opset}", *_translated(model)))
+    return ExportedFile("onnx", folder, FILE, model.signature, notes=(f"opset {opset}", *renamed, *_translated(model)))
 
 
 def weights_beside(file: ExportedFile) -> ExportedFile:
@@ -78,7 +80,11 @@ def export_stock(model: TorchModel, folder: Path) -> ExportedFile:
     Raises:
         ModelError: an operator has no ONNX form.
     """
-    _program(copy.deepcopy(model.module).eval(), model).save(folder / FILE, external_data=False)
+    program = _program(copy.deepcopy(model.module).eval(), model)
+    program.save(folder / FILE, external_data=False)
+    proto = onnx.load(folder / FILE)
+    name_interface(proto, [s.name for s in model.signature.inputs], [s.name for s in model.signature.outputs])
+    onnx.save(proto, folder / FILE)
     return ExportedFile("onnx", folder, FILE, model.signature, notes=("torch.onnx.export as it is",))
 
 
@@ -104,8 +110,8 @@ def _program(graph: torch.nn.Module, model: TorchModel) -> Any:
                 dynamo=True,
                 verbose=False,
                 opset_version=model.onnx.opset,
-                input_names=[s.name for s in model.signature.inputs],
-                output_names=[s.name for s in model.signature.outputs],
+                input_names=stand_ins("input", len(model.signature.inputs)),
+                output_names=stand_ins("output", len(model.signature.outputs)),
                 dynamic_shapes=tuple(dynamic_shapes(model.signature).values()),
                 optimize=True,
                 custom_translation_table=table or None,

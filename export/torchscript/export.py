@@ -34,11 +34,30 @@ def trace(model: TorchModel, folder: Path) -> ExportedFile:
         hybrid = copy.deepcopy(module)
         for name, part in find_modules(hybrid, model.scripted).items():
             hybrid.set_submodule(name, torch.jit.script(part))
-        return torch.jit.trace(hybrid, example_tensors(model.signature))  # type: ignore[no-untyped-call]
+        example, plain = example_tensors(model.signature), _plainly_named(model.signature)
+        # the tracer takes a dict only where it is told that its keys do not depend on the inputs
+        return torch.jit.trace(hybrid if plain else _Named(hybrid).eval(), example, strict=plain)  # type: ignore[no-untyped-call]
 
     file = _write(model, folder, "torchscript-trace", record)
     kept = (f"hybrid: traced, with {', '.join(model.scripted)} scripted",) if model.scripted else ()
     return replace(file, notes=(*file.notes, *kept))
+
+
+class _Named(torch.nn.Module):
+    """A network whose outputs come in one dict by their names, however they are nested."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        return named_outputs(self.inner(*inputs))
+
+
+def _plainly_named(signature: Signature) -> bool:
+    """Whether the outputs are a tensor or a tuple of tensors, which every program can return as they are."""
+    names = [spec.name for spec in signature.outputs]
+    return names in (["output"], [f"output_{index}" for index in range(len(names))])
 
 
 def find_modules(module: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.nn.Module]:
@@ -117,19 +136,22 @@ def _pack(path: Path, entries: Mapping[str, bytes]) -> None:
 def _compare(path: Path, module: torch.nn.Module, signature: Signature, kind: str) -> None:
     """Hold the saved program against the module at other batch sizes and other values than those it was made with."""
     program = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    batched = {s.name for s in signature.outputs if s.shape and s.shape[0] in signature.dynamic[:1]}
+    axes = {
+        spec.name: spec.batch_axis for spec in signature.outputs if signature.dynamic[:1] and signature.dynamic[0] in spec.shape
+    }
     for size, factor in ((2, 1.0), (1, 1.0), (3, 10.0), (3, -10.0)):
         inputs = _resized(signature, size, factor)
         try:
-            expected, found = named_outputs(module(*inputs)), named_outputs(program(*inputs))
+            # each has inputs of its own: either may write into them
+            expected, found = (named_outputs(made(*(x.clone() for x in inputs))) for made in (module, program))
         except Exception as error:
             last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise ModelError(
                 f"the {PAST[kind]} TorchScript program or its model cannot run a batch of {size}: {last}."
             ) from error
         for name, wanted in expected.items():
-            # an output whose first axis is declared dynamic has one row for each example
-            rows = wanted.shape[0] if wanted.ndim and name in batched else size
+            axis = axes.get(name)
+            rows = size if axis is None else wanted.shape[axis]
             same = rows == size and found[name].shape == wanted.shape
             spread = float(wanted.double().std(correction=0)) if same else 0.0
             if not (

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
+from artifacts.arrays import joined
 from artifacts.errors import ModelError, TargetUnavailable
 from artifacts.types import Arrays, Engine
 from export.executorch.program import METHOD, loadable
@@ -29,6 +28,7 @@ class ExecuTorchProgram:
         setter(threads)
         self._torch = torch
         self._path = engine.path
+        self._specs = engine.signature.outputs
         self._inputs = tuple(s.name for s in engine.signature.inputs)
         self._outputs = tuple(s.name for s in engine.signature.outputs)
         try:
@@ -44,7 +44,7 @@ class ExecuTorchProgram:
         if len(tensors[0]) == 1:
             return self._one(tensors)
         rows = [self._one([t[i : i + 1].contiguous() for t in tensors]) for i in range(len(tensors[0]))]
-        return {name: np.concatenate([row[name] for row in rows]) for name in self._outputs}
+        return joined(rows, self._specs)
 
     def _one(self, tensors: list[Any]) -> Arrays:
         results = self._method.execute(tensors)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from artifacts.arrays import joined
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Engine
 from export.litert.reading import ends, open_interpreter
@@ -21,6 +22,7 @@ class LiteRtProgram:
         self._interpreter, self._path = open_interpreter(engine.path, threads), engine.path
         inputs, outputs = ends(self._interpreter)
         self._batch = next((s.shape[0] for s in engine.signature.inputs if s.shape), None)
+        self._specs = engine.signature.outputs
         self._inputs = _matched([s.name for s in engine.signature.inputs], inputs, engine.path)
         self._outputs = _matched([s.name for s in engine.signature.outputs] or list(outputs), outputs, engine.path)
         kinds = {s.name: np.dtype(s.dtype) for s in engine.signature.outputs}
@@ -33,7 +35,7 @@ class LiteRtProgram:
         if self._batch != 1 or count == 1:
             return self._one(inputs)
         rows = [self._one({name: value[i : i + 1] for name, value in inputs.items()}) for i in range(count)]
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return joined(rows, self._specs)
 
     def _one(self, inputs: Arrays) -> Arrays:
         interpreter = self._interpreter

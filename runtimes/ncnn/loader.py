@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from artifacts.arrays import joined
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Engine
 
@@ -38,6 +39,7 @@ class NcnnProgram:
         inputs, outputs = list(self._net.input_names()), list(self._net.output_names())
         if len(inputs) != len(engine.signature.inputs) or not outputs:
             raise ModelError(f"{engine.path.name} takes {len(inputs)} inputs, not {len(engine.signature.inputs)}.")
+        self._specs = engine.signature.outputs
         self._inputs = [(s.name, _blob(inputs, "in", i), s.dtype) for i, s in enumerate(engine.signature.inputs)]
         given = engine.signature.outputs
         self._outputs = [(s.name, _blob(outputs, "out", i), _shape(s.shape)) for i, s in enumerate(given)]
@@ -49,7 +51,7 @@ class NcnnProgram:
         if count == 1:
             return self._one({name: value[0] for name, value in inputs.items()})
         rows = [self._one({name: value[i] for name, value in inputs.items()}) for i in range(count)]
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return joined(rows, self._specs)
 
     def _one(self, inputs: Arrays) -> Arrays:
         with self._net.create_extractor() as extractor:
@@ -88,5 +90,6 @@ def _shape(shape: tuple[int | str, ...]) -> tuple[int, ...] | None:
 
 
 def ncnn_type(dtype: str) -> type[np.generic]:
-    """Whole numbers are 32-bit in ncnn."""
-    return np.int32 if np.dtype(dtype).kind in "iu" else np.float32
+    """Whole numbers are 32-bit in ncnn, and bytes, which it has not, real numbers."""
+    given = np.dtype(dtype)
+    return np.int32 if given.kind in "iu" and given.itemsize > 1 else np.float32

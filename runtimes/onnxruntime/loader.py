@@ -63,7 +63,9 @@ class OrtProgram:
             raise TargetUnavailable(
                 f"ONNX Runtime was asked for {self._provider.name} but runs {active}; its libraries did not load."
             )
-        self._names = [o.name for o in self._session.get_outputs()]
+        told, found = engine.signature.outputs, self._session.get_outputs()
+        # in order: a file cannot call an output as it calls an input
+        self._names = [o.name for o in (told if len(told) == len(found) else found)]
 
     def run(self, inputs: Arrays) -> Arrays:
         """See `artifacts.types.Session`."""

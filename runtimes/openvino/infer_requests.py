@@ -37,4 +37,5 @@ class Requests:
 def divisible(signature: Signature, stateful: bool) -> bool:
     """Whether the examples of a call may be divided: they lie along the first axis, free and the same, of all tensors."""
     first = {spec.shape[0] if spec.shape else None for spec in (*signature.inputs, *signature.outputs)}
-    return not stateful and len(first) == 1 and isinstance(first.pop(), str)
+    along = all(spec.batch_axis == 0 for spec in signature.outputs)
+    return not stateful and along and len(first) == 1 and isinstance(first.pop(), str)

@@ -1,6 +1,7 @@
-"""Tensors in PyTorch's `channels_last` memory format: (N, H, W, C) in memory, (N, C, H, W) to every operator.
+"""Calls of PyTorch networks and programs on arrays, in PyTorch's `channels_last` memory format if that is asked for.
 
-The conversion of inputs and outputs is part of a call, and so of its time.
+That is (N, H, W, C) in memory and (N, C, H, W) to every operator; its conversion of inputs and outputs is part of a call, and
+so of its time.
 """
 
 import warnings
@@ -30,6 +31,8 @@ class Caller:
         self, program: Callable[..., Any], names: Sequence[str], channels_last: bool = False, device: str = "cpu"
     ) -> None:
         self._program, self._names, self._laid_out, self._device = program, tuple(names), channels_last, device
+        # a network that is seen to write into its inputs is given copies, which are part of its calls; others are not
+        self._spoils: bool | None = None
 
     def __call__(self, inputs: Arrays) -> Arrays:
         """The outputs by name, in the plain layout.
@@ -37,10 +40,17 @@ class Caller:
         Raises:
             ModelError: the program needs its tensors in the plain layout.
         """
+        given = [torch.from_numpy(inputs[name]) for name in self._names]
+        if self._spoils is not False:
+            given = [tensor.clone() for tensor in given]
+        versions = [tensor._version for tensor in given]
         with torch.inference_mode():
-            tensors = [torch.from_numpy(inputs[name]).to(self._device) for name in self._names]
+            tensors = [tensor.to(self._device) for tensor in given]
             outputs = self._laid(tensors) if self._laid_out else self._program(*tensors)
-            return {name: tensor.cpu().numpy() for name, tensor in named_outputs(outputs).items()}
+            made = {name: tensor.cpu().numpy() for name, tensor in named_outputs(outputs).items()}
+        if self._spoils is None:
+            self._spoils = versions != [tensor._version for tensor in given]
+        return made
 
     def _laid(self, tensors: Sequence[Tensor]) -> Any:
         try:

@@ -10,8 +10,9 @@ from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ModelRef, TorchModel
 from compress.configs import TrainConfig
 from compress.training.loop import Training, fit, task_loss
-from zoo.models import build, complete, trace_signature
+from zoo.models import build, complete
 from zoo.readers import read_digits
+from zoo.signatures import trace_signature
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,9 +10,10 @@ from torch import nn
 
 from artifacts.errors import ModelError
 from artifacts.specs import Signature, TensorSpec
-from artifacts.types import ModelRef, TorchModel
+from artifacts.types import Engine, ModelRef, TorchModel
 from export.registry import FORMATS
 from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
+from runtimes.registry import find
 from runtimes.torch.torchscript import TorchScriptCpu
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -33,7 +35,7 @@ HOSTILE = {
     "batch fixed by a view": lambda y: y.view(2, -1),
     "batch fixed by an int": lambda y: y.reshape(int(y.shape[0]) * 1 if not torch.jit.is_tracing() else 2, -1),
     "output that depends on the data": lambda y: y[y.flatten(1).sum(1) > 0],
-    "nested outputs": lambda y: {"a": {"b": y}, "c": y},
+    "nested text": lambda y: {"a": {"b": "text"}, "c": y},
     "no tensor": lambda y: 3,
 }
 
@@ -60,9 +62,20 @@ def test_a_batch_baked_in_while_tracing_is_refused(wrap, tmp_path):
     refused("torchscript-trace", wrap(Model(HOSTILE["batch fixed by an int"])), tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["nested outputs", "no tensor"])
+@pytest.mark.parametrize("kind", ["nested text", "no tensor"])
 def test_outputs_that_are_no_tensors_are_refused(wrap, tmp_path, kind):
     refused("torchscript-trace", wrap(Model(HOSTILE[kind]), outputs=("a", "c")), tmp_path)
+
+
+@pytest.mark.parametrize("format", ["onnx", "torchscript-trace"])
+def test_nested_outputs_are_written_by_their_names(wrap, tmp_path, format):
+    model = wrap(Model(lambda y: {"a": {"b": y}, "c": (y + 1, y.mean((2, 3)))}), outputs=("a_b", "c_0", "c_1"))
+    file = FORMATS[format].load()(model, tmp_path)
+    target = "onnxruntime-cpu" if format == "onnx" else "torchscript-cpu"
+    image = np.ones((3, 3, 8, 8), np.float32)
+    found = find(target).runtime().open(Engine(target, file.path, file.signature), 1).run({"x": image})
+    assert {name: value.shape for name, value in found.items()} == {"a_b": (3, 4, 6, 6), "c_0": (3, 4, 6, 6), "c_1": (3, 4)}
+    np.testing.assert_allclose(found["c_0"], found["a_b"] + 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from torch import nn
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import ExportedFile, ModelRef, TorchModel
 from runtimes.tensorrt.engine_key import signature_of
-from zoo.models import trace_signature
 from zoo.readers import read_digits
 from zoo.resnet import resnet
+from zoo.signatures import trace_signature
 from zoo.splits import TaskData
 
 

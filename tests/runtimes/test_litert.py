@@ -21,9 +21,9 @@ from runtimes.litert.runtime import _delegated
 from runtimes.probe import probe
 from runtimes.registry import find
 from tightship.benching.bench import engine_of
-from zoo.models import trace_signature
 from zoo.readers import read_digits
 from zoo.resnet import resnet
+from zoo.signatures import trace_signature
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 here = pytest.mark.skipif(LITERT.version("ai-edge-litert") is None, reason="LiteRT is missing: make venv-litert")

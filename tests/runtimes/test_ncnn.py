@@ -12,9 +12,9 @@ from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
 from export.registry import FORMATS
 from runtimes.registry import find
-from zoo.models import trace_signature
 from zoo.readers import read_digits
 from zoo.resnet import resnet
+from zoo.signatures import trace_signature
 
 pytest.importorskip("ncnn")
 pytest.importorskip("pnnx")

@@ -68,10 +68,23 @@ def test_an_output_that_is_no_number_is_refused(name, bad):
         METRICS[name].score(broken, targets)
 
 
-@pytest.mark.parametrize("targets", [np.ones(3), np.ones((3, 1), int)])
-def test_targets_that_are_no_classes_are_refused_in_one_sentence(targets):
-    with pytest.raises(DataError, match=r"'top1' needs class numbers \(N,\) as targets, and the data's are (float|int)64 \("):
-        METRICS["top1"].score(SCORES, targets)
+def test_targets_that_are_no_classes_are_refused_in_one_sentence():
+    with pytest.raises(DataError, match=r"'top1' needs class numbers \(N, ...\) as targets, and the data's are float64 \(N,\)"):
+        METRICS["top1"].score(SCORES, np.ones(3))
+    with pytest.raises(DataError, match=r"class numbers \(N, 2\) fit no axis of outputs"):
+        METRICS["top1"].score(SCORES, np.ones((3, 2), int))
+
+
+@pytest.mark.parametrize("name", ["top1", "top5"])
+def test_positions_count_each_and_ignored_ones_do_not(name):
+    scores = np.zeros((2, 8, 3), np.float32)
+    scores[:, 4] = 1
+    targets = np.array([[4, 4, 7], [4, -100, -100]])
+    classes_last = {"output": np.moveaxis(scores, 1, 2)}
+    for outputs in ({"output": scores}, classes_last):
+        assert METRICS[name].score(outputs, targets) == pytest.approx(3 / 4)
+        assert METRICS[name].per_example(outputs, targets) == pytest.approx([2 / 3, 1])
+        assert METRICS[name].correct(outputs, targets) is None, "an example is neither right nor wrong"
 
 
 def test_a_metric_of_two_outputs_is_not_computed_from_one():
@@ -93,11 +106,11 @@ def test_data_that_names_no_metric_gets_one_by_its_targets():
 
 def test_the_recipe_names_the_metric_of_its_data(tmp_path):
     path = tmp_path / "few.npz"
-    x, y = np.ones((4, 2), np.float32), np.ones(4, np.float32)
+    x, y = np.ones((4, 2), np.float32), np.full(4, 0.5, np.float32)
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
     assert load_data(DataRef(npz=path)).metric == "negative-mse"
     assert load_data(DataRef(npz=path, metric="mae")).metric == "mae"
-    with pytest.raises(DataError, match="metric 'top5' needs class numbers"):
+    with pytest.raises(DataError, match=r"hold 0\.5, which is no class number"):
         load_data(DataRef(npz=path, metric="top5"))
     with pytest.raises(RequestError, match="unknown metric 'maee'; did you mean 'mae'"):
         load_data(DataRef(npz=path, metric="maee"))

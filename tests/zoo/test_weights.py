@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from collections import namedtuple
 
 import pytest
 import torch
@@ -10,10 +11,11 @@ from torch import nn
 
 from artifacts.errors import ModelError, RequestError
 from artifacts.types import ModelRef
-from zoo.models import build, complete, load_weights, trace_signature
+from zoo.models import build, complete, load_weights
 from zoo.outputs import named_outputs
 from zoo.readers import read_digits
 from zoo.resnet import resnet
+from zoo.signatures import trace_signature
 
 
 def net() -> nn.Module:
@@ -191,11 +193,14 @@ def test_classes_and_channels_come_from_the_data_unless_given():
     assert complete(ModelRef("resnet", options={"classes": 12}), read_digits()).options["classes"] == 12
 
 
-def test_outputs_are_named_and_nested_ones_refused():
+def test_outputs_are_named_however_they_are_nested():
     x = torch.zeros(1)
     assert list(named_outputs((x, x))) == ["output_0", "output_1"]
     assert list(named_outputs({"b": x, "a": x})) == ["b", "a"]
-    for wrong in ({"a": {"b": x}}, (x, [x]), 3.0, None, ()):
+    assert list(named_outputs({"a": {"b": x}, "c": (x, x), "none": None})) == ["a_b", "c_0", "c_1"]
+    assert list(named_outputs((x, [x, {"y": x}]))) == ["output_0", "output_1_0", "output_1_1_y"]
+    assert list(named_outputs(namedtuple("Found", ["values", "indices"])(x, x))) == ["values", "indices"]
+    for wrong in ({"a_b": x, "a": {"b": x}}, {"a": "text"}, 3.0, None, ()):
         with pytest.raises(ModelError):
             named_outputs(wrong)
 

@@ -114,6 +114,7 @@ def run(
     out: PathLike | None = None,
     store: PathLike | None = None,
     targets: Sequence[str] = (),
+    fail_fast: bool = False,
     on_progress: "OnProgress | Progress | None" = None,
     command: str | None = None,
 ) -> Run:
@@ -124,6 +125,7 @@ def run(
         out: where to write; by default `runs/NAME`, with targets `runs/NAME@TARGET`.
         store: the store's folder; by default $TIGHTSHIP_STORE, else `.tightship` in the working folder.
         targets: only these rows of its targets, by name, label or `NAME@LABEL`; none: all.
+        fail_fast: whether the first target or file that fails ends the run, instead of costing its own row.
         on_progress: called with an `Update` as it goes on, at most twice a second; `print` will do.
         command: what the evidence says made it; by default the command line or the call that makes it again.
 
@@ -132,8 +134,8 @@ def run(
 
     Raises:
         RequestError: the recipe asks for something that cannot be.
-        TargetUnavailable: a target that is not optional cannot run here.
-        StageCrashed: a stage died; names its log.
+        TargetUnavailable: no target can run here, or one on which a stage of the chain measures.
+        StageCrashed: a stage died that others build on; names its log.
 
     >>> import tightship as ts
     >>> run = ts.run("recipe.yaml", out="runs/again")
@@ -152,7 +154,7 @@ def run(
     folder = Path(out) if out is not None else Path("runs") / "@".join((loaded.name, *selection.names))
     made_by = command or _command(recipe, tuple(targets), out)
     with told(on_progress) as progress:
-        ran = run_recipe(loaded, folder, open_store(store), made_by, progress, selection)
+        ran = run_recipe(loaded, folder, open_store(store), made_by, progress, selection, fail_fast)
     return Run(folder, read_evidence(folder / "evidence.json"), ran.bundle)
 
 

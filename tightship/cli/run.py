@@ -18,6 +18,7 @@ OnlyTargets = Annotated[
         show_default=False,
     ),
 ]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="End the run at the first target or file that fails.")]
 
 
 def run(
@@ -28,10 +29,15 @@ def run(
     ] = None,
     store: StoreFolder = None,
     target: OnlyTargets = None,
+    fail_fast: FailFast = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a recipe: compress, export, measure, gate, report and pack."""
-    execute(recipe, out=out, store=store, targets=target or (), as_json=as_json)
+    """Run a recipe: compress, export, measure, gate, report and pack.
+
+    What cannot be made, checked or measured costs its own row: the rest is measured, and the exit code is 1, or 3 where
+    targets were only missing.
+    """
+    execute(recipe, out=out, store=store, targets=target or (), fail_fast=fail_fast, as_json=as_json)
 
 
 def execute(
@@ -40,16 +46,21 @@ def execute(
     out: Path | None,
     store: Path | None,
     targets: Sequence[str] = (),
+    fail_fast: bool = False,
     as_json: bool,
     command: str | None = None,
 ) -> NoReturn:
-    """Run a recipe, say what came of it, and exit: 0 passed, 1 a gate or parity failed; `command` is what repeats the run."""
+    """Run a recipe, say what came of it, and exit: 0 passed, 1 something failed, 3 targets were only missing.
+
+    `command` is what repeats the run.
+    """
     with shown(as_json) as progress:
-        ran = ts.run(recipe, out=out, store=store, targets=targets, on_progress=progress, command=command)
+        ran = ts.run(recipe, out=out, store=store, targets=targets, fail_fast=fail_fast, on_progress=progress, command=command)
     verdict, folder = ran.evidence.verdict, ran.folder
     if as_json:
         emit({"out": str(folder), "passed": ran.passed, "best": verdict.best,
-              "bundle": str(ran.packed) if ran.packed else None, "asked_for": ran.evidence.asked_for})  # fmt: skip
+              "bundle": str(ran.packed) if ran.packed else None,
+              "failed": [failed.id for failed in ran.evidence.failed], "asked_for": ran.evidence.asked_for})  # fmt: skip
     else:
         from tightship.reporting.views.terminal import print_table
 
@@ -60,4 +71,4 @@ def execute(
         elif verdict.best:
             why = ran.unpackable(verdict.best)
             typer.echo(f"no bundle: {why}; its files are in {folder / 'artifacts' / verdict.best}")
-    sys.exit(0 if ran.passed else 1)
+    sys.exit(verdict.exit_code)

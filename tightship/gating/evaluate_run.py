@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.errors import RequestError
-from artifacts.records.evidence import ArtifactRecord, Evidence, GateRecord, read_evidence
+from artifacts.records.evidence import ArtifactRecord, Evidence, FailureRecord, GateRecord, read_evidence
 from tightship.gating.baseline import Baseline, baseline_of, read_baseline, write_baseline
 from tightship.gating.evaluate import evaluate
 from tightship.gating.limits import gather, split
@@ -70,6 +70,8 @@ def judge_run(
         results += [(record.id, gate) for gate in (*gates, _parity(record))]
     if stored and not artifact:
         results += _covered(evidence, stored)
+    if not artifact:
+        results += [(failed.id, _failed(failed)) for failed in evidence.failed]
     gated = Gated(evidence, results, _disturbed(evidence) + (_left_out(relative) if first else ()))
     return _adopt(gated, made, write) if made and write else gated
 
@@ -115,6 +117,10 @@ def _parity(record: ArtifactRecord) -> GateRecord:
     return GateRecord("parity", 0.0, None, record.parity.passed, f"parity: {record.parity.first_bad or 'passed'}")
 
 
+def _failed(failed: FailureRecord) -> GateRecord:
+    return GateRecord("made", 1.0, 0.0, False, f"failed at {failed.stage}: {failed.reason}")
+
+
 def _disturbed(evidence: Evidence) -> tuple[str, ...]:
     """Noise widens the intervals that decide; a person who reads them should know of it."""
     noise = evidence.noise
@@ -139,7 +145,7 @@ def _deciding(evidence: Evidence) -> list[ArtifactRecord]:
     served = {a.target for a in shipped}
     ours = [a for a in evidence.artifacts if a.role != "stock"]
     failed = [a for a in ours if not a.parity.passed or (a.verdict == "fail" and a.target not in served)]
-    if not shipped and not failed:
+    if not shipped and not failed and not evidence.failed:
         raise RequestError(f"run {evidence.name!r} judged nothing, so there is nothing to hold against a limit; list a target.")
     return shipped + failed
 

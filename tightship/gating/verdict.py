@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
-from artifacts.records.evidence import ArtifactRecord, Verdict
+from artifacts.records.evidence import ArtifactRecord, FailureRecord, Verdict
 
 
-def decide(artifacts: tuple[ArtifactRecord, ...]) -> tuple[tuple[ArtifactRecord, ...], Verdict]:
+def decide(
+    artifacts: tuple[ArtifactRecord, ...], failures: tuple[FailureRecord, ...] = ()
+) -> tuple[tuple[ArtifactRecord, ...], Verdict]:
     """Give every artifact its verdict; on each target the fastest that passed ships.
 
-    The run passes when every target that can ship has an artifact that passed, and no conversion failed its parity.
+    The run passes when every target that can ship has an artifact that passed, no conversion failed its parity, and
+    everything that was asked for could be made, checked and measured.
     """
     judged = list(artifacts)
     shipped: list[ArtifactRecord] = []
@@ -28,13 +31,17 @@ def decide(artifacts: tuple[ArtifactRecord, ...]) -> tuple[tuple[ArtifactRecord,
         if broken and any(a.target == artifact.target for a in shipped):
             # a float file may ship in its place, but what was asked of the guard does not hold
             reasons.append(f"{artifact.id} failed its guard: {broken[0].reason}")
+    absent = [failed for failed in failures if failed.missing]
+    reasons += [f"{failed.id} failed at {failed.stage}: {failed.reason}" for failed in failures if not failed.missing]
+    missing_only = bool(absent) and not reasons
+    reasons += [failed.reason for failed in absent]
     if not shipped and not reasons:
         reasons.append("no target can ship: list a target other than the PyTorch reference")
     passed = not reasons
     if passed:
         reasons = [f"{a.id} met its {len(a.gates)} gates" if len(a.gates) != 1 else f"{a.id} met its gate" for a in shipped]
     best_id = min(shipped, key=lambda a: a.latency_ms.p50).id if shipped else None
-    return tuple(judged), Verdict(passed, tuple(a.id for a in shipped), best_id, tuple(reasons))
+    return tuple(judged), Verdict(passed, tuple(a.id for a in shipped), best_id, tuple(reasons), missing_only)
 
 
 def _why(artifacts: list[ArtifactRecord], target: str) -> str:

@@ -14,12 +14,21 @@ from tightship.recipe.recipe import Recipe
 from tightship.store import Store, versions
 
 
-def unavailable(recipe: Recipe, selection: TargetSelection, store: Store, machine: Machine) -> tuple[NotRun, ...]:
+def unavailable(
+    recipe: Recipe, selection: TargetSelection, store: Store, machine: Machine, required: list[NotRun] | None = None
+) -> tuple[NotRun, ...]:
     """The optional targets that were asked for and cannot run here; each once, however many rows it has.
 
+    Args:
+        recipe: whose chain may measure on a target.
+        selection: the rows that were asked for.
+        store: where probes are remembered.
+        machine: where they hold.
+        required: is given those that are not optional and cannot run here; none: the first one is raised.
+
     Raises:
-        TargetUnavailable: one that is not optional cannot, or one on which a stage of the chain measures, or no one
-            of those that `--target` names.
+        TargetUnavailable: one that is not optional cannot, or one on which a stage of the chain measures, or not one
+            of those that were asked for.
     """
     names = dict.fromkeys(row.name for row in selection.rows)
     must = {row.name for row in selection.rows if not row.optional}
@@ -32,9 +41,15 @@ def unavailable(recipe: Recipe, selection: TargetSelection, store: Store, machin
             continue
         if name in timed:
             raise TargetUnavailable(f"the chain measures on {name!r}, which cannot run here: {answer.reason}; fix it.")
-        if name in must:
-            raise TargetUnavailable(f"target {name!r} cannot run here: {answer.reason}; {_way_out(name)}.")
-        found.append(NotRun(name, answer.reason))
+        if name not in must:
+            found.append(NotRun(name, answer.reason))
+            continue
+        why = f"target {name!r} cannot run here: {answer.reason}; {_way_out(name)}."
+        if required is None or len(names) == 1:
+            raise TargetUnavailable(why)
+        required.append(NotRun(name, why))
+    if required and len(required) + len(found) == len(names):
+        raise TargetUnavailable(required[0].reason)
     if selection.left_out and len(found) == len(names) and not converted_here(frozenset(names)):
         why = "; ".join(f"{missing.target}: {missing.reason}" for missing in found)
         raise TargetUnavailable(f"none of the targets asked for can run here: {why}; ask for another with --target.")

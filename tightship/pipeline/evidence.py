@@ -4,10 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from artifacts.arrays import load_arrays
-from artifacts.errors import ParityFailed
 from artifacts.files import sha256_file, sha256_json, walk
 from artifacts.ids import ArtifactId
 from artifacts.json import JsonValue
@@ -16,6 +12,7 @@ from artifacts.records.evidence import (
     ArtifactRecord,
     ConvertedRecord,
     Evidence,
+    FailureRecord,
     FileRecord,
     Machine,
     NotRun,
@@ -24,7 +21,6 @@ from artifacts.records.evidence import (
 )
 from artifacts.records.noise import WarmupRecord
 from artifacts.records.sensitivity import SensitivityRecord
-from benchmarks.parity.parity import SIMULATED
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.statistics import quantile
 from runtimes.registry import find
@@ -45,7 +41,7 @@ from tightship.pipeline.stages.roofline import roofline_of
 from tightship.pipeline.timings import latency_of, ratio_over, threads_of
 from tightship.planning.artifacts import REFERENCE_ID
 from tightship.planning.plan import Plan
-from tightship.planning.steps import DATA, MEASURE, REFERENCE, ArtifactPlan
+from tightship.planning.steps import DATA, MEASURE, REFERENCE, ArtifactPlan, Step
 from tightship.recipe.recipe import Recipe
 from zoo.metrics import METRICS
 
@@ -64,17 +60,23 @@ class _Run:
         return self.entries.of(MEASURE, MeasureResult)
 
 
-def assemble(plan: Plan, entries: Entries, machine: Machine, not_run: tuple[NotRun, ...], out: Path, command: str) -> Evidence:
-    """The evidence of a finished run whose files lie in `out`."""
+def assemble(
+    plan: Plan,
+    entries: Entries,
+    machine: Machine,
+    not_run: tuple[NotRun, ...],
+    out: Path,
+    command: str,
+    failed: tuple[FailureRecord, ...] = (),
+) -> Evidence:
+    """The evidence of a finished run whose files lie in `out`; the plan is what is left of it after what failed."""
     recipe, timings = plan.recipe, entries.of(MEASURE, MeasureResult)
     run = _Run(plan, entries, out, {name: one.measured() for name, one in timings.timings.items()})
-    for artifact in plan.artifacts:
-        _timed_what_was_checked(artifact, entries)
     records = tuple(_artifact(a, run) for a in plan.artifacts)
     reference = next(r for r in records if r.id == str(REFERENCE_ID))
     records = tuple(_judged(r, reference, recipe) for r in records)
     not_run = tuple(replace(n, converted=_converted(n.target, run)) for n in not_run)
-    records, verdict = decide(records)
+    records, verdict = decide(records, failed)
     as_json = recipe.as_json()
     return Evidence(
         name=recipe.name,
@@ -83,9 +85,10 @@ def assemble(plan: Plan, entries: Entries, machine: Machine, not_run: tuple[NotR
         recipe_sha256=sha256_json(as_json),
         machine=machine,
         data=_data(entries.of(DATA, DataResult)),
-        stages=tuple(_stage(plan, name, entries) for name in entries),
+        stages=tuple(_stage(step, entries) for step in plan.steps),
         artifacts=records,
         not_run=not_run,
+        failed=failed,
         verdict=verdict,
         noise=next((one.noise for one in timings.timings.values()), None),
         peaks=timings.peaks,
@@ -94,34 +97,15 @@ def assemble(plan: Plan, entries: Entries, machine: Machine, not_run: tuple[NotR
     )
 
 
-def _timed_what_was_checked(artifact: ArtifactPlan, entries: Entries) -> None:
-    """The outputs of the timed calls are those that parity was judged by, up to what another batch size changes.
-
-    Raises:
-        ParityFailed: they are not.
-    """
-    checked = load_arrays(entries[artifact.check_step].folder / "outputs.npz")
-    timed = load_arrays(entries[MEASURE].folder / "outputs" / f"{artifact.id}.npz")
-    for output, values in checked.items():
-        spread = float(values.std()) or 1.0
-        first = values[: len(timed[output])]
-        apart = float(np.sqrt(np.mean(np.subtract(first, timed[output]) ** 2))) / spread
-        if not apart <= SIMULATED.rms_error:
-            raise ParityFailed(
-                f"the timed calls of {artifact.id} gave {output!r} with a normalized RMSE of {apart:.3g} from the checked "
-                f"outputs (limit {SIMULATED.rms_error:g}); its latency is not that of the file that was checked."
-            )
-
-
 def _data(found: DataResult) -> dict[str, JsonValue]:
     return {**found.details(), "examples": found.train + found.test, "fingerprint": found.test_sha256}
 
 
-def _stage(plan: Plan, name: str, entries: Entries) -> StageRecord:
-    entry, kind = entries[name], next(s.kind for s in plan.steps if s.name == name)
+def _stage(step: Step, entries: Entries) -> StageRecord:
+    entry = entries[step.name]
     result = entry.result
     told = result.summary, result.metrics(), result.details()
-    return StageRecord(name, kind, entry.key, entry.cached, entry.seconds, *told)
+    return StageRecord(step.name, step.kind, entry.key, entry.cached, entry.seconds, *told)
 
 
 def _notes(exported: Sequence[str], raw: Timing) -> tuple[str, ...]:

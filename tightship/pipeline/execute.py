@@ -11,6 +11,7 @@ from typing import Any
 
 from artifacts.errors import StageCrashed, TightshipError
 from tightship.pipeline.entries import Entries
+from tightship.pipeline.failures import Failures
 from tightship.pipeline.progress import Progress
 from tightship.pipeline.rehearsal import choose, computing, said
 from tightship.pipeline.stages import compression, convert, export, measure, parity
@@ -25,12 +26,10 @@ from tightship.pipeline.stages.results import (
     StageResult,
 )
 from tightship.planning.plan import Plan
-from tightship.planning.step_configs import StepConfig
-from tightship.planning.steps import SOURCE, Kind
+from tightship.planning.steps import SOURCE, Kind, Step
 from tightship.planning.threads import Choice, is_open, remembered
 from tightship.store import Store
 from zoo.data import load_data
-from zoo.splits import TaskData
 
 
 @dataclass(frozen=True)
@@ -58,41 +57,71 @@ STAGES: Mapping[Kind, Stage] = {
 }
 
 
-def execute(plan: Plan, store: Store, progress: Progress) -> Entries:
-    """Run every step that is not in the store, in order."""
-    entries, keys, choices = Entries(), dict[str, str](), dict[str, Choice]()
-    source = plan.recipe.data.ref()
+def execute(plan: Plan, store: Store, progress: Progress, failures: Failures | None = None) -> Entries:
+    """Run every step that is not in the store, in order.
 
-    @cache
-    def task() -> TaskData:
-        return load_data(source)
+    What fails for one artifact is noted down in `failures`, and all else goes on without it; without them it is raised.
 
-    for index, step in enumerate(plan.steps):
-        progress.begin(step.name, index, len(plan.steps))
-        needed = {name: entries[other] for name, other in step.needs.items()}
+    Raises:
+        TightshipError: a step failed that others cannot do without.
+    """
+    return _Execution(plan, store, progress, failures).run()
+
+
+class _Execution:
+    """One plan on its way."""
+
+    def __init__(self, plan: Plan, store: Store, progress: Progress, failures: Failures | None) -> None:
+        self.plan, self.store, self.progress, self.failures = plan, store, progress, failures
+        self.entries, self.keys, self.choices = Entries(), dict[str, str](), dict[str, Choice]()
+        source = plan.recipe.data.ref()
+        self.task = cache(lambda: load_data(source))
+
+    def run(self) -> Entries:
+        """Every step; one that fails for a single artifact takes the steps of that artifact with it."""
+        total = len(self.plan.steps)
+        for index, name in enumerate(step.name for step in self.plan.steps):
+            self.progress.begin(name, index, total)
+            while (step := next((s for s in self.plan.steps if s.name == name), None)) is not None:
+                try:
+                    self._do(step)
+                except TightshipError as error:
+                    if self.failures is None or not self.failures.take(self.plan, step, error, self._logs(step)):
+                        raise
+                    self.plan = self.failures.left(self.plan)
+                    continue
+                self.progress.end(name, self.entries[name])
+                break
+        return self.entries
+
+    def _logs(self, step: Step) -> list[Path]:
+        key = self.keys.get(step.name, "")
+        return [_log(self.store, key), *sorted(self.store.work_folder(key).glob("*.log"))] if key else []
+
+    def _do(self, step: Step) -> None:
+        needed = {name: self.entries[other] for name, other in step.needs.items()}
         # by key: two steps that do the same work share an entry, whatever the steps they need are called
         digests = {entry.key: entry.digest for entry in needed.values()}
-        key, stage = plan.key(step, keys), STAGES[step.kind]
-        log = store.root / "logs" / f"{key[:16]}.log"
-        job = Job(step.config, needed, store.work_folder(key), store.work_folder(key), store.root, task, progress.update)
+        key, stage, work = self.plan.key(step, self.keys), STAGES[step.kind], self.store.work_folder
+        self.keys[step.name], log = key, _log(self.store, key)
+        job = Job(step.config, needed, work(key), work(key), self.store.root, self.task, self.progress.update)
         if is_open(step):
-            choice = choices[step.name] = remembered(key, store) or choose(key, store, job, captured(log, step.name))
-            key = plan.key(step, keys, choice.threads)
-        keys[step.name] = key
-        chosen = choices.get(step.name)
+            chosen = remembered(key, self.store) or choose(key, self.store, job, captured(log, step.name))
+            self.choices[step.name] = chosen
+            key = self.keys[step.name] = self.plan.key(step, self.keys, chosen.threads)
+        own = self.choices.get(step.name)
         # a network's files are made with as many threads as it was trained with
-        threads = chosen or choices.get(step.needs.get(SOURCE, ""))
+        threads = own or self.choices.get(step.needs.get(SOURCE, ""))
 
-        def make(
-            folder: Path, work: Path, job: Job[StepConfig] = job, log: Path = log, stage: Stage = stage, name: str = step.name,
-            chosen: Choice | None = chosen, threads: Choice | None = threads,
-        ) -> StageResult:  # fmt: skip
-            with captured(log, name), computing(threads):
-                return said(stage.run(replace(job, out=folder, work=work)), chosen)
+        def make(folder: Path, work: Path) -> StageResult:
+            with captured(log, step.name), computing(threads):
+                return said(stage.run(replace(job, out=folder, work=work)), own)
 
-        entries.add(step.name, store.get(key, digests, stage.result, make))
-        progress.end(step.name, entries[step.name])
-    return entries
+        self.entries.add(step.name, self.store.get(key, digests, stage.result, make))
+
+
+def _log(store: Store, key: str) -> Path:
+    return store.root / "logs" / f"{key[:16]}.log"
 
 
 @contextlib.contextmanager

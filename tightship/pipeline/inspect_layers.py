@@ -34,6 +34,7 @@ def layers_of_module(module: "nn.Module", inputs: Arrays) -> tuple[list[Row], in
     from torch import nn
 
     from benchmarks.roofline.work import work_of
+    from zoo.calling import call
 
     rows: list[Row] = []
 
@@ -50,7 +51,7 @@ def layers_of_module(module: "nn.Module", inputs: Arrays) -> tuple[list[Row], in
         if not any(True for _ in layer.children()) and name:
             layer.register_forward_hook(note(name, layer))
     with torch.no_grad():
-        module(*(torch.from_numpy(a) for a in inputs.values()))
+        call(module, inputs)
     layers = list(rows)
     return layers, work_of(module, inputs).alive
 

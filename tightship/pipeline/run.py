@@ -8,11 +8,12 @@ from filelock import FileLock
 
 from artifacts.files import sha256_json
 from artifacts.openmp import spin_briefly
-from artifacts.records.evidence import Evidence
+from artifacts.records.evidence import Evidence, NotRun
 from benchmarks.machine import describe
 from tightship.pipeline.availability import converted_here, unavailable
 from tightship.pipeline.evidence import assemble
 from tightship.pipeline.execute import execute
+from tightship.pipeline.failures import Failures
 from tightship.pipeline.progress import Progress
 from tightship.pipeline.run_folder import lay_out
 from tightship.planning.export_options import check_operators, check_scripted
@@ -22,7 +23,7 @@ from tightship.planning.target_selection import TargetSelection, select_targets
 from tightship.recipe.recipe import Recipe
 from tightship.store import Store
 
-WRITTEN = ("artifacts", "selftest", "reproducers", "evidence.json", "report.html", "junit.xml", "summary.md")
+WRITTEN = ("artifacts", "selftest", "reproducers", "logs", "evidence.json", "report.html", "junit.xml", "summary.md")
 """What a run writes into its folder, beside the bundles; each is written under a hidden name first."""
 
 
@@ -37,14 +38,23 @@ class Ran:
 
 
 def run(
-    recipe: Recipe, out: Path, store: Store, command: str, progress: Progress, selection: TargetSelection | None = None
+    recipe: Recipe,
+    out: Path,
+    store: Store,
+    command: str,
+    progress: Progress,
+    selection: TargetSelection | None = None,
+    fail_fast: bool = False,
 ) -> Ran:
     """Run a recipe, or only the rows of its targets that are asked for, and write evidence, report and bundle into `out`.
 
+    A file that cannot be made, checked or measured, and a target that cannot run here, cost their own rows, unless the run
+    is to `fail_fast`.
+
     Raises:
         RequestError: the recipe asks for something that cannot be.
-        TargetUnavailable: a target that is not optional cannot run here.
-        StageCrashed: a stage died; names its log.
+        TargetUnavailable: no target can run here, or one on which a stage of the chain measures.
+        StageCrashed: a stage died that others build on; names its log.
     """
     spin_briefly()
     check_chain(recipe)
@@ -52,14 +62,22 @@ def run(
     check_scripted(recipe)
     machine = describe()
     selection = selection or select_targets(recipe)
-    not_run = unavailable(recipe, selection, store, machine)
-    skipped = frozenset(n.target for n in not_run)
-    plan = make_plan(recipe, machine.fingerprint(), skipped, converted_here(skipped), selection)
-    entries = execute(plan, store, progress)
+    failures, required = None if fail_fast else Failures(), list[NotRun]()
+    not_run = unavailable(recipe, selection, store, machine, None if fail_fast else required)
+    optional, missing = (frozenset(n.target for n in absent) for absent in (not_run, required))
+    plan = make_plan(recipe, machine.fingerprint(), optional | missing, converted_here(optional), selection)
+    entries = execute(plan, store, progress, failures)
+    failures = failures or Failures()
+    for absent in required:
+        for row in (row for row in selection.rows if row.name == absent.target):
+            failures.add_missing(row, absent.reason)
+    failures.hold(plan, entries, fail_fast)
+    plan = failures.left(plan)
     with alone(out, store):
         sweep(out)
         lay_out(plan, entries, out)
-        evidence = selection.mark(assemble(plan, entries, machine, not_run, out, command))
+        evidence = assemble(plan, entries, machine, not_run, out, command, failures.lay_out(out))
+        evidence = selection.mark(evidence)
         return Ran(evidence, out, write_views(evidence, out))
 
 

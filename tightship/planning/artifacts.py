@@ -30,7 +30,7 @@ def wanted_precisions(target: Target, wanted: TargetConfig, recipe: Recipe) -> t
     else:
         precisions = tuple(dict.fromkeys(wanted.precisions))
     for scheme in precisions:
-        if scheme == "fp32":
+        if scheme in target.float_formats:
             continue
         if target.quantizer_for(scheme) is None:
             able = " and ".join(running(scheme)) or "no target"
@@ -63,12 +63,11 @@ def _for_target(
 
     made = []
     precisions = wanted_precisions(target, wanted, recipe)
-    if "fp32" in precisions:
-        for at, name in enumerate(target.formats):
-            precision = "fp32" if at == 0 else f"fp32-{name.rpartition('-')[2]}"
+    for precision, name in target.float_formats.items():
+        if precision in precisions:
             made.append(plan(_packed(name, target, recipe), precision, float_model, None))
     for scheme in precisions:
-        if scheme == "fp32":
+        if scheme in target.float_formats:
             continue
         int8 = "int8-guard" if guarded(recipe) else "int8-ptq"
         made.append(plan(target.formats[0], int8 if scheme == "int8" else scheme, float_model, scheme))

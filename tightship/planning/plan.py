@@ -1,6 +1,6 @@
 """The plan: every step of a run, in order, with the key under which its result is stored. Imports nothing heavy."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +10,7 @@ from tightship.planning.compression import compression_steps
 from tightship.planning.deployment import check_step, export_step, measure_step, sensitivity_step
 from tightship.planning.export_options import check_dims
 from tightship.planning.plugins import given
+from tightship.planning.step_configs import MeasureStep
 from tightship.planning.steps import ArtifactPlan, Step
 from tightship.planning.target_selection import TargetSelection
 from tightship.planning.threads import is_open, question, remembered
@@ -55,6 +56,22 @@ class Plan:
         """Which steps have an entry in the store (it is verified when it is used)."""
         return {name: store.entry_folder(key).is_dir() for name, key in self.entry_keys(store).items()}
 
+    def without(self, lost: Collection[str]) -> "Plan":
+        """The plan without some artifacts, by id: their steps go, and the others are measured without them."""
+        left = [a for a in (*self.artifacts, *self.converted) if str(a.id) in lost]
+        gone = {name for a in left for name in (a.export_step, a.check_step, a.sensitivity_step)}
+        steps = tuple(self._measured_without(s, lost) if s.kind == "measure" else s for s in self.steps if s.name not in gone)
+        artifacts, converted = (tuple(a for a in group if str(a.id) not in lost) for group in (self.artifacts, self.converted))
+        contents = {**self.contents, **_contents([s for s in steps if s.kind == "measure"], given(self.recipe))}
+        return replace(self, steps=steps, contents=contents, artifacts=artifacts, converted=converted)
+
+    @staticmethod
+    def _measured_without(step: Step, lost: Collection[str]) -> Step:
+        assert isinstance(step.config, MeasureStep)
+        opened = {name: options for name, options in step.config.artifacts.items() if name not in lost}
+        needs = {name: other for name, other in step.needs.items() if name not in lost}
+        return replace(step, config=step.config.model_copy(update={"artifacts": opened}), needs=needs)
+
     def upto(self, name: str) -> "Plan":
         """The plan cut down to one step and all that it needs."""
         wanted = {name}
@@ -91,7 +108,7 @@ def make_plan(
     return Plan(recipe, tuple(steps), _contents(steps, given(recipe)), artifacts, conversions)
 
 
-def _contents(steps: list[Step], data: str) -> dict[str, str]:
+def _contents(steps: Sequence[Step], data: str) -> dict[str, str]:
     return {
         step.name: sha256_json({
             "kind": step.kind, "config": step.config.as_json(), "data": data,

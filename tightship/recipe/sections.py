@@ -17,7 +17,7 @@ from tightship.recipe.gates import GatesConfig
 from zoo.data import DataRef
 from zoo.metrics import METRICS
 
-Precision = Literal["fp32"] | Scheme
+Precision = Literal["fp32"] | Scheme | Annotated[str, Field(pattern=r"^fp32-[a-z0-9]+$")]
 
 
 class DataConfig(Config):
@@ -60,7 +60,8 @@ class TargetConfig(Config):
     optional: bool = False
     """If it cannot run here, say so in the report instead of failing."""
     precisions: tuple[Precision, ...] | None = Field(None, examples=[["fp32", "int8"]])
-    """fp32 and schemes of quantization; by default fp32 and the scheme of the recipe's `quantize`."""
+    """What is made: fp32, schemes of quantization, and a target's further forms of fp32, such as fp32-script of
+    torchscript-cpu; by default fp32 and the scheme of the recipe's `quantize`."""
     stock: bool = False
     """Measure beside it the reference in int8 as the runtime's own tools make it: what a user has without compression."""
     gates: GatesConfig | None = Field(None, examples=[{"speedup": 1.5}])
@@ -82,6 +83,14 @@ class TargetConfig(Config):
     def settings(self) -> Options:
         """The target's options, of its own type."""
         return self._settings
+
+    @model_validator(mode="after")
+    def _forms_of_the_target(self) -> "TargetConfig":
+        known = find(self.name).float_formats
+        for precision in self.precisions or ():
+            if precision.startswith("fp32") and precision not in known:
+                raise ValueError(f"precision {precision!r} is none of target {self.name}, which has {', '.join(known)}")
+        return self
 
     @model_validator(mode="after")
     def _options_of_the_target(self) -> "TargetConfig":

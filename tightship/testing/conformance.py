@@ -129,6 +129,7 @@ def _network(target: Target, format_name: str, network: str, model: TorchModel, 
 def _examples(model: TorchModel) -> tuple[Arrays, Arrays]:
     import torch
 
+    from zoo.calling import call
     from zoo.outputs import named_outputs
 
     generator = np.random.default_rng(0)
@@ -137,7 +138,7 @@ def _examples(model: TorchModel) -> tuple[Arrays, Arrays]:
         for spec in model.signature.inputs
     }
     with torch.no_grad():
-        made = named_outputs(model.module(*(torch.from_numpy(value) for value in fed.values())))
+        made = named_outputs(call(model.module, fed))
     return fed, {name: value.numpy() for name, value in made.items()}
 
 

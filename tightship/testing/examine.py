@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts.arrays import load_arrays
+from artifacts.arrays import joined, load_arrays
 from artifacts.errors import TightshipError
 from artifacts.specs import Signature
 from artifacts.types import Arrays, Engine, Session
@@ -45,7 +45,7 @@ class Case:
         for start in range(0, count, batch):
             made = self.session.run({name: value[start : start + batch].copy() for name, value in self.inputs.items()})
             parts.append({name: np.array(value) for name, value in made.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return joined(parts, self.signature.outputs)
 
 
 def checks(case: Case) -> list[tuple[str, Check]]:

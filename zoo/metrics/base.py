@@ -1,6 +1,6 @@
 """What a metric says of itself, so that nothing else asks for one by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 from artifacts.errors import DataError
 from artifacts.records.measured import SHARE, Direction, lost
 from artifacts.types import Array, Arrays
+from zoo.pairing import classes_of, shown, values_of
 
 API = 1
 """The version of this interface; a record of another one is refused."""
@@ -27,9 +28,12 @@ class Metric:
     """Whether larger or smaller values are better."""
     unit: str = ""
     """`share`: of 0..1, shown in percent and compared in points; else what stands after the number, or nothing."""
-    targets: Literal["classes", "values"] = "values"
-    """`classes`: targets are whole numbers (N,), and an example's answer is the place of the first output's largest value;
-    then parity holds these places against each other too, and calls can be timed to the label."""
+    targets: Literal["classes", "values", "any"] = "values"
+    """`classes`: targets are whole numbers (N, *P), and an answer is the place of the first output's largest value along its
+    axis of classes; then parity holds these places against each other too, and calls can be timed to the label.
+    `values`: whole numbers are taken for values too, and are trained for as such. `any`: targets are left as they are."""
+    alike: bool = False
+    """Whether the first output has the shape of the targets, which is then held before any work."""
     outputs: int = 1
     """How many of the network's outputs it reads, from the first."""
     per_example: Callable[[Arrays, Array], Array] | None = None
@@ -65,12 +69,23 @@ class Metric:
         Raises:
             DataError: they are of another kind.
         """
-        if self.classifies and not (targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer)):
-            shape = ", ".join(("N", *map(str, targets.shape[1:])))
+        if self.classifies and not np.issubdtype(targets.dtype, np.integer):
             raise DataError(
-                f"metric {self.name!r} needs class numbers (N,) as targets, and the data's are {targets.dtype} ({shape}); "
-                "set the data's `metric` to one of values, such as mse."
+                f"metric {self.name!r} needs class numbers (N, ...) as targets, and the data's are {targets.dtype} "
+                f"{shown(targets.shape)}; set the data's `metric` to one of values, such as mse."
             )
+
+    def hold(self, shape: Sequence[int], targets: Array) -> None:
+        """Hold the shape of the first output, (N, ...), against targets before there are outputs.
+
+        Raises:
+            DataError: they do not fit each other, or a class number is beyond the output.
+        """
+        output = np.broadcast_to(np.float32(0), (len(targets), *shape[1:]))
+        if self.classifies:
+            classes_of(output, targets)
+        elif self.alike:
+            values_of(output, targets)
 
     def correct(self, outputs: Arrays, targets: Array) -> Array | None:
         """Whether each example is right, (N,) booleans; none where examples are neither right nor wrong."""

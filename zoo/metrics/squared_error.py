@@ -4,17 +4,18 @@ import numpy as np
 
 from artifacts.types import Array, Arrays
 from zoo.metrics.base import Metric, first
+from zoo.pairing import values_of
 
 
 def squares(outputs: Arrays, targets: Array) -> Array:
     """The mean of each example's squared differences, (N,)."""
-    differences = np.subtract(first(outputs).reshape(targets.shape), targets)
+    differences = np.subtract(*values_of(first(outputs), targets))
     return np.asarray((differences**2).reshape(len(targets), -1).mean(axis=1))
 
 
 def mse(outputs: Arrays, targets: Array) -> float:
     """The mean squared difference of the first output from the targets, over all their values."""
-    return float(np.mean(np.subtract(first(outputs).reshape(targets.shape), targets) ** 2))
+    return float(np.mean(np.subtract(*values_of(first(outputs), targets)) ** 2))
 
 
 def negative_mse(outputs: Arrays, targets: Array) -> float:
@@ -22,5 +23,5 @@ def negative_mse(outputs: Arrays, targets: Array) -> float:
     return -mse(outputs, targets)
 
 
-MSE = Metric("mse", mse, "smaller", per_example=squares)
-NEGATIVE_MSE = Metric("negative-mse", negative_mse)
+MSE = Metric("mse", mse, "smaller", alike=True, per_example=squares)
+NEGATIVE_MSE = Metric("negative-mse", negative_mse, alike=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from artifacts.types import Arrays
 from compress.counting import LAYERS
+from zoo.calling import call
 
 Call = tuple[tuple[object, ...], object]
 """What a module was given and what it returned."""
@@ -55,7 +56,7 @@ def calls(module: nn.Module, example: Arrays) -> dict[str, list[Call]]:
     training = module.training
     try:
         with torch.no_grad():
-            module.eval()(*(torch.from_numpy(a) for a in example.values()))
+            call(module.eval(), example)
     finally:
         module.train(training)
         for handle in handles:

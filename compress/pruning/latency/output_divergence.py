@@ -16,6 +16,7 @@ from compress.pruning.latency.blocks import without
 from compress.pruning.latency.selection import State
 from compress.pruning.structured import Group
 from compress.training.loop import subset, tensors
+from zoo.calling import call
 from zoo.outputs import named_outputs
 
 RANKING_EXAMPLES = 256
@@ -68,9 +69,9 @@ class OutputDivergence:
         edits: list[Edit] = [*self.cuts(state), *(Drop(b) for b in sorted(state.dropped))]
         made = replace(self.model, module=copy.deepcopy(self.model.module).eval(), edits=(*self.model.edits, *edits))
         replay(made.module, edits, example)
-        inputs = tuple(torch.from_numpy(a) for a in example.values())
         with torch.no_grad(), without(self.module, sorted(state.dropped), self._silent(state)):
-            pairs = zip(named_outputs(self.module(*inputs)).values(), named_outputs(made.module(*inputs)).values(), strict=True)
+            before, after = (named_outputs(call(network, example)).values() for network in (self.module, made.module))
+            pairs = zip(before, after, strict=True)
             if not all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.std()) + 1e-7) for a, b in pairs):
                 raise ModelError("the network with blocks and channels removed computes something else; report this model.")
         return made
@@ -88,5 +89,5 @@ class OutputDivergence:
 
     @torch.no_grad()
     def _outputs(self, module: nn.Module) -> torch.Tensor:
-        parts = [next(iter(named_outputs(module(*batch.values())).values())) for batch in self.batches]
+        parts = [next(iter(named_outputs(call(module, batch)).values())) for batch in self.batches]
         return torch.cat(parts).float()

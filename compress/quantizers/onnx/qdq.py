@@ -26,6 +26,7 @@ from compress.quantizers.onnx.keep_float import keep_in_float
 from compress.quantizers.pt2e.streaming import Observer
 from compress.quantizers.rounding import limit_of
 from compress.training.loop import subset
+from zoo.calling import arguments
 
 FILE = "model.onnx"
 
@@ -175,7 +176,7 @@ def match(calibration: Calibration, observer: Observer, inputs: Arrays) -> dict[
     """
     model = calibration.model
     graph = _Values(fold(model.module, model.signature), set(model.ranges))
-    graph.run(*(torch.from_numpy(a) for a in inputs.values()))
+    graph.run(*arguments(graph.module, inputs))
     seen = observer.values(inputs)
     matched: dict[str, Range] = {}
     for node, limits in model.ranges.items():

@@ -13,6 +13,7 @@ from compress.quantizers import Calibration
 from compress.quantizers.layers import check_layers
 from compress.quantizers.rounding import limit_of
 from compress.training.loop import subset, tensors
+from zoo.calling import arguments
 
 if TYPE_CHECKING:
     from torch.ao.quantization import QConfigMapping
@@ -44,7 +45,7 @@ def quantize(calibration: Calibration) -> nn.Module:
             mapping.set_module_name(layer, None)
         # what is compiled within the traced program stays in float: FX cannot follow its control flow
         whole = PrepareCustomConfig().set_non_traceable_module_names(list(model.scripted))
-        example = tuple(tensors(split, indices[:2])[0].values())
+        example = arguments(model.module, tensors(split, indices[:2])[0])
         try:
             prepared = prepare_fx(copy.deepcopy(model.module).eval(), mapping, example, whole)
         except Exception as error:
@@ -54,7 +55,7 @@ def quantize(calibration: Calibration) -> nn.Module:
             ) from error
         with torch.no_grad():
             for start in range(0, len(indices), 32):
-                prepared(*tensors(split, indices[start : start + 32])[0].values())
+                prepared(*arguments(model.module, tensors(split, indices[start : start + 32])[0]))
         converted: nn.Module = convert_fx(prepared)
     if not any("quantized" in type(m).__module__ for m in converted.modules()):
         raise ModelError("FX converted no layer of the model to int8; leave int8 out for this target.")

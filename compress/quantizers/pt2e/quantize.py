@@ -88,7 +88,8 @@ def convert(
             settle_weights(prepared, limit_of(config.weight_bits), config.per_channel)
         with torch.no_grad():
             for start in range(0, len(indices), batch):
-                prepared(*tensors(calibration.split, indices[start : start + batch])[0].values())
+                inputs, _ = tensors(calibration.split, indices[start : start + batch])
+                prepared(*(inputs[spec.name] for spec in model.signature.inputs))
         made: nn.Module = convert_pt2e(prepared)
     return made
 

@@ -9,8 +9,9 @@ from onnx import numpy_helper
 from artifacts.types import ModelRef, TorchModel
 from benchmarks.parity.bisect import first_divergence
 from export.registry import FORMATS
-from zoo.models import build, trace_signature
+from zoo.models import build
 from zoo.readers import read_digits
+from zoo.signatures import trace_signature
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from compress.fold import example_tensors, fold
 from compress.quantizers import QUANTIZERS, Calibration
 from export.onnx.export import export
 from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
-from zoo.models import trace_signature
+from zoo.signatures import trace_signature
 
 
 class Forms(nn.Module):

@@ -22,7 +22,8 @@ from compress.pruning.latency.selection import State
 from compress.pruning.latency.table import group_equal, measure_table
 from compress.pruning.structured import rank
 from compress.training.loop import predict
-from zoo.models import build, complete, trace_signature
+from zoo.models import build, complete
+from zoo.signatures import trace_signature
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from compress.quantizers.onnx.integer_pad import pad_in_integers
 from compress.training.loop import predict
 from export.onnx.export import export
 from runtimes.onnxruntime.runtime import OnnxRuntimeCpu
-from zoo.models import trace_signature
+from zoo.signatures import trace_signature
 
 
 class Padded(nn.Module):

@@ -18,7 +18,7 @@ from compress.training.loop import Training, fit, predict, task_loss
 from export.fixed import fixed
 from export.registry import FORMATS
 from runtimes.registry import TARGETS, find, running
-from zoo.models import trace_signature
+from zoo.signatures import trace_signature
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 

@@ -50,7 +50,8 @@ def test_int8_resnet20_keeps_its_accuracy_within_three_tenths_of_a_point(tmp_pat
     from export.openvino.export import export
     from runtimes.openvino.runtime import OpenVinoCpu
     from zoo.data import DataRef, load_data
-    from zoo.models import build, complete, load_weights, trace_signature
+    from zoo.models import build, complete, load_weights
+    from zoo.signatures import trace_signature
 
     pytest.importorskip("nncf")
     data = load_data(DataRef(zoo="cifar10"))

@@ -17,7 +17,7 @@ from tightship.benching.compare import BLOCKS, compare_runs
 from tightship.cli.compare import compare as verb
 from tightship.gating.baseline import figures_of
 from tightship.gating.baseline_limits import BASELINE_LIMITS
-from tightship.pipeline.evidence import _timed_what_was_checked
+from tightship.pipeline.timings import timed_what_was_checked
 from tightship.planning.steps import MEASURE, ArtifactPlan
 from tightship.reporting.run_pairs import Run, latencies
 from tightship.store import Entry
@@ -188,10 +188,10 @@ def test_what_was_timed_is_what_was_checked(tmp_path, shift, passes):
         entries[name] = Entry("key", tmp_path / name, "", 0.0, None, False)
     artifact = ArtifactPlan(ArtifactId.parse(ID), "onnx", "compressed", "reference")
     if passes:
-        _timed_what_was_checked(artifact, entries)
+        timed_what_was_checked(artifact, entries)
     else:
         with pytest.raises(ParityFailed, match=f"the timed calls of {ID} gave 'logits'"):
-            _timed_what_was_checked(artifact, entries)
+            timed_what_was_checked(artifact, entries)
 
 
 def test_the_honesty_study_asks_what_a_user_gets():

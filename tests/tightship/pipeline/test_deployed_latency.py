@@ -13,7 +13,8 @@ from tightship.pipeline import deployed_latency
 from tightship.pipeline.deployed_latency import MOST, DeployedLatency, undisturbed
 from tightship.planning.plan import make_plan
 from zoo.data import DataRef, load_data
-from zoo.models import build, complete, trace_signature
+from zoo.models import build, complete
+from zoo.signatures import trace_signature
 
 RECIPE = """\
 name: timed

@@ -100,8 +100,10 @@ def test_what_was_checked_on_another_cpu_is_checked_again(plan, monkeypatch):
 
 
 def test_a_lite_file_is_another_step_and_a_layout_is_not(plan):
-    plain = plan("[torchscript-cpu]")
-    lite, laid = (plan(f"[{{name: torchscript-cpu, options: {{{said}}}}}]") for said in ("file: lite", "channels_last: true"))
+    both = "precisions: [fp32, fp32-script, int8]"
+    plain = plan(f"[{{name: torchscript-cpu, {both}}}]")
+    said = ("file: lite", "channels_last: true")
+    lite, laid = (plan(f"[{{name: torchscript-cpu, {both}, options: {{{option}}}}}]") for option in said)
     exports = [name for name in plain.keys if name.startswith("export torchscript")]
     assert len(exports) == 3
     assert all(plain.keys[name] != lite.keys[name] for name in exports)
@@ -115,7 +117,7 @@ def test_a_labeled_row_is_held_against_the_first_row_of_its_target(plan):
     made = {str(a.id): a for a in plan(f"[{rows}, {{name: openvino-cpu, label: b}}]").artifacts}
     found = {name: str(first_of(a, made.values()) or "") for name, a in made.items()}
     assert {name: other for name, other in found.items() if other and other != name} == {
-        f"torchscript-cpu/{precision}@a": f"torchscript-cpu/{precision}" for precision in ("fp32", "fp32-script", "int8-ptq")
+        f"torchscript-cpu/{precision}@a": f"torchscript-cpu/{precision}" for precision in ("fp32", "int8-ptq")
     }
 
 

@@ -229,10 +229,14 @@ def _case(name: str, inputs: Arrays, against: "Reference", session: Session) -> 
     """What the network and the file make of some inputs."""
     import torch
 
+    from artifacts.arrays import examples_first
     from benchmarks.parity.parity import Case
+    from zoo.calling import call
     from zoo.outputs import named_outputs
 
     with torch.no_grad():
-        outputs = named_outputs(against.module(*(torch.from_numpy(array) for array in inputs.values())))
+        outputs = named_outputs(call(against.module, inputs))
     wanted = {key: tensor.numpy() for key, tensor in outputs.items()}
-    return Case(name, True, wanted, {key: np.asarray(value) for key, value in session(inputs).items()})
+    found = {key: np.asarray(value) for key, value in session(inputs).items()}
+    specs = session.signature.outputs
+    return Case(name, True, examples_first(wanted, specs), examples_first(found, specs))

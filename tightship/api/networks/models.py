@@ -13,7 +13,7 @@ from torch import nn
 from artifacts.errors import DataError, ModelError, RequestError, nearest
 from artifacts.specs import TensorSpec
 from artifacts.types import Array, Arrays, ModelRef, TorchModel
-from zoo.models import signature_on
+from zoo.signatures import signature_on
 
 if TYPE_CHECKING:
     ArrayLike = torch.Tensor | Array

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artifacts.arrays import load_arrays, save_arrays
+from artifacts.arrays import joined, load_arrays, save_arrays
 from artifacts.errors import DataError, nearest
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Array, Arrays, Engine
@@ -52,7 +52,7 @@ class Session:
         parts = [self._checked(part) for part in _calls(arrays, self.signature)]
         # a runtime may hand out one buffer again and again
         found = [{name: np.array(value) for name, value in self._run(part).items()} for part in parts]
-        outputs = found[0] if len(found) == 1 else {n: np.concatenate([one[n] for one in found]) for n in found[0]}
+        outputs = joined(found, self.signature.outputs)
         torch = sys.modules.get("torch")
         if torch is None or not any(isinstance(value, torch.Tensor) for value in given.values()):
             return outputs

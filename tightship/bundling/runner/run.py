@@ -92,7 +92,7 @@ class Model:
 
     def __init__(self, manifest: Json) -> None:
         self.inputs: list[Json] = manifest["signature"]["inputs"]
-        self.outputs: list[str] = [spec["name"] for spec in manifest["signature"]["outputs"]]
+        self.outputs: dict[str, int | None] = {o["name"]: o.get("batch_axis", 0) for o in manifest["signature"]["outputs"]}
         first = self.inputs[0]["shape"][0]
         self.fixed_batch: int | None = first if isinstance(first, int) else None
         self.ranges: dict[str, Json] = {r["name"]: r for r in manifest["signature"].get("ranges", ())}
@@ -122,13 +122,14 @@ class Model:
         return {name: arrays[name] for name in names}
 
     def run(self, arrays: Arrays) -> Arrays:
-        """All rows, in steps of the model's batch or of its largest; the last one is filled up by repeating a row."""
+        """All rows, in steps of the model's batch or of its largest, filled up by repeating one; outputs have rows first."""
         checked = self.checked(arrays)
         rows = len(checked[self.inputs[0]["name"]])
         step = self.fixed_batch or min(rows, self.most or rows)
         filled = {n: np.concatenate([a, np.repeat(a[-1:], -rows % step, axis=0)]) for n, a in checked.items()}
         parts = [self.session.run({n: a[i : i + step] for n, a in filled.items()}) for i in range(0, rows, step)]
-        return {name: np.concatenate([part[name] for part in parts])[:rows] for name in self.outputs}
+        moved = {n: [p[n][None] if a is None else np.moveaxis(p[n], a, 0) for p in parts] for n, a in self.outputs.items()}
+        return {n: (m[0] if self.outputs[n] is None else np.concatenate(m))[:rows] for n, m in moved.items()}
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -215,7 +216,7 @@ def name_picture(manifest: Json, path: Path) -> None:
     ready = pictures.prepare(raw.transpose(0, 3, 1, 2), how["scale"], how["mean"], how["std"]).astype(spec["dtype"])
     ready = ready if how["layout"] == "NCHW" else ready.transpose(0, 2, 3, 1)
     model = Model(manifest)
-    scores = model.run({spec["name"]: np.ascontiguousarray(ready)})[model.outputs[0]].reshape(1, -1)
+    scores = next(iter(model.run({spec["name"]: np.ascontiguousarray(ready)}).values())).reshape(1, -1)
     for i, share in zip(*(found[0] for found in pictures.likeliest(scores, 3)), strict=True):
         say(f"{manifest['labels'][i] if manifest['labels'] else i}: {share:.1%}")
 

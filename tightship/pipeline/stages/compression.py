@@ -161,7 +161,7 @@ def quantize(job: Job[QatStep]) -> NetworkResult:
 
     config, seed = job.config.config, job.config.seed + 3
     trained = train_quantized(job.network(), config, job.data.train, seed=seed, work=job.work, progress=job.progress)
-    simulated = _accuracy(job, simulate(trained, config))
+    simulated = _accuracy(job, trained, simulate(trained, config))
     done = f"int8 QAT {config.qat_epochs} epochs, {len(trained.ranges)} ranges learned"
     # what the float weights alone would score is never deployed; the simulated figure is the stage's own
     return _stored(job, trained, done, {"ranges": len(trained.ranges)}, simulated)
@@ -171,14 +171,19 @@ def _build(job: Job[StepConfig], source: NetworkSource, seed: int) -> "TorchMode
     import torch
 
     from artifacts.types import TorchModel
-    from zoo.models import build, complete, load_weights, trace_signature
+    from zoo.calling import by_place
+    from zoo.models import build, complete, load_weights
+    from zoo.signatures import trace_signature
+    from zoo.targets import hold
 
     ref = complete(source.network.ref(), job.data)
     torch.manual_seed(seed)
-    module = build(ref)
+    module = by_place(build(ref), [spec.name for spec in job.data.inputs])
     if source.network.weights is not None:
         load_weights(module, source.network.weights)
-    return TorchModel(module.eval(), ref, trace_signature(module, job.data))
+    signature = trace_signature(module, job.data)
+    hold(job.data, signature)
+    return TorchModel(module.eval(), ref, signature)
 
 
 def _stored(
@@ -189,7 +194,7 @@ def _stored(
 
     checkpoint.save(model, job.out)
     found = count(model.module, job.data.train.batch(np.arange(2))[0])
-    accuracy = _accuracy(job, model.module) if simulated is None else simulated
+    accuracy = _accuracy(job, model, model.module) if simulated is None else simulated
     summary = (
         f"{done}: {job.data.metric} {accuracy:.4f}, {found['parameters']:,.0f} parameters, {found['macs'] / 1e6:.2f} MMACs"
     )
@@ -199,10 +204,10 @@ def _stored(
     return NetworkResult(summary, accuracy, *weighs, accuracy_simulated=simulated, method=method or {})
 
 
-def _accuracy(job: Job[StepConfig], module: "nn.Module") -> float:
+def _accuracy(job: Job[StepConfig], model: "TorchModel", module: "nn.Module") -> float:
     from compress.training.loop import predict_all
     from zoo.metrics import METRICS
 
     test = job.data.test
     targets = np.concatenate([test.batch(np.arange(i, min(i + 512, len(test))))[1] for i in range(0, len(test), 512)])
-    return METRICS.find(job.data.metric).score(predict_all(module, test), targets)
+    return METRICS.find(job.data.metric).score(predict_all(module, test, specs=model.signature.outputs), targets)

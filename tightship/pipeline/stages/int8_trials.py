@@ -102,7 +102,9 @@ class Int8Trials:
         """What decides."""
         chosen = held_out(self.data.train, self.calibration_samples, self.seed, self.most)
         inputs, targets = self.data.train.batch(chosen)
-        return Examples(inputs, targets, predict_all(self.model.module, self.data.train, 256, chosen))
+        return Examples(
+            inputs, targets, predict_all(self.model.module, self.data.train, 256, chosen, self.model.signature.outputs)
+        )
 
     @cached_property
     def reference(self) -> float:

@@ -1,12 +1,16 @@
 """The step that measures all deployed files against each other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
-from artifacts.arrays import save_arrays
+from artifacts.arrays import examples_first, save_arrays
+from artifacts.errors import TightshipError
 from artifacts.ids import ArtifactId
 from artifacts.records.roofline import LayerTimes
+from artifacts.types import Engine
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
 from benchmarks.timing.noise import NoiseMonitor
@@ -26,23 +30,34 @@ def rank_layers(job: Job[SensitivityStep]) -> SensitivityResult:
 
 
 def measure_all(job: Job[MeasureStep]) -> MeasureResult:
-    """Latency, throughput, cold start and memory of every artifact, interleaved in separate processes."""
+    """Latency, throughput, cold start and memory of every artifact, interleaved in separate processes.
+
+    Raises:
+        TightshipError: a file could not be opened or timed; its `subject` is the artifact's id.
+    """
     plan = plan_of(job.config)
     files = {name: job.input(name, ExportResult) for name in job.config.artifacts}
     targets = {name: ArtifactId.parse(name).target for name in files}
     built, opened = job.out / "engines", job.config.artifacts
-    engines = {name: engine_of(targets[name], entry, built, opened[name]) for name, entry in files.items()}
+    engines: dict[str, Engine] = {}
+    for name, entry in files.items():
+        with _costs(name):
+            engines[name] = engine_of(targets[name], entry, built, opened[name])
     inputs = job.data.test.batch(np.arange(min(plan.throughput_batch, len(job.data.test))))[0]
     watch, meter = NoiseMonitor(), Meter.find()
     watch.look_first()
     meter.look_first()
     whole, no_end_to_end = energy.raw_example(job.data)
-    found = measure(engines, inputs, plan, job.work, job.progress, watch, meter, whole)
+    try:
+        found = measure(engines, inputs, plan, job.work, job.progress, watch, meter, whole)
+    except TightshipError as error:
+        error.subject = next((name for name, engine in engines.items() if engine is error.subject), error.subject)
+        raise
     power = meter.record()
     for name, one in found.items():
         place = job.out / "outputs" / f"{name}.npz"
         place.parent.mkdir(parents=True, exist_ok=True)
-        save_arrays(place, one.outputs)
+        save_arrays(place, examples_first(one.outputs, engines[name].signature.outputs))
     layers, peaks = roofline.measure_roofs(engines, job.work / "one.npz", plan, job)
     timings = {
         name: replace(
@@ -55,6 +70,16 @@ def measure_all(job: Job[MeasureStep]) -> MeasureResult:
     count = sum(len(one.samples) for one in found.values())
     summary = f"{len(found)} artifacts, {plan.processes} processes each, {count:,} calls timed"
     return MeasureResult(summary, timings, peaks, power, no_end_to_end)
+
+
+@contextmanager
+def _costs(name: str) -> Iterator[None]:
+    """What goes wrong within is about this artifact."""
+    try:
+        yield
+    except TightshipError as error:
+        error.subject = name
+        raise
 
 
 def plan_of(config: MeasureStep) -> MeasurePlan:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from artifacts.arrays import load_arrays, save_arrays
+from artifacts.arrays import examples_first, load_arrays, save_arrays
 from artifacts.json import read
 from artifacts.records.evidence import PlacementRecord
 from artifacts.specs import Signature
@@ -94,11 +94,12 @@ def _cases(
     module, tolerance, against = expected_of(job)
 
     def reference(arrays: Arrays) -> Arrays:
+        from zoo.calling import call
         from zoo.outputs import named_outputs
 
         with torch.no_grad():
-            named = named_outputs(module(*(torch.from_numpy(a) for a in arrays.values())))
-        return {name: tensor.numpy() for name, tensor in named.items()}
+            named = named_outputs(call(module, arrays))
+        return examples_first({name: tensor.numpy() for name, tensor in named.items()}, signature.outputs)
 
     real = {k: v[:PARITY_EXAMPLES] for k, v in inputs.items()}
     cases = [Case("real x256", True, reference(real), {k: v[:PARITY_EXAMPLES] for k, v in outputs.items()})]

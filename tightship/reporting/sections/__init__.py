@@ -12,6 +12,7 @@ SECTIONS: Registry[Section] = Registry(
     [
         "tightship.reporting.sections.tradeoff:TRADEOFF",
         "tightship.reporting.sections.artifacts:ARTIFACTS",
+        "tightship.reporting.sections.failed:FAILED",
         "tightship.reporting.sections.comparisons:AGAINST_STOCK",
         "tightship.reporting.sections.comparisons:AGAINST_FIRST_ROW",
         "tightship.reporting.sections.stages:STAGES",

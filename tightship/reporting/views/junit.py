@@ -9,10 +9,15 @@ from tightship.reporting.formatting import absence, clean, conversion, headline,
 
 
 def render(evidence: Evidence) -> str:
-    """One test case per artifact and gate, one per parity check, and a skipped one per target that did not run."""
+    """One test case per artifact and gate, one per parity check; one that failed per artifact that could not be made, checked
+    or measured, and a skipped one per target that did not run.
+    """
     root = Element("testsuites", name=clean(evidence.name))
     for record in evidence.artifacts:
         _add_artifact(root, record)
+    for failed in evidence.failed:
+        suite = SubElement(root, "testsuite", name=clean(failed.id))
+        _fail(_case(suite, failed.id, failed.stage), failed.reason, f"log: {failed.log}" if failed.log else failed.kind)
     if evidence.not_run:
         _add_not_run(root, evidence)
     if not evidence.verdict.passed and root.find(".//failure") is None:

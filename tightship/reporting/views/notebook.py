@@ -37,6 +37,7 @@ def _row(a: ArtifactRecord) -> str:
 def _notes(evidence: Evidence, artifacts: list[ArtifactRecord]) -> list[str]:
     """What failed and why, what was not run, and whether the machine was quiet."""
     lines = [f"{a.id} failed {name}: {reason}" for a in artifacts for name, reason in failures(a)]
+    lines += [f"{failed.id} failed at {failed.stage}: {failed.reason}" for failed in evidence.failed]
     lines += [f"{missing.target}: {absence(missing)}" for missing in evidence.not_run]
     disturbed = disturbance(evidence.noise)
     return [*lines, *([f"Disturbed. {disturbed}"] if disturbed else [])]

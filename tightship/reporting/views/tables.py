@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from math import isfinite
 
-from artifacts.records.evidence import ArtifactRecord, Evidence, NotRun, SpeedupRecord
+from artifacts.records.evidence import ArtifactRecord, Evidence, FailureRecord, NotRun, SpeedupRecord
 from artifacts.records.measured import UNBOUNDED
 from tightship.reporting.conditions import time_outside
 from tightship.reporting.escaping import escape
@@ -24,7 +24,9 @@ MARKDOWN = (
 
 
 def rows(evidence: Evidence) -> list[Row]:
-    """One row for each artifact in the order of the evidence, then one for each target that was not run, or its files."""
+    """One row for each artifact in the order of the evidence, then one for each that failed, then one for each target that was
+    not run, or its files.
+    """
     about: Row = {
         "run": clean(evidence.name),
         "recipe_sha256": evidence.recipe_sha256,
@@ -33,6 +35,7 @@ def rows(evidence: Evidence) -> list[Row]:
     }
     made = [_row(record) | about for record in evidence.artifacts]
     empty: Row = dict.fromkeys(made[0] if made else (*_ID, "verdict", "failed", "size_bytes", *about))
+    made += [empty | _failure(failed) | about for failed in evidence.failed]
     return made + [empty | row | about for missing in evidence.not_run for row in _absent(missing)]
 
 
@@ -118,6 +121,12 @@ def _ratio(name: str, found: SpeedupRecord | None) -> Row:
         f"{name}_verdict": found.verdict if found else None,
         f"{name}_baseline": found.baseline if found else None,
     }
+
+
+def _failure(failed: FailureRecord) -> Row:
+    """What could not be made, checked or measured."""
+    named: Row = {"artifact": clean(failed.id), "target": clean(failed.target), "precision": clean(failed.precision or "")}
+    return named | {"verdict": f"failed at {failed.stage}", "failed": clean(failed.reason)}
 
 
 def _absent(missing: NotRun) -> list[Row]:

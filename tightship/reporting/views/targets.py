@@ -116,6 +116,8 @@ def _notes(evidence: Evidence) -> Iterator[str]:
         if record.options:
             yield f"{clean(record.id)} is opened with {options_text(record)}."
     absent = [f"{clean(missing.target)}: {clean(missing.reason)}" for missing in evidence.not_run if not missing.converted]
+    for failed in evidence.failed:
+        yield f"Failed at {failed.stage}: {clean(failed.id)}: {clean(failed.reason)}."
     if absent:
         yield f"Not run: {'; '.join(absent)}."
     for missing in evidence.not_run:

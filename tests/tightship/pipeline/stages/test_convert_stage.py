@@ -97,10 +97,10 @@ def test_the_tables_give_a_file_its_bytes_and_no_figure_that_was_not_measured(ev
 
 
 @elsewhere
-def test_a_target_that_must_run_is_refused_before_any_work(cli, tmp_path):
+def test_a_target_that_must_run_is_refused_before_any_work_where_that_is_asked_for(cli, tmp_path):
     pytest.importorskip("coremltools")
     (tmp_path / "r.yaml").write_text(RECIPE.replace("optional: true, ", ""))
-    for verb in (("run", "--out", tmp_path / "out"), ("plan",)):
+    for verb in (("run", "--fail-fast", "--out", tmp_path / "out"), ("plan",)):
         done = cli(verb[0], tmp_path / "r.yaml", "--store", tmp_path / "store", *verb[1:])
         assert done.returncode == 3
         assert "optional: true" in done.stderr + done.stdout

@@ -17,8 +17,9 @@ from runtimes.registry import find
 from tightship.pipeline.stages.accuracy_guard import TargetTrials
 from tightship.pipeline.stages.int8_trials import Int8Trials
 from zoo.metrics.base import first
-from zoo.models import build, complete, trace_signature
+from zoo.models import build, complete
 from zoo.readers import read_digits
+from zoo.signatures import trace_signature
 
 
 @pytest.fixture(scope="module")

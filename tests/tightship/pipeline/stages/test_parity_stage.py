@@ -14,8 +14,9 @@ from compress.qat import observe, simulate
 from compress.quantizers import rounding
 from tightship.pipeline.stages import parity
 from tightship.planning.plan import make_plan
-from zoo.models import build, trace_signature
+from zoo.models import build
 from zoo.readers import read_digits
+from zoo.signatures import trace_signature
 
 RECIPE = """
 name: trained

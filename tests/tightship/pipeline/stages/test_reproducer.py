@@ -34,8 +34,9 @@ from tightship.pipeline.stages.reproducer import Failed, _example
 from tightship.planning.plan import Plan, make_plan
 from tightship.planning.steps import ArtifactPlan
 from tightship.store import Entry
-from zoo.models import build, trace_signature
+from zoo.models import build
 from zoo.readers import read_digits
+from zoo.signatures import trace_signature
 
 RECIPE = """
 name: broken

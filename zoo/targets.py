@@ -1,0 +1,170 @@
+"""Targets as data sets hold them, brought at the border to what losses and metrics take, or refused in one sentence."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifacts.errors import DataError
+from artifacts.specs import Signature
+from artifacts.types import Array, Arrays, Split
+from zoo.metrics import METRICS, usual
+from zoo.pairing import IGNORED, shown
+from zoo.splits import ArraySplit, TaskData
+
+LOOKED_AT = 256
+"""Examples of a lazy split whose targets decide what they are; every batch is held to that."""
+
+Form = Callable[[Array], Array]
+
+
+def settled(data: TaskData, metric: str | None) -> TaskData:
+    """The task with its targets as `settle` brings them; without a `metric` the targets decide it.
+
+    Raises:
+        DataError: see `settle`.
+        RequestError: there is no such metric.
+    """
+    train, test = settle((data.train, data.test), data.labels, METRICS.find(metric).targets if metric else None)
+    return replace(data, train=train, test=test, metric=metric or usual(test.batch(np.arange(1))[1]))
+
+
+@dataclass(frozen=True)
+class Formed:
+    """A split whose targets are brought into another form as they are read."""
+
+    split: Split
+    form: Form
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, Array]:
+        """See `artifacts.types.Split`."""
+        inputs, targets = self.split.batch(indices)
+        return inputs, self.form(targets)
+
+    def fingerprint(self) -> str:
+        """See `artifacts.types.Split`."""
+        return hashlib.sha256(f"formed {self.split.fingerprint()}".encode()).hexdigest()
+
+
+def settle(parts: Sequence[Split], labels: tuple[str, ...] | None, kind: str | None) -> list[Split]:
+    """The splits of a task with their targets as class numbers (N, ...) in int64, or as the values that they are.
+
+    Columns (N, 1), one-hot rows (N, classes), names among `labels`, booleans, unsigned and whole real numbers become class
+    numbers where the task has classes; whole numbers become float32 where its metric is one of values.
+
+    Args:
+        parts: training and test split.
+        labels: the names of the classes.
+        kind: what the task's metric takes, `classes`, `values` or `any`; none: the targets decide.
+
+    Raises:
+        DataError: targets are text, complex, negative or fractional class numbers, or of another kind in the other split.
+    """
+    seen = [_seen(part) for part in parts]
+    if len({(_family(targets), targets.shape[1:]) for targets in seen}) > 1:
+        kinds = " and ".join(f"{targets.dtype} {shown(targets.shape)}" for targets in seen)
+        raise DataError(f"the targets of training and test split are of different kinds: {kinds}; make them alike.")
+    hot = all(map(_one_hot, seen))
+
+    def form(targets: Array) -> Array:
+        return targets.astype(np.float32) if kind == "values" else class_numbers(targets, labels, hot)
+
+    changes = _family(seen[0]) == "whole" if kind == "values" else _to_numbers(seen, kind == "classes")
+    if not changes:
+        return list(parts)
+    return [replace(part, targets=form(part.targets)) if isinstance(part, ArraySplit) else Formed(part, form) for part in parts]
+
+
+def class_numbers(targets: Array, labels: tuple[str, ...] | None, one_hot: bool) -> NDArray[np.int64]:
+    """Class numbers (N, ...) of targets in any of their forms; see `settle`."""
+    if targets.dtype.kind in "USO":
+        return _named(targets, labels)
+    if one_hot:
+        if not _one_hot(targets):
+            raise DataError("targets that are one-hot at first are not so throughout; give class numbers (N,).")
+        return np.asarray(targets.argmax(axis=1), np.int64)
+    if targets.dtype.kind == "f" and not (targets == np.floor(targets)).all():
+        wrong = targets[targets != np.floor(targets)].flat[0]
+        raise DataError(f"the targets hold {wrong:g}, which is no class number; set the data's `metric` to one of values.")
+    if targets.size and targets.max() > np.iinfo(np.int64).max:
+        raise DataError(f"the targets hold {targets.max()}, which is no class number.")
+    numbers = _without_column(targets.astype(np.int64))
+    negative = numbers[(numbers < 0) & (numbers != IGNORED)]
+    if negative.size:
+        raise DataError(
+            f"the targets hold class {negative.flat[0]}, and classes are counted from 0; {IGNORED} says that a position "
+            "does not count."
+        )
+    return numbers
+
+
+def _seen(part: Split) -> Array:
+    whole = part.targets if isinstance(part, ArraySplit) else part.batch(np.arange(min(LOOKED_AT, len(part))))[1]
+    if whole.dtype.kind == "c":
+        raise DataError(f"the targets are complex ({whole.dtype}); give their real and imaginary parts.")
+    return whole
+
+
+def _family(targets: Array) -> str:
+    kind = targets.dtype.kind
+    return "whole" if kind in "iub" else "text" if kind in "USO" else kind
+
+
+def _to_numbers(seen: Sequence[Array], classifies: bool) -> bool:
+    """Whether targets have to be made class numbers; int64 ones (N, ...) that need nothing are left as they are."""
+    first = seen[0]
+    if _family(first) == "text":
+        return True
+    if all(map(_one_hot, seen)):
+        return True
+    if first.dtype.kind == "f":
+        return classifies
+    if first.dtype.kind == "b" and first[:1].size > 1 and not classifies:
+        return False
+    column = first.ndim == 2 and first.shape[1] == 1
+    negative = any(targets.size and targets.dtype.kind == "i" and int(targets.min()) < 0 for targets in seen)
+    return column or first.dtype.kind in "ub" or negative
+
+
+def _one_hot(targets: Array) -> bool:
+    """Whether every row of (N, classes) has a single 1 among zeros."""
+    if targets.ndim != 2 or targets.shape[1] < 2 or targets.dtype.kind not in "iubf":
+        return False
+    ones = np.asarray(targets == 1)
+    return bool((ones | np.asarray(targets == 0)).all() and (ones.sum(axis=1) == 1).all())
+
+
+def _without_column(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    return numbers.reshape(len(numbers)) if numbers.ndim == 2 and numbers.shape[1] == 1 else numbers
+
+
+def _named(targets: Array, labels: tuple[str, ...] | None) -> NDArray[np.int64]:
+    if labels is None:
+        raise DataError(
+            f"the targets are text, such as {str(targets.flat[0])!r}; give class numbers, or the classes' names as `labels`."
+        )
+    numbers = {name: index for index, name in enumerate(labels)}
+    unknown = [str(name) for name in targets.flat if str(name) not in numbers]
+    if unknown:
+        raise DataError(f"the targets hold {unknown[0]!r}, which is none of the labels: {', '.join(labels[:8])}.")
+    found = np.asarray([numbers[str(name)] for name in targets.flat], np.int64).reshape(targets.shape)
+    return _without_column(found)
+
+
+def hold(data: TaskData, signature: Signature) -> None:
+    """Hold the network's first output against the targets of every split, before any work.
+
+    Raises:
+        DataError: they do not fit each other, or a class number is beyond the outputs; names the split.
+    """
+    shape = tuple(size if isinstance(size, int) else 1 for size in signature.outputs[0].shape)
+    for name, part in (("training", data.train), ("test", data.test)):
+        try:
+            METRICS.find(data.metric).hold(shape, _seen(part))
+        except DataError as error:
+            raise DataError(f"{name} split, metric {data.metric!r}: {error}") from None
