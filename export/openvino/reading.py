@@ -41,7 +41,9 @@ def port_name(port: Any, index: int, specs: tuple[TensorSpec, ...]) -> str:
     names = port.get_names()
     own = specs[index : index + 1]  # first: one tensor that is given back twice has both names
     known = next((s.name for s in (*own, *specs) if s.name in names), None)
-    return known or (min(names) if names else str(port.get_node().get_friendlyport_name()))
+    if known or own:  # a file cannot call an output as it calls an input
+        return known or own[0].name
+    return min(names) if names else str(port.get_node().get_friendlyport_name())
 
 
 def signature_of(path: Path, given: "Shapes | None" = None) -> Signature:

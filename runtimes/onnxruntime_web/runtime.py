@@ -32,16 +32,19 @@ class WebSession(Placed, TimesItself, Closes):
         self._browser = Browser(self._places)
         self.opened = self._browser.ask({"do": "open", "log": "error", **self._job})[0]
         """What the page said of itself: `agent`, `isolated`, and the model's `inputs` and `outputs`."""
+        told, found = [spec.name for spec in engine.signature.outputs], self.opened["outputs"]
+        # in order: a file cannot call an output as it calls an input
+        self._outputs = dict(zip(told if len(told) == len(found) else found, found, strict=True))
 
     def run(self, inputs: Arrays) -> Arrays:
         """See `artifacts.types.Session`."""
         made = self._browser.ask({"do": "run"}, inputs)[1]
-        return {name: made[name] for name in self.opened["outputs"]}
+        return {name: made[inside] for name, inside in self._outputs.items()}
 
     def timed(self, inputs: Arrays, seconds: float, calls: int) -> tuple[list[int], Arrays]:
         """Nanoseconds of calls by the page's own clock, and the outputs of the last; the way to the page is not in them."""
         header, made = self._browser.ask({"do": "time", "seconds": seconds, "calls": calls}, inputs)
-        return list(header["times"]), {name: made[name] for name in self.opened["outputs"]}
+        return list(header["times"]), {name: made[inside] for name, inside in self._outputs.items()}
 
     def cpu_ns(self) -> int:
         """CPU time that the browser's processes have used."""

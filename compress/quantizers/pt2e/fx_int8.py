@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from artifacts.errors import ModelError
+from artifacts.types import TorchModel
 from compress.configs import QuantizeConfig
 from compress.quantizers import Calibration
 from compress.quantizers.layers import check_layers
 from compress.quantizers.rounding import limit_of
 from compress.training.loop import subset, tensors
 from zoo.calling import arguments
+from zoo.outputs import named_outputs
 
 if TYPE_CHECKING:
     from torch.ao.quantization import QConfigMapping
@@ -56,6 +58,7 @@ def quantize(calibration: Calibration) -> nn.Module:
         with torch.no_grad():
             for start in range(0, len(indices), 32):
                 prepared(*arguments(model.module, tensors(split, indices[start : start + 32])[0]))
+        _refuse_other_outputs(prepared, model, example)
         converted: nn.Module = convert_fx(prepared)
     if not any("quantized" in type(m).__module__ for m in converted.modules()):
         raise ModelError("FX converted no layer of the model to int8; leave int8 out for this target.")
@@ -78,3 +81,15 @@ def _weights(mapping: "QConfigMapping", config: QuantizeConfig) -> None:
     assert usual is not None
     # layers that fuse must agree, so it is set for all that have no rule of their own
     mapping.set_global(QConfig(activation=usual.activation, weight=weight))  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def _refuse_other_outputs(prepared: nn.Module, model: TorchModel, example: tuple[torch.Tensor, ...]) -> None:
+    """FX follows proxies, so that a network which looks at types in Python may give other outputs than it does by itself."""
+    traced = list(named_outputs(prepared(*example)))
+    wanted = [spec.name for spec in model.signature.outputs]
+    if traced != wanted:
+        raise ModelError(
+            f"FX makes a program with the outputs {', '.join(traced)}, and the model gives {', '.join(wanted)}: its forward "
+            "looks at types in Python; take that out, or leave int8 out for this target."
+        )

@@ -8,6 +8,7 @@ from artifacts.errors import ModelError
 from artifacts.types import ModelRef, TorchModel
 from compress.configs import QuantizeConfig
 from compress.quantizers import QUANTIZERS, Calibration
+from zoo.signatures import trace_signature
 
 CONFIG = QuantizeConfig(calibration_samples=64)
 
@@ -82,3 +83,21 @@ def test_every_quantizer_of_the_list_can_be_loaded():
     for name, quantizer in QUANTIZERS.items():
         assert quantizer.name == name
         assert callable(quantizer.load())
+
+
+def test_a_network_that_looks_at_types_is_refused_by_fx_and_not_written_with_other_outputs(digits):
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.fc = nn.LSTM(8, 8, batch_first=True), nn.Linear(8, 10)
+
+        def forward(self, image):
+            y, state = self.rnn(image.flatten(1, 2))
+            return self.fc(y[:, -1]), state[0] if isinstance(state, tuple) else state
+
+    module = Recurrent().eval()
+    model = TorchModel(module, ModelRef(), trace_signature(module, digits))
+    with pytest.raises(
+        ModelError, match="FX makes a program with the outputs output_0, output_1_0, output_1_1, and the model gives"
+    ):
+        quantized("fx-int8", model, digits)

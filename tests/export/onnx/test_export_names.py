@@ -9,7 +9,10 @@ from torch import nn
 from artifacts.specs import TensorSpec
 from artifacts.types import Engine, ModelRef, TorchModel
 from export.onnx.export import export
+from export.registry import FORMATS
 from runtimes.onnxruntime.loader import OrtProgram
+from runtimes.probe import missing_library
+from runtimes.registry import find
 from zoo.calling import call
 from zoo.outputs import named_outputs
 from zoo.signatures import signature_on
@@ -73,3 +76,16 @@ def test_an_input_may_have_an_operators_name(tmp_path):
     file = export(TorchModel(module, ModelRef(), signature), tmp_path)
     found = OrtProgram(Engine("onnxruntime-cpu", file.path, signature), 1).run(inputs)
     np.testing.assert_allclose(found["output"], call(module, inputs).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["openvino-cpu", "torchscript-cpu", "executorch-xnnpack"])
+def test_every_target_gives_an_output_with_an_inputs_name_by_it(target, tmp_path):
+    found = find(target)
+    if missing_library(found):
+        pytest.skip(f"{target} is not installed")
+    module = Net("scores", "relu", "image").eval()
+    signature = signature_on(module, (TensorSpec("image", "float32", ("batch", 1, 8, 8)),), INPUT, "the examples")
+    file = FORMATS[found.formats[0]].load()(TorchModel(module, ModelRef(), signature), tmp_path)
+    made = found.runtime().open(Engine(target, file.path, file.signature), 1).run(INPUT)
+    for name, value in named_outputs(call(module, INPUT)).items():
+        np.testing.assert_allclose(made[name], value.detach().numpy(), rtol=1e-4, atol=1e-5)
