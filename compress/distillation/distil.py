@@ -10,8 +10,10 @@ from artifacts.errors import ModelError
 from compress.configs import DistilConfig, FinetuneConfig
 from compress.distillation import attention, features
 from compress.distillation.activation_hooks import ActivationHooks
+from compress.distillation.further_outputs import further
 from compress.distillation.teachers import Network, Teacher, as_teachers, check_outputs, frozen, open_file
 from compress.losses.logits import distillation_term
+from compress.training.batches import all_outputs
 from compress.training.loop import Inputs, Loss, Targets, first_output, task_loss, task_term
 from compress.training.losses import is_real, teaching_term
 
@@ -41,8 +43,9 @@ def distillation_loss(
     """kd_weight · distillation + (1 - kd_weight) · task loss.
 
     The distillation term is the softened divergence, and for real-valued targets the MSE, unless `output_loss` names another
-    of `compress.losses`; the task's own is `loss`, or the usual one for its targets. A network is copied and frozen; several
-    teachers have their weights normalized. With kd_weight 0 no teacher is run.
+    of `compress.losses`; the task's own is `loss`, or the usual one for its targets. Further outputs, which have no targets,
+    follow those of the first teacher. A network is copied and frozen; several teachers have their weights normalized. With
+    kd_weight 0 no teacher is run.
     """
     if kd_weight == 0:
         return task_loss(label_smoothing, loss)
@@ -50,10 +53,10 @@ def distillation_loss(
     _fold(teachers)
 
     def both(module: nn.Module, inputs: Inputs, targets: Targets) -> Tensor:
-        wanted = [t.run(inputs) for t in teachers]
-        outputs = first_output(module, inputs)
+        said, given = [t.outputs(inputs) for t in teachers], all_outputs(module, inputs)
+        outputs, wanted = next(iter(given.values())), [next(iter(one.values())) for one in said]
         term = teaching_term(output_loss, is_real(targets))
-        soft = term(outputs, wanted, [t.weight for t in teachers], temperature)
+        soft = term(outputs, wanted, [t.weight for t in teachers], temperature) + further(given, said[0])
         return kd_weight * soft + (1 - kd_weight) * task_term(outputs, targets, label_smoothing, loss)
 
     return both

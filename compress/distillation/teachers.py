@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from artifacts.errors import ModelError, nearest
 from artifacts.types import Array, Arrays
 from compress.distillation.folding import fold_norms
-from compress.training.batches import Inputs, first_output, widened
+from compress.training.batches import Inputs, all_outputs, first_output, widened
 
 SUFFIXES = {".onnx": "ONNX", ".pt": "TorchScript", ".ts": "TorchScript", ".torchscript": "TorchScript"}
 
@@ -32,6 +32,10 @@ class Teacher:
 
     run: Runner
     weight: float = 1.0
+
+    def outputs(self, inputs: Inputs) -> dict[str, Tensor]:
+        """What it says of one batch, by output; of a file its first output alone, without a name."""
+        return self.run.outputs(inputs) if isinstance(self.run, Network) else {"": self.run(inputs)}
 
 
 def frozen(module: nn.Module) -> nn.Module:
@@ -56,10 +60,14 @@ class Network:
             self._folded = True
 
     @torch.no_grad()
+    def outputs(self, inputs: Inputs) -> dict[str, Tensor]:
+        """Every output by name, computed where the inputs are."""
+        self.module.to(next(iter(inputs.values())).device)
+        return all_outputs(self.module, inputs)
+
     def __call__(self, inputs: Inputs) -> Tensor:
         """The first output, computed where the inputs are."""
-        self.module.to(next(iter(inputs.values())).device)
-        return first_output(self.module, inputs)
+        return next(iter(self.outputs(inputs).values()))
 
 
 def open_file(path: Path) -> Runner:

@@ -1,6 +1,6 @@
 """From a split to tensors, and from a network to its first output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,10 +47,12 @@ def tensors(split: Split, indices: NDArray[np.int64]) -> tuple[Inputs, Tensor]:
 
 def first_output(module: nn.Module, inputs: Inputs) -> Tensor:
     """The first output of a network; in float32 if mixed precision made it narrower, so that losses are exact."""
-    outputs = call(module, inputs)
-    if not isinstance(outputs, Tensor):
-        outputs = next(iter(outputs.values() if isinstance(outputs, Mapping) else outputs))
-    return widened(outputs)
+    return next(iter(all_outputs(module, inputs).values()))
+
+
+def all_outputs(module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    """Every output of a network by name; in float32 if mixed precision made them narrower."""
+    return {name: widened(value) for name, value in named_outputs(call(module, inputs)).items()}
 
 
 def widened(outputs: Tensor) -> Tensor:

@@ -39,12 +39,15 @@ def export(model: TorchModel, folder: Path) -> ExportedFile:
     signature = fixed(model.signature)
     half = isinstance(model.module, StoredHalf)
     # ncnn has no bytes: they are given as real numbers, which hold them exactly
-    traced = replace(signature, inputs=tuple(replace(s, dtype=_without_bytes(s.dtype)) for s in signature.inputs))
+    whole, traced = (
+        replace(told, inputs=tuple(replace(s, dtype=_without_bytes(s.dtype)) for s in told.inputs))
+        for told in (model.signature, signature)
+    )
     shapes = ",".join(f"{list(t.shape)}{_kind(t)}".replace(" ", "") for t in example_tensors(traced))
     module = model.module.inner if isinstance(model.module, StoredHalf) else model.module
     unknown: list[str] = []
     # the folded graph has simpler shortcuts; pnnx knows recurrent layers as modules alone
-    for form in (fold(module, model.signature), module):
+    for form in (fold(module, whole), module):
         with tempfile.TemporaryDirectory() as work:
             _trace(form, traced, Path(work) / "model.pt")
             _convert(pnnx.EXEC_PATH, Path(work) / "model.pt", shapes, half, folder)

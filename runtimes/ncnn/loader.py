@@ -55,10 +55,10 @@ class NcnnProgram:
 
     def _one(self, inputs: Arrays) -> Arrays:
         with self._net.create_extractor() as extractor:
-            # ncnn reads the arrays where they lie: they must outlive the call
             fed = [np.ascontiguousarray(inputs[name], ncnn_type(dtype)) for name, _, dtype in self._inputs]
             for (_, blob, _), value in zip(self._inputs, fed, strict=True):
-                extractor.input(blob, self._ncnn.Mat(value))
+                # copied: an operator that works in place would write into the caller's array, and may crash there
+                extractor.input(blob, self._ncnn.Mat(value).clone())
             return {name: self._extract(extractor, blob, shape) for name, blob, shape in self._outputs}
 
     def _extract(self, extractor: Any, blob: str, shape: tuple[int, ...] | None) -> Any:

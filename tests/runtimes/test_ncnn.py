@@ -14,7 +14,7 @@ from export.registry import FORMATS
 from runtimes.registry import find
 from zoo.readers import read_digits
 from zoo.resnet import resnet
-from zoo.signatures import trace_signature
+from zoo.signatures import signature_on, trace_signature
 
 pytest.importorskip("ncnn")
 pytest.importorskip("pnnx")
@@ -133,3 +133,27 @@ def test_broken_files_are_one_sentence(odd, tmp_path, broken):
     with pytest.raises(ModelError, match=r"model\.param.*model\.bin") as caught:
         find("ncnn-cpu").runtime().open(Engine("ncnn-cpu", tmp_path / "model.param", model.signature), 1)
     assert "\n" not in str(caught.value)
+
+
+class Bytes(nn.Module):
+    """Takes raw bytes and normalizes them itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Linear(8, 4)
+
+    def forward(self, image):
+        return self.fc(torch.relu(self.conv((image.float() - 120) / 60)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float32])
+def test_bytes_are_given_as_real_numbers_and_what_works_in_place_spoils_no_input(dtype, tmp_path):
+    module = Bytes().eval()
+    given = {"image": np.random.default_rng(0).integers(0, 120, (3, 3, 16, 16)).astype(dtype)}
+    before = given["image"].copy()
+    specs = (TensorSpec("image", np.dtype(dtype).name, ("batch", 3, 16, 16)),)
+    model = TorchModel(module, ModelRef(), signature_on(module, specs, given, "the examples"))
+    file = FORMATS["ncnn"].load()(model, tmp_path)
+    found = find("ncnn-cpu").runtime().open(Engine("ncnn-cpu", file.path, file.signature), 1).run(given)
+    np.testing.assert_allclose(found["output"], module(torch.from_numpy(given["image"])).detach().numpy(), rtol=1e-3, atol=1e-4)
+    assert (given["image"] == before).all()
