@@ -66,6 +66,8 @@ def settle(parts: Sequence[Split], labels: tuple[str, ...] | None, kind: str | N
         DataError: targets are text, complex, negative or fractional class numbers, or of another kind in the other split.
     """
     seen = [_seen(part) for part in parts]
+    if kind == "any":
+        return list(parts)
     if len({(_family(targets), targets.shape[1:]) for targets in seen}) > 1:
         kinds = " and ".join(f"{targets.dtype} {shown(targets.shape)}" for targets in seen)
         raise DataError(f"the targets of training and test split are of different kinds: {kinds}; make them alike.")

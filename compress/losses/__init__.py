@@ -12,6 +12,9 @@ LOSSES: Registry[LossTerm] = Registry(
     [
         "compress.losses.cross_entropy:CROSS_ENTROPY",
         "compress.losses.mse:MSE",
+        "compress.losses.absolute:L1",
+        "compress.losses.absolute:HUBER",
+        "compress.losses.bce:BCE",
         "compress.losses.kl:KL",
         "compress.losses.cosine:COSINE",
     ],

@@ -1,19 +1,23 @@
 """Losses by name: what each computes, which a recipe may name where, and that others may bring theirs."""
 
 import copy
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from torch import nn
 
 from artifacts.errors import DataError, ModelError
 from compress.configs import DistilConfig, PruneConfig, TrainConfig
 from compress.losses import LOSSES, LossTerm, usual_task, usual_teaching
 from compress.training.batches import Mixed
 from compress.training.holdout import score_of
-from compress.training.loop import Training, fit, task_loss, task_term
+from compress.training.loop import Training, fit, predict_all, task_loss, task_term
 from compress.training.losses import teaching_term
+from zoo.metrics import METRICS
+from zoo.splits import ArraySplit
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 1.0, 3.0]])
 CLASSES, VALUES = torch.tensor([0, 1]), torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 1.0]])
@@ -28,6 +32,46 @@ def test_the_usual_losses_are_those_of_the_targets():
     for real in (False, True):
         assert LOSSES[usual_task(real)].task
         assert LOSSES[usual_teaching(real)].teaching
+
+
+def test_named_losses_are_the_sums_made_by_hand():
+    found, wanted = torch.tensor([[0.5], [3.0]]), torch.tensor([0.0, 0.0])
+    assert task_term(found, wanted, loss="l1") == pytest.approx((0.5 + 3) / 2)
+    assert task_term(found, wanted, loss="huber") == pytest.approx((0.5**2 / 2 + 3 - 0.5) / 2)
+    several = torch.tensor([[0.0, 2.0]]), torch.tensor([[1, 0]])
+    assert task_term(*several, loss="bce") == pytest.approx((math.log(2) + math.log(1 + math.exp(2))) / 2)
+    assert task_term(*several, label_smoothing=1.0, loss="bce") == pytest.approx(
+        (math.log(2) + math.log(1 + math.exp(2)) - 1) / 2
+    )
+    teachers, weights = [VALUES, -VALUES], [0.75, 0.25]
+    assert torch.allclose(teaching_term("l1", True)(LOGITS, teachers, weights, 1.0), F.l1_loss(LOGITS, 0.5 * VALUES))
+    own = teaching_term("bce", True)(LOGITS, [LOGITS], [1.0], 2.0)
+    assert own < teaching_term("bce", True)(LOGITS, [-LOGITS], [1.0], 2.0)
+
+
+@pytest.mark.parametrize("name", ["mse", "l1", "huber", "bce"])
+def test_values_do_not_broadcast(name):
+    with pytest.raises(DataError, match="not value by value the same"):
+        task_term(torch.zeros(4, 1), torch.zeros(4, 4), loss=name)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_classes_at_positions_are_trained_along_either_axis_and_ignored_ones_are_not(last):
+    logits, classes = torch.randn(2, 5, 3), torch.tensor([[0, 4, -100], [2, -100, -100]])
+    counted = [F.cross_entropy(logits[i, :, j][None], classes[i, j][None]) for i, j in ((0, 0), (0, 1), (1, 0))]
+    assert task_term(logits.movedim(1, 2) if last else logits, classes) == pytest.approx(float(sum(counted) / 3))
+
+
+def test_several_labels_are_learned_and_scored():
+    torch.manual_seed(0)
+    x = torch.randn(256, 4)
+    targets = torch.stack([x[:, 0] > 0, x[:, 1] + x[:, 2] > 0, x[:, 3] > 1], 1).float()
+    split = ArraySplit({"input": x.numpy()}, targets.numpy())
+    module = nn.Linear(4, 3)
+    before = METRICS["f1-macro"].score(predict_all(module, split), split.targets)
+    fit(module, task_loss(loss="bce"), Training(split, TrainConfig(epochs=40, learning_rate=0.5, loss="bce"), 0))
+    after = METRICS["f1-macro"].score(predict_all(module, split), split.targets)
+    assert after > max(0.9, before)
 
 
 def test_teachers_are_compared_with_by_name():
@@ -54,7 +98,7 @@ def test_a_recipe_names_a_loss_where_it_can_be_used():
     for config in (TrainConfig, DistilConfig):
         with pytest.raises(ValidationError, match="'kl' compares with a teacher, not with targets; use cross-entropy, mse"):
             config(loss="kl")
-    with pytest.raises(ValidationError, match=r"'cross-entropy' compares with targets, .*; use mse, kl, cosine"):
+    with pytest.raises(ValidationError, match=r"'cross-entropy' compares with targets, .*; use mse, l1, bce, kl, cosine"):
         DistilConfig(output_loss="cross-entropy")
     with pytest.raises(ValidationError, match="unknown loss 'cosin'; did you mean 'cosine'"):
         DistilConfig(output_loss="cosin")

@@ -12,6 +12,8 @@ SCORES = {"output": np.array([[0.1, 0.7, 0.2, 0, 0, 0], [6, 5, 4, 3, 2, 1], [1, 
 LABELS = np.array([1, 5, 1])
 VALUES = {"output": np.array([[1.0, 3.0], [0.0, 0.0]], np.float32)}
 WANTED = np.array([[1.0, 1.0], [1.0, -3.0]], np.float32)
+LOGITS = {"output": np.array([[1, -1, 2], [1, 1, -1]], np.float32)}
+SEVERAL = np.array([[1, 0, 0], [1, 0, 1]], np.float32)
 
 BY_HAND = {
     "top1": (SCORES, LABELS, 1 / 3, [True, False, False]),
@@ -19,6 +21,10 @@ BY_HAND = {
     "mse": (VALUES, WANTED, (0 + 4 + 1 + 9) / 4, [2.0, 5.0]),
     "negative-mse": (VALUES, WANTED, -(0 + 4 + 1 + 9) / 4, None),
     "mae": (VALUES, WANTED, (0 + 2 + 1 + 3) / 4, [1.0, 2.0]),
+    "rmse": (VALUES, WANTED, ((0 + 4 + 1 + 9) / 4) ** 0.5, None),
+    "r2": (VALUES, WANTED, 1 - 14 / (0 + 0 + 4 + 4), None),
+    "f1-micro": (LOGITS, SEVERAL, 2 * 2 / (4 + 1 + 2), None),
+    "f1-macro": (LOGITS, SEVERAL, (1 + 0 + 0) / 3, None),
 }
 
 
@@ -85,6 +91,13 @@ def test_positions_count_each_and_ignored_ones_do_not(name):
         assert METRICS[name].score(outputs, targets) == pytest.approx(3 / 4)
         assert METRICS[name].per_example(outputs, targets) == pytest.approx([2 / 3, 1])
         assert METRICS[name].correct(outputs, targets) is None, "an example is neither right nor wrong"
+
+
+def test_a_label_that_is_never_there_is_no_reason_for_a_worse_mean():
+    outputs, targets = {"output": np.array([[1.0, -1.0]])}, np.array([[1.0, 0.0]])
+    assert METRICS["f1-macro"].score(outputs, targets) == METRICS["f1-micro"].score(outputs, targets) == 1
+    with pytest.raises(DataError, match="'f1-micro' is nan"):
+        METRICS["f1-micro"].score({"output": np.array([[-1.0, -1.0]])}, np.zeros((1, 2)))
 
 
 def test_a_metric_of_two_outputs_is_not_computed_from_one():

@@ -18,6 +18,10 @@ METRICS: Registry[Metric] = Registry(
         "zoo.metrics.squared_error:MSE",
         "zoo.metrics.squared_error:NEGATIVE_MSE",
         "zoo.metrics.absolute_error:MAE",
+        "zoo.metrics.regression:RMSE",
+        "zoo.metrics.regression:R2",
+        "zoo.metrics.f1:F1_MICRO",
+        "zoo.metrics.f1:F1_MACRO",
     ],
     API,
 )
