@@ -44,7 +44,10 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("names", NAMES, ids=lambda names: "-".join(names))
+MOST = [*NAMES[:1], *NAMES[3:5], *(pytest.param(names, marks=pytest.mark.slow) for names in (*NAMES[1:3], *NAMES[5:]))]
+
+
+@pytest.mark.parametrize("names", MOST, ids=lambda names: "-".join(names))
 def test_the_file_gives_every_output_by_its_name(names, tmp_path):
     module = Net(*names).eval()
     signature = signature_on(module, (TensorSpec("image", "float32", ("batch", 1, 8, 8)),), INPUT, "the examples")

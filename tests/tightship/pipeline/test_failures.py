@@ -165,6 +165,7 @@ def test_a_script_that_cannot_be_made_is_one_row_and_is_made_only_where_it_is_as
     assert read_evidence(tmp_path / "scripted" / "evidence.json").artifact("torchscript-cpu/fp32").verdict == "ship"
 
 
+@pytest.mark.slow
 def test_a_target_that_is_missing_is_a_row_and_exit_code_3(tiny_run, tmp_path, cli, target_rows):
     missing = next(row["target"] for row in target_rows if not row["available"] and "cuda" in row["target"])
     recipe = tiny_run.recipe.read_text().replace("targets: [torch-cpu,", f"targets: [torch-cpu, {missing},")
