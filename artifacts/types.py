@@ -34,6 +34,8 @@ class ModelRef:
     zoo: str | None = None
     factory: str | None = None
     options: Mapping[str, JsonValue] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    """What its outputs are called, in its order; by default as it calls them."""
 
 
 @dataclass(frozen=True)

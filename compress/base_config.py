@@ -48,6 +48,9 @@ class ModelConfig(BaseModel):
     weights: Path | None = Field(None, examples=["weights.safetensors"])
     """A .safetensors, .pt, .pth or .th file with a state dict, looked for beside the recipe; `$VARIABLES` are filled in."""
 
+    output_names: tuple[str, ...] = Field((), examples=[["scores", "boxes"]])
+    """What its outputs are called, in its order, where it gives a tuple; by default as it calls them."""
+
     @model_validator(mode="after")
     def _one_source(self) -> "ModelConfig":
         if (self.zoo is None) == (self.factory is None):
@@ -61,4 +64,4 @@ class ModelConfig(BaseModel):
 
     def ref(self) -> ModelRef:
         """How to build the network, without its weights."""
-        return ModelRef(self.zoo, self.factory, self.options)
+        return ModelRef(self.zoo, self.factory, self.options, self.output_names)

@@ -56,7 +56,7 @@ def load(folder: Path) -> TorchModel:
     try:
         description = json.loads((folder / MODEL_FILE).read_text())
         state = load_file(folder / WEIGHTS_FILE)
-        ref = ModelRef(**description["ref"])
+        ref = ModelRef(**{**description["ref"], "outputs": tuple(description["ref"].get("outputs", ()))})
         signature = Signature.from_json(description["signature"])
         edits = tuple(edit_from_json(e) for e in description["edits"])
         palettes = {name: Palette(**p) for name, p in description.get("palettes", {}).items()}

@@ -1,9 +1,9 @@
 """Load the data that a recipe names, and fingerprint it without loading where its files can be named."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from artifacts.files import sha256_file, sha256_json
 from artifacts.types import Split
 from zoo import registry
 from zoo.factories import resolve
-from zoo.metrics import METRICS
+from zoo.metrics import find
+from zoo.named_targets import together
 from zoo.readers import data_root, digits_file, read_idx, read_imagefolder, read_npz
 from zoo.splits import ArraySplit, DatasetSplit, MapDataset, TaskData, inputs_of
 from zoo.targets import settled
+from zoo.unlabelled import reconstructed, unlabelled, with_targets
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,10 @@ class DataRef:
     imagefolder: Path | None = None
     idx: Path | None = None
     npz: Path | None = None
-    metric: str | None = None
-    """What its outputs are scored by; by default what the data says itself."""
+    metric: tuple[str, ...] | None = None
+    """What its outputs are scored by, of which the first decides; by default what the data says itself."""
+    targets: Literal["given", "none", "inputs"] = "given"
+    """none: those of the data do not count, and outputs are held against the reference's; inputs: the input is the target."""
 
 
 def digits_files() -> list[Path]:
@@ -49,8 +53,13 @@ def load_data(ref: DataRef) -> TaskData:
             of their kind.
         RequestError: there is no such metric.
     """
-    data = _load(ref)
-    METRICS.find(data.metric).check(data.test.batch(np.arange(1))[1])
+    if ref.targets == "none":
+        return unlabelled(_load(replace(ref, metric=None)), ref.metric)
+    data = _load(ref) if ref.targets == "given" else reconstructed(_load(replace(ref, metric=None)), ref.metric)
+    targets = data.test.batch(np.arange(1))[1]
+    if not targets.dtype.names:
+        for metric in data.metrics:
+            find(metric).check(targets)
     return data
 
 
@@ -64,27 +73,29 @@ def _load(ref: DataRef) -> TaskData:
     if ref.imagefolder is not None:
         return _scored(read_imagefolder(ref.imagefolder), ref.metric)
     assert ref.factory is not None
-    return from_factory(ref.factory, resolve(ref.factory)(), ref.metric)
+    return from_factory(ref.factory, resolve(ref.factory)(), ref.metric, ref.targets == "given")
 
 
-def _scored(data: TaskData, metric: str | None) -> TaskData:
+def _scored(data: TaskData, metric: tuple[str, ...] | None) -> TaskData:
     return data if metric is None else settled(data, metric)
 
 
-def from_factory(spec: str, made: object, metric: str | None = None) -> TaskData:
+def from_factory(spec: str, made: object, metric: str | tuple[str, ...] | None = None, labelled: bool = True) -> TaskData:
     """What a user's factory returned, as a task.
 
     Accepted: a `TaskData`; or a mapping with `train` and `test` (and optionally `labels`, `metric`), or a tuple
-    `(train, test)`; each split is a tuple of arrays `(inputs, targets)`, a map-style data set or a DataLoader over one. The
-    `metric` comes before the one that it names.
+    `(train, test)`; each split is a tuple of arrays `(inputs, targets)`, a map-style data set or a DataLoader over one. Targets
+    are an array, or arrays by the names of the outputs that they belong to. The `metric` comes before the one that it names.
+    Where they are not `labelled`, a split may be its inputs alone.
     """
     if isinstance(made, TaskData):
-        return settled(made, metric or made.metric)
+        return settled(made, metric or made.metrics)
     if isinstance(made, tuple) and len(made) == 2:
         made = {"train": made[0], "test": made[1]}
     if not (isinstance(made, Mapping) and "train" in made and "test" in made):
         raise DataError(f"data factory {spec!r} must return (train, test) or a mapping with both; got {type(made).__name__}.")
-    train, test = (_split(spec, made[part]) for part in ("train", "test"))
+    parts = (made[part] for part in ("train", "test"))
+    train, test = (_split(spec, part if labelled else with_targets(part)) for part in parts)
     first, _ = train.batch(np.arange(1))
     labels = tuple(map(str, made["labels"])) if made.get("labels") else None
     data = TaskData(spec, train, test, inputs_of(first), labels, made.get("preprocessing"))
@@ -103,7 +114,8 @@ def _split(spec: str, part: object) -> Split:
     if isinstance(part, tuple) and len(part) == 2:
         inputs, targets = part
         named = inputs if isinstance(inputs, Mapping) else {"input": inputs}
-        return ArraySplit({k: np.asarray(v) for k, v in named.items()}, np.asarray(targets))
+        wanted = together(targets) if isinstance(targets, Mapping) else np.asarray(targets)
+        return ArraySplit({k: np.asarray(v) for k, v in named.items()}, wanted)
     # a Subset has a `dataset` too: the whole one, which is not meant
     dataset = part.dataset if isinstance(part, _Loader) else part
     if not isinstance(dataset, MapDataset):
@@ -132,7 +144,7 @@ def fingerprint(ref: DataRef) -> str:
         files = sorted(p for p in ref.imagefolder.rglob("*") if p.is_file())
     else:
         data = load_data(ref)
-        return sha256_json([data.train.fingerprint(), data.test.fingerprint(), data.metric, data.labels])
+        return sha256_json([data.train.fingerprint(), data.test.fingerprint(), data.metrics, data.labels])
     missing = [p for p in files if not p.is_file()]
     if missing or not files:
         raise DataError(f"no data at {missing[0] if missing else ref}; check the recipe's `data`.")

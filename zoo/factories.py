@@ -9,15 +9,20 @@ from pathlib import Path
 from artifacts.errors import RequestError
 
 
-def resolve(spec: str) -> Callable[..., object]:
+def resolve(spec: str, what: str = "factory", record: type | None = None) -> Callable[..., object]:
     """The callable that `"module:callable"` names.
+
+    Args:
+        spec: the module and what it calls it.
+        what: what messages call it.
+        record: what may stand there instead of a callable.
 
     Raises:
         RequestError: the spec is malformed, the module cannot be imported, or it has no such callable.
     """
     module_name, colon, attribute = spec.partition(":")
     if not (module_name and colon and attribute):
-        raise RequestError(f'factory {spec!r} is not of the form "module:callable".')
+        raise RequestError(f'{what} {spec!r} is not of the form "module:callable".')
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
@@ -25,11 +30,11 @@ def resolve(spec: str) -> Callable[..., object]:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise RequestError(
-            f"cannot import {module_name!r} of factory {spec!r} from {folder}: {type(error).__name__}: {error}."
+            f"cannot import {module_name!r} of {what} {spec!r} from {folder}: {type(error).__name__}: {error}."
         ) from error
     found = getattr(module, attribute, None)
-    if not callable(found):
-        raise RequestError(f"module {module_name!r} has no callable {attribute!r}, named by factory {spec!r}.")
+    if not callable(found) and not (record and isinstance(found, record)):
+        raise RequestError(f"module {module_name!r} has no callable {attribute!r}, named by {what} {spec!r}.")
     made: Callable[..., object] = found
     return made
 

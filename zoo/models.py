@@ -4,6 +4,7 @@ import inspect
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def complete(ref: ModelRef, data: TaskData) -> ModelRef:
         options.setdefault("classes", len(data.labels))
     if "channels" in known and len(image) == 4 and isinstance(image[1], int):
         options.setdefault("channels", image[1])
-    return ModelRef(ref.zoo, ref.factory, options)
+    return replace(ref, options=options)
 
 
 def build(ref: ModelRef) -> "nn.Module":
@@ -57,7 +58,11 @@ def build(ref: ModelRef) -> "nn.Module":
         raise ModelError(f"cannot build model {ref.zoo or ref.factory!r}: {type(error).__name__}: {error}.") from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"model {ref.zoo or ref.factory!r} is a {type(module).__name__}, not a torch.nn.Module.")
-    return module
+    if not ref.outputs:
+        return module
+    from zoo.outputs import called
+
+    return called(module, ref.outputs)
 
 
 def _builder(ref: ModelRef) -> Callable[..., object]:

@@ -1,12 +1,13 @@
 """What a network returns, by name. PyTorch alone: bundles ship this file as it is."""
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def named_outputs(outputs: Any) -> "dict[str, Tensor]":
@@ -44,3 +45,28 @@ def _leaves(name: str, value: Any) -> "Iterator[tuple[str, Tensor]]":
     elif value is not None:
         where = f"the model's output {name!r} is" if name else "the model returns"
         raise ModelError(f"{where} a {type(value).__name__}; return tensors, in a tuple or a dict if there are several.")
+
+
+def called(module: "nn.Module", names: Sequence[str]) -> "nn.Module":
+    """The network, whose outputs have these names, in its own order; without names as it is.
+
+    The object gets a class of its own: names of layers and tensors stay as they are.
+
+    Raises:
+        ModelError: two names are the same; as it is called, that it has another number of outputs.
+    """
+    if not names:
+        return module
+    if len(set(names)) != len(names) or not all(names):
+        raise ModelError(f"the model's outputs are called {', '.join(map(repr, names))}; give each a name of its own.")
+    kind = type(module)
+
+    def forward(self: "nn.Module", *given: Any, **more: Any) -> Any:
+        made = named_outputs(kind.forward(self, *given, **more))
+        if len(made) != len(names):
+            raise ModelError(f"the model gives {len(made)} outputs ({', '.join(made)}), and {len(names)} are named.")
+        return dict(zip(names, made.values(), strict=True))
+
+    forward.__signature__ = inspect.signature(kind.forward)  # type: ignore[attr-defined]
+    module.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    return module

@@ -61,6 +61,16 @@ def classes_of(output: Array, target: Array) -> tuple[Array, Array]:
     return scores, target
 
 
+def axis_of_classes(output: Array, target: Array) -> int:
+    """The axis of an output (N, ...) that tells classes apart.
+
+    Raises:
+        DataError: see `class_axis`.
+    """
+    slim, target = _slim(output, target)
+    return 1 if target.ndim == 1 else class_axis(slim.shape, target.shape)
+
+
 def _slim(output: Array, target: Array) -> tuple[Array, Array]:
     """Without axes of size one that one of them has and the other lacks: masks (N, 1, H, W), scores (N, C, 1, 1)."""
     if target.ndim == output.ndim and target.ndim > 1 and target.shape[1] == 1:
@@ -88,6 +98,27 @@ def share(hit: NDArray[np.bool_], classes: Array) -> float:
     """The share of all that counts and is right, 0..1; not a number where nothing counts."""
     counted = hit[classes != IGNORED]
     return float(counted.mean()) if counted.size else float("nan")
+
+
+def counted_values(output: Array, target: Array, mask: NDArray[np.bool_] | None) -> tuple[Array, Array]:
+    """An output and its target at the positions that count, (M, ...); both as they are where there is no mask.
+
+    Args:
+        output: (N, ...).
+        target: of the same shape but for axes of size one.
+        mask: of the target's shape, or of that of its first axes, such as (N, T) for (N, T, F).
+
+    Raises:
+        DataError: the shapes do not fit, or nothing counts.
+    """
+    if mask is None:
+        return output, target
+    output, target = values_of(output, target)
+    if mask.shape != target.shape[: mask.ndim]:
+        raise DataError(f"a mask {shown(mask.shape)} does not say which positions of targets {shown(target.shape)} count.")
+    if not mask.any():
+        raise DataError("of the targets no position counts: their mask is false throughout.")
+    return output[mask], target[mask]
 
 
 def values_of(output: Array, target: Array) -> tuple[Array, Array]:

@@ -143,7 +143,7 @@ def read_cifar10() -> TaskData:
     return image_task("cifar10", train, parts[-1], CIFAR10, Preprocessing(1 / 255, *IMAGENET_STATS))
 
 
-def read_npz(path: Path, metric: str | None = None) -> TaskData:
+def read_npz(path: Path, metric: str | tuple[str, ...] | None = None) -> TaskData:
     """An NPZ file with x_train, y_train, x_test, y_test; uint8 images (N, C, H, W) are scaled, floats kept."""
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -13,6 +13,7 @@ from artifacts.pictures import prepare
 from artifacts.specs import TensorSpec
 from artifacts.types import Array, Arrays, Split
 from zoo.metrics import OF_CLASSES
+from zoo.named_targets import together
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class DatasetSplit:
         items = [self.dataset[int(i)] for i in indices]
         rows = [by_name(item[0], self.names) for item in items]
         inputs = {name: np.stack([np.asarray(row[name]) for row in rows]) for name in self.names}
-        return inputs, np.stack([np.asarray(item[1]) for item in items])
+        return inputs, _stacked([item[1] for item in items])
 
     def fingerprint(self) -> str:
         """See `artifacts.types.Split`; reads every example once."""
@@ -115,11 +116,28 @@ class TaskData:
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
     metric: str = OF_CLASSES
-    """A name of `zoo.metrics`."""
+    """What decides, by its name as `zoo.metrics.find` takes it."""
+    further: tuple[str, ...] = ()
+    """Metrics that are reported beside it."""
+    labelled: bool = True
+    """Whether there are targets; without, those of the splits say nothing, and outputs are held against the reference's."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics, the deciding one first."""
+        return self.metric, *self.further
 
     def example_inputs(self, count: int) -> Arrays:
         """The first `count` training inputs."""
         return self.train.batch(np.arange(min(count, len(self.train))))[0]
+
+
+def _stacked(targets: list[object]) -> Array:
+    """The targets of examples as those of a batch, (N, ...); mappings as targets by name."""
+    if not isinstance(targets[0], Mapping):
+        return np.stack([np.asarray(target) for target in targets])
+    rows = [target for target in targets if isinstance(target, Mapping)]
+    return together({name: np.stack([np.asarray(row[name]) for row in rows]) for name in targets[0]})
 
 
 def by_name(inputs: object, names: tuple[str, ...]) -> dict[str, object]:

@@ -1,16 +1,17 @@
 """Targets as data sets hold them, brought at the border to what losses and metrics take, or refused in one sentence."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.errors import DataError
-from artifacts.specs import Signature
+from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Array, Arrays, Split
-from zoo.metrics import METRICS, usual
+from zoo.metrics import Metric, find, usual
+from zoo.named_targets import MASK, base, fields, mask_of, together
 from zoo.pairing import IGNORED, shown
 from zoo.splits import ArraySplit, TaskData
 
@@ -20,15 +21,17 @@ LOOKED_AT = 256
 Form = Callable[[Array], Array]
 
 
-def settled(data: TaskData, metric: str | None) -> TaskData:
-    """The task with its targets as `settle` brings them; without a `metric` the targets decide it.
+def settled(data: TaskData, metrics: str | Sequence[str] | None) -> TaskData:
+    """The task with its targets as `settle` brings them; without `metrics`, of which the first decides, the targets decide it.
 
     Raises:
         DataError: see `settle`.
         RequestError: there is no such metric.
     """
-    train, test = settle((data.train, data.test), data.labels, METRICS.find(metric).targets if metric else None)
-    return replace(data, train=train, test=test, metric=metric or usual(test.batch(np.arange(1))[1]))
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
+    train, test = settle((data.train, data.test), data.labels, [find(name) for name in names])
+    decides, *further = names or (usual(test.batch(np.arange(1))[1]),)
+    return replace(data, train=train, test=test, metric=decides, further=tuple(further))
 
 
 @dataclass(frozen=True)
@@ -51,23 +54,71 @@ class Formed:
         return hashlib.sha256(f"formed {self.split.fingerprint()}".encode()).hexdigest()
 
 
-def settle(parts: Sequence[Split], labels: tuple[str, ...] | None, kind: str | None) -> list[Split]:
+def settle(parts: Sequence[Split], labels: tuple[str, ...] | None, metrics: Sequence[Metric]) -> list[Split]:
     """The splits of a task with their targets as class numbers (N, ...) in int64, or as the values that they are.
 
     Columns (N, 1), one-hot rows (N, classes), names among `labels`, booleans, unsigned and whole real numbers become class
-    numbers where the task has classes; whole numbers become float32 where its metric is one of values.
+    numbers where the task has classes; whole numbers become float32 where its metric is one of values. Of targets by name each
+    by the metric that scores it; class numbers that their mask leaves out become `IGNORED`.
 
     Args:
         parts: training and test split.
         labels: the names of the classes.
-        kind: what the task's metric takes, `classes`, `values` or `any`; none: the targets decide.
+        metrics: of the task; none: the targets decide.
 
     Raises:
         DataError: targets are text, complex, negative or fractional class numbers, or of another kind in the other split.
     """
     seen = [_seen(part) for part in parts]
-    if kind == "any":
+    form = _former(seen, labels, metrics)
+    if form is None:
         return list(parts)
+    return [replace(part, targets=form(part.targets)) if isinstance(part, ArraySplit) else Formed(part, form) for part in parts]
+
+
+def _former(seen: Sequence[Array], labels: tuple[str, ...] | None, metrics: Sequence[Metric]) -> Form | None:
+    """What brings the targets of every batch into their form; none where they have it."""
+    names = {targets.dtype.names for targets in seen}
+    if len(names) > 1:
+        told = " and ".join(", ".join(one or ("no names",)) for one in names)
+        raise DataError(f"the targets of training and test split are called differently: {told}; make them alike.")
+    if (fields_ := names.pop()) is None:
+        return _form(seen, labels, _kind_for(metrics, None))
+    own = [name for name in fields_ if base(name) == name or base(name) not in fields_]
+    forms = {name: _form([fields(one)[name] for one in seen], labels, _kind_for(metrics, name)) for name in own}
+
+    def each(targets: Array) -> Array:
+        return together(_without_class_masks(fields(targets), forms))
+
+    return each
+
+
+def _without_class_masks(named: dict[str, Array], forms: Mapping[str, Form | None]) -> dict[str, Array]:
+    """Targets by name in their forms; a mask of class numbers is in them."""
+    made = {name: form(named[name]) if form else named[name] for name, form in forms.items()}
+    for name, value in list(made.items()):
+        mask = mask_of(named, name)
+        if mask is None:
+            continue
+        if value.dtype.kind == "i" and mask.shape == value.shape:
+            made[name] = np.where(mask, value, IGNORED)
+        else:
+            made[f"{name}{MASK}"] = mask
+    return made
+
+
+def _kind_for(metrics: Sequence[Metric], name: str | None) -> str | None:
+    """What the metrics take of a target, `classes`, `values` or `any`; none: the target decides."""
+    kinds = [m.targets for m in metrics if name is None or m.of == name or (m.of is None and len(metrics) == 1)]
+    # one that takes anything leaves to the others what the targets are
+    decided = [kind for kind in kinds if kind != "any"]
+    return decided[0] if decided else "any" if kinds and name is None else None
+
+
+def _form(seen: Sequence[Array], labels: tuple[str, ...] | None, kind: str | None) -> Form | None:
+    """What brings one target into its form; none where it has it."""
+    if kind == "any":
+        return None
     if len({(_family(targets), targets.shape[1:]) for targets in seen}) > 1:
         kinds = " and ".join(f"{targets.dtype} {shown(targets.shape)}" for targets in seen)
         raise DataError(f"the targets of training and test split are of different kinds: {kinds}; make them alike.")
@@ -77,9 +128,7 @@ def settle(parts: Sequence[Split], labels: tuple[str, ...] | None, kind: str | N
         return targets.astype(np.float32) if kind == "values" else class_numbers(targets, labels, hot)
 
     changes = _family(seen[0]) == "whole" if kind == "values" else _to_numbers(seen, kind == "classes")
-    if not changes:
-        return list(parts)
-    return [replace(part, targets=form(part.targets)) if isinstance(part, ArraySplit) else Formed(part, form) for part in parts]
+    return form if changes else None
 
 
 def class_numbers(targets: Array, labels: tuple[str, ...] | None, one_hot: bool) -> NDArray[np.int64]:
@@ -107,7 +156,7 @@ def class_numbers(targets: Array, labels: tuple[str, ...] | None, one_hot: bool)
 
 def _seen(part: Split) -> Array:
     whole = part.targets if isinstance(part, ArraySplit) else part.batch(np.arange(min(LOOKED_AT, len(part))))[1]
-    if whole.dtype.kind == "c":
+    if any(value.dtype.kind == "c" for value in (fields(whole) or {"": whole}).values()):
         raise DataError(f"the targets are complex ({whole.dtype}); give their real and imaginary parts.")
     return whole
 
@@ -159,14 +208,23 @@ def _named(targets: Array, labels: tuple[str, ...] | None) -> NDArray[np.int64]:
 
 
 def hold(data: TaskData, signature: Signature) -> None:
-    """Hold the network's first output against the targets of every split, before any work.
+    """Hold the network's outputs against the targets of every split, before any work.
 
     Raises:
         DataError: they do not fit each other, or a class number is beyond the outputs; names the split.
     """
-    shape = tuple(size if isinstance(size, int) else 1 for size in signature.outputs[0].shape)
+    if not data.labelled:
+        return
+    shapes = {out.name: _examples_first(out) for out in signature.outputs if out.batch_axis is not None}
     for name, part in (("training", data.train), ("test", data.test)):
-        try:
-            METRICS.find(data.metric).hold(shape, _seen(part))
-        except DataError as error:
-            raise DataError(f"{name} split, metric {data.metric!r}: {error}") from None
+        for metric in data.metrics:
+            try:
+                find(metric).hold(shapes, _seen(part))
+            except DataError as error:
+                raise DataError(f"{name} split, metric {metric!r}: {error}") from None
+
+
+def _examples_first(spec: TensorSpec) -> tuple[int, ...]:
+    """The shape of an output of one example, (1, ...)."""
+    sizes = [size if isinstance(size, int) else 1 for size in spec.shape]
+    return 1, *(size for axis, size in enumerate(sizes) if axis != spec.batch_axis)

@@ -14,7 +14,9 @@ from artifacts.records.absent import FileRecord as FileRecord
 from artifacts.records.absent import NotRun as NotRun
 from artifacts.records.accuracy_guard import GuardRecord
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, PowerRecord
+from artifacts.records.loop import LoopRecord
 from artifacts.records.measured import AccuracyRecord as AccuracyRecord
+from artifacts.records.measured import FurtherMetric as FurtherMetric
 from artifacts.records.measured import LatencyRecord as LatencyRecord
 from artifacts.records.measured import ParityRecord as ParityRecord
 from artifacts.records.measured import PlacementRecord as PlacementRecord
@@ -129,6 +131,8 @@ class ArtifactRecord:
     """Calls from the raw example to the label; none where `no_end_to_end` of the run says why."""
     sensitivity: SensitivityRecord | None = None
     """Of an int8 file, where the recipe says `measure: {sensitivity: true}`: which layers lose how much."""
+    loop: LoopRecord | None = None
+    """Where the recipe says `measure: {loop: ...}`: calls that are fed what the call before gave."""
 
 
 @dataclass(frozen=True)

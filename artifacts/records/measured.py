@@ -1,7 +1,7 @@
 """What was measured on one deployed artifact: parity, accuracy, latency, speed-up, placement."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
@@ -28,6 +28,8 @@ class ParityRecord:
     """Where the outputs first depart, when they do."""
     reproducer: str | None = None
     """The folder, in that of the run, whose `repro.py` shows the difference."""
+    rms_by_output: Mapping[str, float] = field(default_factory=dict)
+    """Of a network with several outputs the root mean square difference of each, by the spread of its own reference."""
 
 
 Direction = Literal["larger", "smaller"]
@@ -79,6 +81,17 @@ def lost(value: float, reference: float, direction: Direction) -> float:
 
 
 @dataclass(frozen=True)
+class FurtherMetric:
+    """A metric that is reported beside the one that decides."""
+
+    metric: str
+    reference: float | None
+    deployed: float
+    direction: Direction = "larger"
+    unit: str = ""
+
+
+@dataclass(frozen=True)
 class AccuracyRecord:
     """The task's metric on the whole evaluation set."""
 
@@ -91,6 +104,10 @@ class AccuracyRecord:
     direction: Direction = "larger"
     unit: str | None = None
     """`share`, or what stands after the number; none in evidence of versions that did not say."""
+    further: tuple[FurtherMetric, ...] = ()
+    """Other metrics, which decide nothing."""
+    labelled: bool = True
+    """Whether the data have targets; without, metrics say how far outputs agree with the reference's."""
 
     def lost(self, value: float, reference: float) -> float:
         """How much worse a value of this metric is than a reference; negative is a gain."""

@@ -91,10 +91,25 @@ def _at(array: Array, spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
     return np.ascontiguousarray(array)
 
 
-def evaluate(cases: Sequence[Case], tolerance: Tolerance, against: str, classes: bool) -> ParityRecord:
-    """Hold the deployed outputs against the model's, over all cases and outputs."""
+ClassesAt = tuple[str, int]
+"""The output that tells classes apart, and along which axis."""
+
+
+def evaluate(
+    cases: Sequence[Case], tolerance: Tolerance, against: str, classes: bool, at: ClassesAt | None = None
+) -> ParityRecord:
+    """Hold the deployed outputs against the model's, over all cases and outputs.
+
+    Args:
+        cases: the inputs that were tried.
+        tolerance: the limits.
+        against: what the outputs are compared with, in a word.
+        classes: whether the places of largest values are compared too.
+        at: where these are; by default in the first output, of all its values.
+    """
     worst_max = worst_rms = 0.0
     bad: list[str] = []
+    by_output: dict[str, float] = {}
     for case in cases:
         for name, expected in case.reference.items():
             found = case.deployed.get(name)
@@ -105,10 +120,11 @@ def evaluate(cases: Sequence[Case], tolerance: Tolerance, against: str, classes:
                 continue
             largest, rms = errors(expected, found)
             worst_max, worst_rms = max(worst_max, largest), max(worst_rms, rms)
+            by_output[name] = _finite(max(by_output.get(name, 0.0), rms))
             near = tolerance.max_error is None or largest <= tolerance.max_error
             if not (near and rms <= tolerance.rms_error):
                 bad.append(f"{case.name}: output {name!r} is off by {largest:.3g} (max) and {rms:.3g} (rms) of its spread")
-    agreement = argmax_agreement([case for case in cases if case.real]) if classes else 1.0
+    agreement = argmax_agreement([case for case in cases if case.real], at) if classes else 1.0
     if not any(case.reference for case in cases):
         bad.append("there is no output to compare")
     if classes and agreement < tolerance.agreement:
@@ -122,6 +138,7 @@ def evaluate(cases: Sequence[Case], tolerance: Tolerance, against: str, classes:
         str(tolerance),
         tuple(c.name for c in cases),
         bad[0] if bad else None,
+        rms_by_output=by_output if len(by_output) > 1 else {},
     )
 
 
@@ -138,19 +155,24 @@ def errors(expected: Array, found: Array) -> tuple[float, float]:
     return float(difference.max(initial=0.0)) / spread, float(np.sqrt(np.mean(difference**2))) / spread
 
 
-def argmax_agreement(cases: Sequence[Case]) -> float:
-    """Share of the examples of all cases together whose largest value of the first output is at the same place; 1 of none.
+def argmax_agreement(cases: Sequence[Case], at: ClassesAt | None = None) -> float:
+    """Share of the examples (and positions) of all cases together whose largest value is at the same place; 1 of none.
 
     Together, because one tie that falls the other way is 5 % of a case of 21 examples.
     """
-    same = [same_largest(case) for case in cases if case.reference]
+    same = [same_largest(case, at) for case in cases if case.reference]
     return float(np.concatenate(same).mean()) if same else 1.0
 
 
-def same_largest(case: Case) -> NDArray[np.bool_]:
-    """For each example of a case, whether its largest value of the first output is at the same place."""
-    name = next(iter(case.reference))
+def same_largest(case: Case, at: ClassesAt | None = None) -> NDArray[np.bool_]:
+    """For each example, or each of its positions, whether its largest value is at the same place; flat."""
+    name, axis = at or (next(iter(case.reference)), None)
     a, b = case.reference[name], case.deployed.get(name)
     if b is None or a.shape != b.shape:
         return np.zeros(max(len(a), 1), bool)
-    return np.asarray(a.reshape(len(a), -1).argmax(1) == b.reshape(len(b), -1).argmax(1))
+    return np.asarray(places(a, axis) == places(b, axis)).reshape(-1)
+
+
+def places(output: Array, axis: int | None) -> NDArray[np.int64]:
+    """Where the largest values lie along the axis of classes, (N, *P); without one of all values of an example, (N,)."""
+    return np.asarray(output.reshape(len(output), -1).argmax(1) if axis is None else output.argmax(axis))

@@ -13,7 +13,7 @@ from artifacts.arrays import save_arrays
 from artifacts.files import write_json
 from artifacts.json import JsonObject, JsonValue
 from artifacts.types import Arrays, ExportedFile
-from benchmarks.parity.parity import Tolerance
+from benchmarks.parity.parity import ClassesAt, Tolerance, places
 from runtimes.shipping import ship
 
 if TYPE_CHECKING:
@@ -130,16 +130,17 @@ def _cut(path: Path, divergence: "Divergence", folder: Path) -> bool:
     return True
 
 
-def worst(expected: Arrays, found: Arrays, count: int, classes: bool) -> NDArray[np.int64]:
+def worst(expected: Arrays, found: Arrays, count: int, classes: bool, where: ClassesAt | None = None) -> NDArray[np.int64]:
     """The places of the `count` examples that differ most, those whose largest output is elsewhere first."""
     apart = np.zeros(len(next(iter(expected.values()))))
-    for at, (name, value) in enumerate(expected.items()):
+    scored, axis = where or (next(iter(expected)), None)
+    for name, value in expected.items():
         other = found.get(name)
         if other is None or other.shape != value.shape:
             continue
         rows = np.abs(other.astype(np.float64) - value.astype(np.float64)).reshape(len(value), -1)
         apart += np.nan_to_num(rows.max(axis=1), nan=np.inf) / (float(value.std()) or 1.0)
-        if classes and at == 0:
-            flat, flat_other = value.reshape(len(value), -1), other.reshape(len(value), -1)
-            apart[flat.argmax(axis=1) != flat_other.argmax(axis=1)] += 1e12
+        if classes and name == scored:
+            elsewhere = places(value, axis) != places(other, axis)
+            apart += 1e12 * elsewhere.reshape(len(value), -1).mean(axis=1)
     return np.sort(np.argsort(-apart, kind="stable")[:count])

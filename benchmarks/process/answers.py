@@ -45,6 +45,14 @@ class ColdStart:
 
 
 @dataclass(frozen=True)
+class Looped:
+    """Loops of calls, each step fed what the step before gave."""
+
+    seconds: list[float]
+    """Of each loop."""
+
+
+@dataclass(frozen=True)
 class Warmed:
     """A warm-up: the calls that were made, and where the latency became stable."""
 

@@ -22,6 +22,7 @@ from artifacts.types import Engine
 from benchmarks.process.answers import (
     ColdStart,
     LoadAnswer,
+    Looped,
     Memory,
     Opened,
     Tensors,
@@ -32,6 +33,7 @@ from benchmarks.process.answers import (
 )
 from benchmarks.process.end_to_end import Scaling
 from benchmarks.process.loadgen.plan import LoadPlan, SampleCut
+from benchmarks.process.loop import Loop
 from runtimes.registry import TARGETS
 
 TIMEOUT = float(os.environ.get("TIGHTSHIP_TIMEOUT") or 600)
@@ -135,6 +137,11 @@ class Child:
             ParityFailed: the last call did not return what the first one did.
         """
         return self._read(Timed, "block", inputs=str(inputs), seconds=seconds, calls=calls)
+
+    def loop(self, inputs: Path, loop: Loop, watched: str, seconds: float, outputs: Path | None = None) -> Looped:
+        """Run loops from these first inputs until `seconds` are over; see `Worker.loop`."""
+        told = {"inputs": str(inputs), "loop": asdict(loop), "outputs": str(outputs) if outputs else None}
+        return self._read(Looped, "loop", **told, watched=watched, seconds=seconds)
 
     def together(self, inputs: Path, start_ns: int, seconds: float) -> TimedTogether:
         """Time calls for `seconds` from a given moment of the monotonic clock on."""

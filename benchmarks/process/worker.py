@@ -10,7 +10,7 @@ from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from artifacts.arrays import examples_first, load_arrays, save_arrays  # noqa: E402
+from artifacts.arrays import examples_first, joined, load_arrays, save_arrays  # noqa: E402
 from artifacts.errors import ModelError, ParityFailed  # noqa: E402
 from artifacts.json import JsonObject, read  # noqa: E402
 from artifacts.records.measured import PlacementRecord  # noqa: E402
@@ -19,6 +19,7 @@ from artifacts.specs import Signature, TensorSpec  # noqa: E402
 from artifacts.types import Arrays, Engine, Placement, Session  # noqa: E402
 from benchmarks.process.answers import (  # noqa: E402
     LoadAnswer,
+    Looped,
     Memory,
     Opened,
     Tensors,
@@ -28,6 +29,7 @@ from benchmarks.process.answers import (  # noqa: E402
     Warmed,
 )
 from benchmarks.process.end_to_end import Parts, Scaling  # noqa: E402
+from benchmarks.process.loop import Loop, repeat  # noqa: E402
 from benchmarks.process.memory import peak_rss_mb, reset_peak, resident_mb  # noqa: E402
 from benchmarks.process.outputs import copied, near  # noqa: E402
 from benchmarks.process.serve import serve  # noqa: E402
@@ -96,15 +98,9 @@ class Worker:
         assert self.session is not None
         feeds = self._inputs(inputs)
         total = len(next(iter(feeds.values())))
-        parts = [
-            examples_first(self.session.run({n: np.array(v[i : i + batch], order="C") for n, v in feeds.items()}), self.specs)
-            for i in range(0, total, batch)
-        ]
-        constant = {spec.name for spec in self.specs if spec.batch_axis is None}
-        merged = {
-            name: parts[0][name] if name in constant else np.concatenate([part[name] for part in parts]) for name in parts[0]
-        }
-        save_arrays(Path(outputs), merged)
+        cuts = [{n: np.array(v[i : i + batch], order="C") for n, v in feeds.items()} for i in range(0, total, batch)]
+        parts = [self.session.run(cut) for cut in cuts]
+        save_arrays(Path(outputs), examples_first(joined(parts, self.specs), self.specs))
 
     def warm(self, inputs: str, seconds: float) -> Warmed:
         """Run until `seconds` and a minimum number of calls are over and the latency is stable, within a limit."""
@@ -125,6 +121,13 @@ class Worker:
         times, last, seen = watched(partial(run, feeds), seconds, calls, self._timer(feeds), elsewhere)
         self._same(inputs, last)
         return Timed(times, seen)
+
+    def loop(self, inputs: str, loop: JsonObject, watched: str, seconds: float, outputs: str | None) -> Looped:
+        """Run loops of a `Loop` from these first inputs; write what the last one made to `outputs`, if given."""
+        times, last = repeat(*self._ready(inputs), read(Loop, loop), watched, seconds)
+        if outputs:
+            save_arrays(Path(outputs), {"steps": last})
+        return Looped(times)
 
     def end_to_end_able(self) -> bool:
         """Whether calls from a raw example can be timed here: not where the engine lives in yet another process."""

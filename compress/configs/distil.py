@@ -1,5 +1,6 @@
 """What a recipe may say of distillation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -37,7 +38,8 @@ class TeacherConfig(ModelConfig):
 
     def network(self) -> ModelConfig:
         """The network, without what is said of it as a teacher."""
-        return ModelConfig(zoo=self.zoo, factory=self.factory, weights=self.weights, **self.options)
+        same = {name: getattr(self, name) for name in ModelConfig.model_fields}
+        return ModelConfig(**same, **self.options)
 
 
 class DistilConfig(TrainConfig):
@@ -53,8 +55,9 @@ class DistilConfig(TrainConfig):
     """What the logits of teacher and student are divided by before the softmax; above 1 softens them."""
     kd_weight: float = Field(0.7, ge=0, le=1)
     """Weight of the distillation term on outputs; the task's own loss has weight 1 - kd_weight."""
-    output_loss: str | None = Field(None, examples=["kl"], json_schema_extra=known_names(LOSSES))
-    """The term on outputs: kl for classes, mse or cosine for values and embeddings. Default: by the kind of targets."""
+    output_loss: str | Mapping[str, str] | None = Field(None, examples=["kl"], json_schema_extra=known_names(LOSSES))
+    """The term on outputs: kl for classes, mse or cosine for values and embeddings; one for all, or by output. Default: by the
+    kind of targets."""
     layers: dict[str, str] = Field(default_factory=dict, examples=[{"layer3": "layer3"}])
     """With features and attention: student layer -> layer of the first teacher, by dotted module names."""
     feature_weight: float | None = Field(None, gt=0, examples=[10])
@@ -62,11 +65,12 @@ class DistilConfig(TrainConfig):
 
     @field_validator("output_loss")
     @classmethod
-    def _compares_with_teachers(cls, name: str | None) -> str | None:
-        if name is not None and LOSSES.find(name).teaching is None:
-            known = ", ".join(loss.name for loss in LOSSES.values() if loss.teaching)
-            raise ValueError(f"loss '{name}' compares with targets, not with a teacher; use {known}")
-        return name
+    def _compares_with_teachers(cls, given: str | Mapping[str, str] | None) -> str | Mapping[str, str] | None:
+        for name in given.values() if isinstance(given, Mapping) else (given,) if given else ():
+            if LOSSES.find(name).teaching is None:
+                known = ", ".join(loss.name for loss in LOSSES.values() if loss.teaching)
+                raise ValueError(f"loss '{name}' compares with targets, not with a teacher; use {known}")
+        return given
 
     @model_validator(mode="after")
     def _layers_and_teachers(self) -> Self:

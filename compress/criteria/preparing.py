@@ -1,5 +1,9 @@
 """What criteria read beside the weights: gradients of the task's loss, their squares, and its curvature."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,18 +11,31 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from artifacts.types import Split
+from compress.losses.choice import TaskLoss
 from compress.training.convolutions import sound_gradients
 from compress.training.loop import task_loss, tensors
+
+_LOSS: ContextVar[TaskLoss | None] = ContextVar("loss", default=None)
 
 BATCH = 64
 PROBES = 8
 """Random vectors per batch that the Hessian's diagonal is estimated with."""
 
 
+@contextmanager
+def minimizing(loss: TaskLoss | None) -> Iterator[None]:
+    """Within the block criteria read gradients of this loss, which is the usual one elsewhere."""
+    token = _LOSS.set(loss)
+    try:
+        yield
+    finally:
+        _LOSS.reset(token)
+
+
 def gradients(module: nn.Module, split: Split, indices: NDArray[np.int64]) -> None:
     """The gradient of the task's loss, summed over batches."""
     sound_gradients()
-    loss = task_loss()
+    loss = task_loss(loss=_LOSS.get())
     for start in range(0, len(indices), BATCH):
         inputs, targets = tensors(split, indices[start : start + BATCH])
         loss(module, inputs, targets).backward()  # type: ignore[no-untyped-call]
@@ -31,7 +48,7 @@ def squared_gradients(module: nn.Module, split: Split, indices: NDArray[np.int64
     Gathered here, because torch-pruning 1.6's GroupHessianImportance.accumulate_grad keeps only the last example.
     """
     sound_gradients()
-    loss = task_loss()
+    loss = task_loss(loss=_LOSS.get())
     total = {p: torch.zeros_like(p) for p in module.parameters()}
     for index in indices:
         module.zero_grad()
@@ -49,7 +66,7 @@ def hessian_diagonal(module: nn.Module, split: Split, indices: NDArray[np.int64]
     What is left of the estimate below zero is noise at a trained minimum, and is set to zero.
     """
     sound_gradients()
-    loss, parameters = task_loss(), [p for p in module.parameters() if p.requires_grad]
+    loss, parameters = task_loss(loss=_LOSS.get()), [p for p in module.parameters() if p.requires_grad]
     total = [torch.zeros_like(p) for p in parameters]
     starts = range(0, len(indices), BATCH)
     for start in starts:

@@ -1,6 +1,6 @@
 """Knowledge distillation: what a student loses by differing from its teachers. The families are in `compress/distillation/`."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -11,11 +11,12 @@ from compress.configs import DistilConfig, FinetuneConfig
 from compress.distillation import attention, features
 from compress.distillation.activation_hooks import ActivationHooks
 from compress.distillation.further_outputs import further
-from compress.distillation.teachers import Network, Teacher, as_teachers, check_outputs, frozen, open_file
+from compress.distillation.teachers import Network, Teacher, as_teachers, check_outputs, frozen, open_file, same_output
+from compress.losses.choice import TaskLoss
 from compress.losses.logits import distillation_term
 from compress.training.batches import all_outputs
 from compress.training.loop import Inputs, Loss, Targets, first_output, task_loss, task_term
-from compress.training.losses import is_real, teaching_term
+from compress.training.losses import Paired, taught, teaching_term
 
 __all__ = [
     "Network",
@@ -37,15 +38,15 @@ def distillation_loss(
     kd_weight: float,
     temperature: float,
     label_smoothing: float = 0.0,
-    output_loss: str | None = None,
-    loss: str | None = None,
+    output_loss: str | Mapping[str, str] | None = None,
+    loss: TaskLoss | None = None,
 ) -> Loss:
     """kd_weight · distillation + (1 - kd_weight) · task loss.
 
     The distillation term is the softened divergence, and for real-valued targets the MSE, unless `output_loss` names another
-    of `compress.losses`; the task's own is `loss`, or the usual one for its targets. Further outputs, which have no targets,
-    follow those of the first teacher. A network is copied and frozen; several teachers have their weights normalized. With
-    kd_weight 0 no teacher is run.
+    of `compress.losses`; the task's own is `loss`, or the usual one for its targets. Each output that has targets is taught
+    with the weight that the loss gives it, at the positions that count; those without follow the first teacher's. A network
+    is copied and frozen; several teachers have their weights normalized. With kd_weight 0 no teacher is run.
     """
     if kd_weight == 0:
         return task_loss(label_smoothing, loss)
@@ -54,12 +55,35 @@ def distillation_loss(
 
     def both(module: nn.Module, inputs: Inputs, targets: Targets) -> Tensor:
         said, given = [t.outputs(inputs) for t in teachers], all_outputs(module, inputs)
-        outputs, wanted = next(iter(given.values())), [next(iter(one.values())) for one in said]
-        term = teaching_term(output_loss, is_real(targets))
-        soft = term(outputs, wanted, [t.weight for t in teachers], temperature) + further(given, said[0])
-        return kd_weight * soft + (1 - kd_weight) * task_term(outputs, targets, label_smoothing, loss)
+        pairs = taught(given, targets, loss)
+        soft = further(given, said[0], {pair.name for pair in pairs})
+        for pair in pairs:
+            soft = soft + pair.weight * _taught(pair, teachers, said, list(given).index(pair.name), temperature, output_loss)
+        return kd_weight * soft + (1 - kd_weight) * task_term(given, targets, label_smoothing, loss)
 
     return both
+
+
+def _taught(
+    pair: Paired,
+    teachers: Sequence[Teacher],
+    said: Sequence[dict[str, Tensor]],
+    place: int,
+    temperature: float,
+    output_loss: str | Mapping[str, str] | None,
+) -> Tensor:
+    """How far one output is from the teachers' at the positions that count."""
+    named = output_loss.get(pair.name) if isinstance(output_loss, Mapping) else output_loss
+    if pair.counted.empty:
+        return pair.output.sum() * 0
+    ours, *theirs = (_rows(pair, value) for value in (pair.output, *(same_output(one, pair.name, place) for one in said)))
+    return teaching_term(named, pair.real)(ours, theirs, [t.weight for t in teachers], temperature)
+
+
+def _rows(pair: Paired, value: Tensor) -> Tensor:
+    """What counts of an output, (N, C, *P) or (M, ...); a network's single column stays one."""
+    found = pair.counted.take(value)
+    return found if found.ndim > 1 else found[:, None] if value.ndim > 1 else found
 
 
 def finetuning_loss(teacher: nn.Module, config: FinetuneConfig) -> Loss:
@@ -96,7 +120,7 @@ def distillation_objective(
     ):
         names = list(config.layers.items())
         _try(student, example)
-        shown(example)
+        shown.outputs(example)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             compare = FAMILIES[config.method](names, _pairs(names, ours, theirs))
@@ -106,7 +130,7 @@ def distillation_objective(
             value = base(module, inputs, targets)
             if not config.kd_weight:
                 # its outputs are not asked for, its layers are
-                shown(inputs)
+                shown.outputs(inputs)
             distance: Tensor = compare(_pairs(names, ours, theirs))
             return value + weight * distance
 

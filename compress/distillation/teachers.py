@@ -1,7 +1,7 @@
 """Teachers: networks that nothing changes, and exported files run by their own runtime."""
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from artifacts.errors import ModelError, nearest
 from artifacts.types import Array, Arrays
 from compress.distillation.folding import fold_norms
-from compress.training.batches import Inputs, all_outputs, first_output, widened
+from compress.training.batches import Inputs, all_outputs, widened
 
 SUFFIXES = {".onnx": "ONNX", ".pt": "TorchScript", ".ts": "TorchScript", ".torchscript": "TorchScript"}
 
 
 class Runner(Protocol):
-    """Gives the first output (N, ...) for a batch, without gradients."""
+    """Gives the outputs, each (N, ...), for a batch, without gradients."""
 
-    def __call__(self, inputs: Inputs) -> Tensor:
-        """What the teacher says of one batch."""
+    def outputs(self, inputs: Inputs) -> dict[str, Tensor]:
+        """What the teacher says of one batch, by output, where the inputs are."""
         ...
 
 
@@ -34,8 +34,21 @@ class Teacher:
     weight: float = 1.0
 
     def outputs(self, inputs: Inputs) -> dict[str, Tensor]:
-        """What it says of one batch, by output; of a file its first output alone, without a name."""
-        return self.run.outputs(inputs) if isinstance(self.run, Network) else {"": self.run(inputs)}
+        """What it says of one batch, by output."""
+        return self.run.outputs(inputs)
+
+
+def same_output(said: Mapping[str, Tensor], name: str, place: int) -> Tensor:
+    """The teacher's output of this name, or at this place where it calls its outputs otherwise.
+
+    Raises:
+        ModelError: it has no such output.
+    """
+    if name in said:
+        return said[name]
+    if place >= len(said):
+        raise ModelError(f"a teacher gives the outputs {', '.join(said)} and not {name!r}; take a teacher of the same outputs.")
+    return list(said.values())[place]
 
 
 def frozen(module: nn.Module) -> nn.Module:
@@ -65,10 +78,6 @@ class Network:
         self.module.to(next(iter(inputs.values())).device)
         return all_outputs(self.module, inputs)
 
-    def __call__(self, inputs: Inputs) -> Tensor:
-        """The first output, computed where the inputs are."""
-        return next(iter(self.outputs(inputs).values()))
-
 
 def open_file(path: Path) -> Runner:
     """An exported file as a teacher: ONNX run by onnxruntime on the CPU, or TorchScript.
@@ -97,10 +106,10 @@ class _Scripted:
         self.module.eval()
 
     @torch.no_grad()
-    def __call__(self, inputs: Inputs) -> Tensor:
-        """The first output on the device of the inputs."""
-        found = first_output(self.module, {name: x.cpu() for name, x in inputs.items()})
-        return found.to(next(iter(inputs.values())).device)
+    def outputs(self, inputs: Inputs) -> dict[str, Tensor]:
+        """See `Runner`."""
+        found = all_outputs(self.module, {name: x.cpu() for name, x in inputs.items()})
+        return {name: value.to(next(iter(inputs.values())).device) for name, value in found.items()}
 
 
 class _Onnx:
@@ -117,10 +126,10 @@ class _Onnx:
         self.path, self.specs = path, self.session.get_inputs()
         first = self.specs[0].shape[0] if self.specs and self.specs[0].shape else None
         self.batch: int | None = first if isinstance(first, int) else None
-        self.output: str = self.session.get_outputs()[0].name
+        self.named = [output.name for output in self.session.get_outputs()]
 
-    def __call__(self, inputs: Inputs) -> Tensor:
-        """The first output on the device of the inputs."""
+    def outputs(self, inputs: Inputs) -> dict[str, Tensor]:
+        """See `Runner`."""
         if len(inputs) != len(self.specs):
             raise ModelError(f"the teacher file {self.path.name} takes {len(self.specs)} inputs; the task has {len(inputs)}.")
         by_order = dict(zip((s.name for s in self.specs), inputs, strict=True))
@@ -129,15 +138,16 @@ class _Onnx:
             tensor = inputs[spec.name if spec.name in inputs else by_order[spec.name]]
             arrays[spec.name] = tensor.detach().cpu().numpy().astype(_dtype(spec.type), copy=False)
         parts = [self._run(part) for part in _parts(arrays, self.batch)]
-        count = len(next(iter(inputs.values())))
-        return widened(torch.from_numpy(np.concatenate(parts)[:count]).to(next(iter(inputs.values())).device))
+        count, device = len(next(iter(inputs.values()))), next(iter(inputs.values())).device
+        whole = {name: np.concatenate([part[name] for part in parts])[:count] for name in self.named}
+        return {name: widened(torch.from_numpy(value).to(device)) for name, value in whole.items()}
 
-    def _run(self, arrays: Arrays) -> Array:
+    def _run(self, arrays: Arrays) -> Arrays:
         try:
-            outputs: list[Array] = self.session.run([self.output], arrays)
+            outputs: list[Array] = self.session.run(self.named, arrays)
         except Exception as error:
             raise ModelError(f"the teacher file {self.path.name} refuses the task's inputs: {error}.") from None
-        return outputs[0]
+        return dict(zip(self.named, (np.atleast_1d(value) for value in outputs), strict=True))
 
 
 def _dtype(name: str) -> str:
@@ -179,7 +189,7 @@ def check_outputs(student: nn.Module, teachers: Sequence[Teacher], example: Inpu
     """
     wanted = tuple(apply(student, example).shape[1:])
     for number, teacher in enumerate(teachers, 1):
-        found = tuple(teacher.run(example).shape[1:])
+        found = tuple(next(iter(teacher.outputs(example).values())).shape[1:])
         if found != wanted:
             which = f"teacher {number}" if len(teachers) > 1 else "the teacher"
             raise ModelError(

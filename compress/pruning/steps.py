@@ -10,6 +10,7 @@ from artifacts.types import Arrays, Split, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import count
+from compress.criteria.preparing import minimizing
 from compress.distillation.distil import finetuning_loss
 from compress.pruning.details import Pruned, PruneDetails, step_of
 from compress.pruning.nm import left_whole, mask_n_of_m, parse
@@ -91,7 +92,8 @@ def prune(
     if config.regularize is not None:
         current = shared.kept("regularize", lambda: _regularize(shared, parts))
     for step in range(1, config.steps + 1):
-        current = _step(shared, current, step, (step + extra, parts))
+        with minimizing(config.loss):
+            current = _step(shared, current, step, (step + extra, parts))
         now = count(current.module, example)
         trace.append(step_of(step, now))
     if config.rewind:

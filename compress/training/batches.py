@@ -13,6 +13,7 @@ from artifacts.errors import DataError
 from artifacts.specs import TensorSpec
 from artifacts.types import Array, Arrays, Split
 from zoo.calling import call
+from zoo.named_targets import fields
 from zoo.outputs import named_outputs
 
 Inputs = dict[str, Tensor]
@@ -28,8 +29,8 @@ class Mixed(NamedTuple):
     """A scalar, 0..1."""
 
 
-Targets = Tensor | Mixed
-"""Class numbers (N,) or real values (N, ...), or class numbers of two mixed batches."""
+Targets = Tensor | dict[str, Tensor] | Mixed
+"""Class numbers (N, ...) or real values (N, ...), of one output or by name; or class numbers of two mixed batches."""
 
 
 def subset(split: Split, count: int | None, seed: int) -> NDArray[np.int64]:
@@ -39,10 +40,16 @@ def subset(split: Split, count: int | None, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
 
 
-def tensors(split: Split, indices: NDArray[np.int64]) -> tuple[Inputs, Tensor]:
+def tensors(split: Split, indices: NDArray[np.int64]) -> tuple[Inputs, Tensor | dict[str, Tensor]]:
     """One batch of a split as tensors."""
     inputs, targets = split.batch(indices)
-    return {name: torch.from_numpy(array) for name, array in inputs.items()}, torch.from_numpy(np.asarray(targets))
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}, as_tensors(targets)
+
+
+def as_tensors(targets: Array) -> Tensor | dict[str, Tensor]:
+    """Targets as a tensor, (N, ...); those by name as tensors by name."""
+    named = {name: torch.from_numpy(array) for name, array in fields(targets).items()}
+    return named or torch.from_numpy(np.asarray(targets))
 
 
 def first_output(module: nn.Module, inputs: Inputs) -> Tensor:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from compress.base_config import Config, known_names
-from compress.losses import LOSSES
+from compress.base_config import Config
+from compress.losses.choice import TaskLoss
 
 Augment = Literal["flip", "crop"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -28,8 +28,9 @@ class LoopConfig(Config):
     """Batches whose gradients are averaged into one update."""
     warmup: float | None = Field(None, ge=0, lt=1, examples=[0.05])
     """Share of the training over which the rate rises linearly; by default 0.25 for one-cycle and none for the others."""
-    loss: str | None = Field(None, examples=["cross-entropy"], json_schema_extra=known_names(LOSSES))
-    """The task's own loss; by default cross-entropy for class numbers and mse for real targets."""
+    loss: TaskLoss | None = Field(None, examples=["cross-entropy"])
+    """The task's own loss; by default that of the data, or cross-entropy for class numbers and mse for real targets. A name, a
+    `module:callable` of yours on all outputs and targets, or by output: `{scores: bce, boxes: {loss: huber, weight: 5}}`."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of a class target that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567); 0 is off."""
     clip_norm: float | None = Field(None, gt=0, examples=[5.0])
@@ -53,14 +54,6 @@ class LoopConfig(Config):
     """Share of the training examples that are held out and scored after each epoch; the best state is what is kept."""
     patience: int | None = Field(None, ge=1, examples=[5])
     """Stop after this many epochs without a better score on the held-out examples."""
-
-    @field_validator("loss")
-    @classmethod
-    def _compares_with_targets(cls, name: str | None) -> str | None:
-        if name is not None and LOSSES.find(name).task is None:
-            known = ", ".join(loss.name for loss in LOSSES.values() if loss.task)
-            raise ValueError(f"loss '{name}' compares with a teacher, not with targets; use {known}")
-        return name
 
     @model_validator(mode="after")
     def _patience_needs_a_score(self) -> Self:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from artifacts.errors import DataError
 from artifacts.types import Split
-from compress.training.batches import predict
+from compress.losses.choice import TaskLoss
+from compress.training.batches import Targets, all_outputs, device_of, tensors
 from compress.training.losses import task_term
 
 
@@ -43,13 +44,29 @@ def hold_out(chosen: NDArray[np.int64], share: float, seed: int) -> tuple[NDArra
 
 
 def score_of(
-    module: nn.Module, split: Split, indices: NDArray[np.int64], batch_size: int = 256, named: str | None = None
+    module: nn.Module, split: Split, indices: NDArray[np.int64], batch_size: int = 256, named: TaskLoss | None = None
 ) -> Score:
     """The score of a network in eval mode on these examples, by the loss of this name or the usual one."""
-    outputs = torch.from_numpy(predict(module, split, batch_size, indices))
-    batches = [split.batch(indices[i : i + batch_size])[1] for i in range(0, len(indices), batch_size)]
-    targets = torch.from_numpy(np.concatenate([np.asarray(t) for t in batches]))
-    loss = task_term(outputs, targets, loss=named).item()
-    if outputs.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point():
-        return Score((outputs.argmax(1) == targets).double().mean().item(), loss, "top1")
-    return Score(-loss, loss, "negative loss")
+    total, correct, classes = 0.0, 0, True
+    training = module.training
+    module.eval()
+    for start in range(0, len(indices), batch_size):
+        part = indices[start : start + batch_size]
+        outputs, targets = _asked(module, split, part)
+        total += task_term(outputs, targets, loss=named).item() * len(part)
+        first = next(iter(outputs.values()))
+        if isinstance(targets, Tensor) and first.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point():
+            correct += int(torch.eq(first.argmax(1), targets).sum())
+        else:
+            classes = False
+    module.train(training)
+    loss = total / len(indices)
+    return Score(correct / len(indices), loss, "top1") if classes else Score(-loss, loss, "negative loss")
+
+
+@torch.no_grad()
+def _asked(module: nn.Module, split: Split, indices: NDArray[np.int64]) -> tuple[dict[str, Tensor], Targets]:
+    inputs, targets = tensors(split, indices)
+    device = device_of(module)
+    outputs = all_outputs(module, {name: x.to(device) for name, x in inputs.items()})
+    return {name: value.cpu() for name, value in outputs.items()}, targets

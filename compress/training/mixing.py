@@ -7,7 +7,7 @@ from artifacts.errors import DataError
 from compress.training.batches import Inputs, Mixed, Targets
 
 
-def mix(inputs: Inputs, targets: Tensor, mixup: float, cutmix: float) -> tuple[Inputs, Targets]:
+def mix(inputs: Inputs, targets: Tensor | dict[str, Tensor], mixup: float, cutmix: float) -> tuple[Inputs, Targets]:
     """The batch mixed with a permutation of itself, by mixup or CutMix; with both set, one of them is drawn per batch.
 
     Draws from torch's global generator. Real-valued targets are blended; class numbers become `Mixed`.
@@ -17,6 +17,8 @@ def mix(inputs: Inputs, targets: Tensor, mixup: float, cutmix: float) -> tuple[I
     """
     if not mixup and not cutmix:
         return inputs, targets
+    if isinstance(targets, dict):
+        raise DataError("'mixup' and 'cutmix' blend one target per example, and the data's are by name: leave them out.")
     _check(inputs, targets, cutmix)
     pasting = bool(cutmix) and (not mixup or bool(torch.rand(()) < 0.5))
     spread = torch.tensor(cutmix if pasting else mixup)

@@ -65,6 +65,12 @@ class _Objective(nn.Module):
         return self.loss(self.module, inputs, targets)
 
 
+def _moved(targets: Targets, device: torch.device) -> Targets:
+    if isinstance(targets, Mixed):
+        return Mixed(*(t.to(device) for t in targets))
+    return {name: t.to(device) for name, t in targets.items()} if isinstance(targets, dict) else targets.to(device)
+
+
 class Run:
     """One call of `fit`."""
 
@@ -160,7 +166,7 @@ class Run:
         inputs, raw = tensors(self.training.split, indices)
         inputs, targets = mix(augment(inputs, self.config.augment), raw, self.config.mixup, self.config.cutmix)
         device = self.accelerator.device
-        moved = Mixed(*(t.to(device) for t in targets)) if isinstance(targets, Mixed) else targets.to(device)
+        moved = _moved(targets, device)
         there = {name: x.to(device) for name, x in inputs.items()}
         return {name: laid_out(x) for name, x in there.items()} if self.config.channels_last else there, moved
 

@@ -14,13 +14,19 @@ from compress.configs import DistilConfig, PruneConfig, TrainConfig
 from compress.losses import LOSSES, LossTerm, usual_task, usual_teaching
 from compress.training.batches import Mixed
 from compress.training.holdout import score_of
-from compress.training.loop import Training, fit, predict_all, task_loss, task_term
+from compress.training.loop import Training, fit, predict_all, task_loss
+from compress.training.loop import task_term as term_of_outputs
 from compress.training.losses import teaching_term
 from zoo.metrics import METRICS
 from zoo.splits import ArraySplit
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 1.0, 3.0]])
 CLASSES, VALUES = torch.tensor([0, 1]), torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 1.0]])
+
+
+def task_term(outputs, targets, *given, **named):
+    """Of a network with one output."""
+    return term_of_outputs({"output": outputs}, targets, *given, **named)
 
 
 def test_the_usual_losses_are_those_of_the_targets():

@@ -25,6 +25,8 @@ BY_HAND = {
     "r2": (VALUES, WANTED, 1 - 14 / (0 + 0 + 4 + 4), None),
     "f1-micro": (LOGITS, SEVERAL, 2 * 2 / (4 + 1 + 2), None),
     "f1-macro": (LOGITS, SEVERAL, (1 + 0 + 0) / 3, None),
+    "agreement": (VALUES, WANTED, 1 / 2, [False, True]),
+    "relative-error": (VALUES, WANTED, (2 / 2**0.5 + 1) / 2, [2 / 2**0.5, 1.0]),
 }
 
 

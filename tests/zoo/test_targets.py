@@ -6,7 +6,7 @@ import pytest
 from artifacts.errors import DataError
 from artifacts.specs import Signature, TensorSpec
 from zoo.data import DataRef, from_factory, load_data
-from zoo.metrics import METRICS
+from zoo.metrics import find
 from zoo.pairing import class_axis, classes_of, values_of
 from zoo.targets import hold, settle
 
@@ -19,8 +19,8 @@ def task(targets, test=None, inputs=None, **more):
     x = np.zeros((COUNT, 2), np.float32) if inputs is None else inputs
     parts = {"train": (x, targets), "test": (x, targets if test is None else test)}
     data = from_factory("data:load", {**parts, **more})
-    kind = METRICS.find(data.metric).targets if data.metric else None
-    return settle((data.train, data.test), data.labels, kind)
+
+    return settle((data.train, data.test), data.labels, [find(name) for name in data.metrics])
 
 
 class Lazy:
@@ -51,7 +51,7 @@ FORMS = {
 def test_every_form_of_class_numbers_is_the_same_class_numbers(form, lazy):
     if lazy:
         data = from_factory("data:load", (Lazy(FORMS[form]), Lazy(FORMS[form])))
-        parts = settle((data.train, data.test), None, None)
+        parts = settle((data.train, data.test), None, ())
     else:
         parts = task(FORMS[form])
     for part in parts:
@@ -64,7 +64,7 @@ def test_every_form_of_class_numbers_is_the_same_class_numbers(form, lazy):
 
 def test_class_numbers_that_need_nothing_are_left_as_they_are():
     data = from_factory("data:load", ((np.zeros((COUNT, 2)), CLASSES), (np.zeros((COUNT, 2)), CLASSES)))
-    assert settle((data.train, data.test), None, None) == [data.train, data.test]
+    assert settle((data.train, data.test), None, ()) == [data.train, data.test]
 
 
 @pytest.mark.parametrize("targets", [CLASSES.astype(np.float64), CLASSES.astype(np.float32)[:, None]])
@@ -116,7 +116,7 @@ def test_splits_of_different_kinds_are_refused():
 def test_a_lazy_split_is_held_to_its_first_examples():
     rows = np.concatenate([np.eye(3)[np.arange(300) % 3], np.ones((5, 3))])
     data = from_factory("data:load", (Lazy(rows), Lazy(rows)))
-    parts = settle((data.train, data.test), None, None)
+    parts = settle((data.train, data.test), None, ())
     with pytest.raises(DataError, match="one-hot at first are not so throughout"):
         parts[0].batch(np.arange(290, 305))
 

@@ -13,7 +13,7 @@ from artifacts.types import Engine
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.rounds import EndToEnd
-from tightship.pipeline.stages.energy import end_to_end, end_to_end_of, energy_of
+from tightship.pipeline.stages.measuring.energy import end_to_end, end_to_end_of, energy_of
 from zoo.splits import Preprocessing
 
 ALONE = "a file by itself does not say how raw examples become its input; bench the file in the folder of its run"

@@ -14,6 +14,7 @@ from artifacts.records.evidence import (
     Evidence,
     FailureRecord,
     FileRecord,
+    FurtherMetric,
     Machine,
     NotRun,
     ParityRecord,
@@ -28,22 +29,15 @@ from tightship.gating.evaluate import evaluate, guard_gate
 from tightship.gating.verdict import decide
 from tightship.pipeline.comparisons import first_of, float_of, stock_of
 from tightship.pipeline.entries import Entries
-from tightship.pipeline.stages.results import (
-    CheckResult,
-    DataResult,
-    ExportResult,
-    MeasureResult,
-    NetworkResult,
-    SensitivityResult,
-    Timing,
-)
-from tightship.pipeline.stages.roofline import roofline_of
+from tightship.pipeline.stages.measuring.results import LoopResult, MeasureResult, Timing
+from tightship.pipeline.stages.measuring.roofline import roofline_of
+from tightship.pipeline.stages.results import CheckResult, DataResult, ExportResult, NetworkResult, SensitivityResult
 from tightship.pipeline.timings import latency_of, ratio_over, threads_of
 from tightship.planning.artifacts import REFERENCE_ID
 from tightship.planning.plan import Plan
 from tightship.planning.steps import DATA, MEASURE, REFERENCE, ArtifactPlan, Step
 from tightship.recipe.recipe import Recipe
-from zoo.metrics import METRICS
+from zoo.metrics import find as find_metric
 
 
 @dataclass(frozen=True)
@@ -174,6 +168,7 @@ def _artifact(artifact: ArtifactPlan, run: _Run) -> ArtifactRecord:
         energy=timing.energy, end_to_end=timing.end_to_end,
         versus_float=ratio_over(artifact.id, float_of(artifact), measured), sensitivity=_sensitivity(artifact, run),
         versus_row=ratio_over(artifact.id, first_of(artifact, run.plan.artifacts), measured),
+        loop=run.entries.of(artifact.loop_step, LoopResult).record if artifact.loop_step in run.entries else None,
     )  # fmt: skip
 
 
@@ -197,16 +192,22 @@ def _sensitivity(artifact: ArtifactPlan, run: _Run) -> SensitivityRecord | None:
 
 def _accuracy(artifact: ArtifactPlan, run: _Run, checked: CheckResult) -> AccuracyRecord:
     data, source = run.entries.of(DATA, DataResult), run.entries.of(artifact.source, NetworkResult)
-    metric = METRICS.find(data.metric)
+    metric, reference = find_metric(data.metric), run.entries.of(REFERENCE, NetworkResult)
+    further = [(find_metric(name), name) for name in data.further]
     return AccuracyRecord(
         metric.name,
-        run.entries.of(REFERENCE, NetworkResult).accuracy,
+        reference.accuracy,
         source.accuracy_simulated,
         checked.accuracy,
         checked.examples,
         data.test_sha256,
         metric.direction,
         metric.unit,
+        tuple(
+            FurtherMetric(name, reference.further.get(name), checked.further[name], one.direction, one.unit)
+            for one, name in further
+        ),
+        data.labelled,
     )
 
 

@@ -14,13 +14,14 @@ from tightship.pipeline.entries import Entries
 from tightship.pipeline.failures import Failures
 from tightship.pipeline.progress import Progress
 from tightship.pipeline.rehearsal import choose, computing, said
-from tightship.pipeline.stages import compression, convert, export, measure, parity
+from tightship.pipeline.stages import compression, convert, export, parity
 from tightship.pipeline.stages.job import Job
+from tightship.pipeline.stages.measuring import loop, measure
+from tightship.pipeline.stages.measuring.results import LoopResult, MeasureResult
 from tightship.pipeline.stages.results import (
     CheckResult,
     DataResult,
     ExportResult,
-    MeasureResult,
     NetworkResult,
     SensitivityResult,
     StageResult,
@@ -54,6 +55,7 @@ STAGES: Mapping[Kind, Stage] = {
     "check": Stage(parity.check, CheckResult),
     "sensitivity": Stage(measure.rank_layers, SensitivityResult),
     "measure": Stage(measure.measure_all, MeasureResult),
+    "loop": Stage(loop.run_loops, LoopResult),
 }
 
 

@@ -84,21 +84,21 @@ def rehearsed(job: Job[StepConfig]) -> "tuple[nn.Module, Loss, Training]":
     It is the network that comes in, before it is pruned, factorized or its ranges are learned; distillation leaves out what
     compares layers. What it takes for granted is the same for all numbers of threads.
     """
-    from compress.distillation.distil import distillation_loss
+    from compress.distillation.distil import distillation_loss, finetuning_loss
     from compress.training.loop import Training, task_loss
     from tightship.pipeline.stages import compression
 
     split, told = job.data.train, job.config
     if isinstance(told, StartStep):
         model, training = compression.untrained(job, told)
-        return model.module, task_loss(training.label_smoothing), Training(split, training, told.seed)
+        return model.module, task_loss(training.label_smoothing, training.loss), Training(split, training, told.seed)
     if isinstance(told, DistilStep):
         model, config, teachers = compression.student(job, told)
         smoothing, kind_of_loss = config.label_smoothing, config.output_loss
-        loss = distillation_loss(teachers, config.kd_weight, config.temperature, smoothing, kind_of_loss)
+        loss = distillation_loss(teachers, config.kd_weight, config.temperature, smoothing, kind_of_loss, config.loss)
         return model.module, loss, Training(split, config, told.seed, masks=model.masks)
     model, (tuning, epochs, seed) = job.network(), finetuning(told)
-    loss = distillation_loss(model.module, tuning.kd_weight, tuning.temperature, tuning.label_smoothing)
+    loss = finetuning_loss(model.module, tuning)
     return model.module, loss, Training(split, tuning.training(epochs), seed, masks=model.masks)
 
 

@@ -27,7 +27,7 @@ from zoo.factories import source_files
 
 def compression_steps(recipe: Recipe, machine: str) -> tuple[list[Step], str, str | None]:
     """The steps that change the network; the names of the last float one and of the quantization-trained one."""
-    steps = [Step(DATA, "data", DataStep(data=recipe.data), {}, (), ("artifacts", "zoo"))]
+    steps = [Step(DATA, "data", DataStep(data=recipe.data.model_copy(update={"loss": None})), {}, (), ("artifacts", "zoo"))]
     first = recipe.compress[0].config if recipe.compress else None
     teacher_is_reference = isinstance(first, DistilConfig) and first.teacher_is_reference
     current: str | None = None

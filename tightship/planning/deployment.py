@@ -12,6 +12,7 @@ from tightship.planning.step_configs import (
     CheckStep,
     ExportStep,
     GuardStep,
+    LoopStep,
     MeasureStep,
     Rewrite,
     SensitivityStep,
@@ -22,6 +23,7 @@ from tightship.planning.steps import (
     EVERYTHING,
     FILE,
     MEASURE,
+    REFERENCE,
     SOURCE,
     TRAINING,
     ArtifactPlan,
@@ -98,6 +100,18 @@ def sensitivity_step(artifact: ArtifactPlan, export: Step, recipe: Recipe) -> St
     libraries = (*TRAINING, *QUANTIZERS.find(artifact.quantizer).libraries, *find(artifact.target).libraries)
     needs = {DATA: DATA, SOURCE: artifact.source, FILE: export.name}
     return Step(artifact.sensitivity_step, "sensitivity", told, needs, libraries, EVERYTHING)
+
+
+def loop_step(artifact: ArtifactPlan, export: Step, recipe: Recipe, machine: str) -> Step:
+    """The step that calls a file in a loop, beside the reference's network."""
+    measure = recipe.measure
+    assert measure.loop is not None
+    told = LoopStep(
+        **dict(_checked(artifact, export, recipe)), loop=measure.loop, processes=measure.processes,
+        seconds=measure.blocks * measure.block_seconds, machine=machine,
+    )  # fmt: skip
+    needs = {DATA: DATA, REFERENCE: REFERENCE, FILE: export.name}
+    return Step(artifact.loop_step, "loop", told, needs, find(artifact.target).libraries, EVERYTHING)
 
 
 def measure_step(artifacts: tuple[ArtifactPlan, ...], recipe: Recipe, machine: str) -> Step:

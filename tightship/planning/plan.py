@@ -7,12 +7,13 @@ from functools import cached_property
 from artifacts.files import sha256_json
 from tightship.planning.artifacts import plan_artifacts
 from tightship.planning.compression import compression_steps
-from tightship.planning.deployment import check_step, export_step, measure_step, sensitivity_step
+from tightship.planning.deployment import check_step, export_step, loop_step, measure_step, sensitivity_step
 from tightship.planning.export_options import check_dims
 from tightship.planning.plugins import given
 from tightship.planning.step_configs import MeasureStep
 from tightship.planning.steps import ArtifactPlan, Step
 from tightship.planning.target_selection import TargetSelection
+from tightship.planning.task import held_against_reference, with_task_loss
 from tightship.planning.threads import is_open, question, remembered
 from tightship.recipe.recipe import Recipe
 from tightship.store import Store, code_digest, versions
@@ -59,7 +60,7 @@ class Plan:
     def without(self, lost: Collection[str]) -> "Plan":
         """The plan without some artifacts, by id: their steps go, and the others are measured without them."""
         left = [a for a in (*self.artifacts, *self.converted) if str(a.id) in lost]
-        gone = {name for a in left for name in (a.export_step, a.check_step, a.sensitivity_step)}
+        gone = {name for a in left for name in (a.export_step, a.check_step, a.sensitivity_step, a.loop_step)}
         steps = tuple(self._measured_without(s, lost) if s.kind == "measure" else s for s in self.steps if s.name not in gone)
         artifacts, converted = (tuple(a for a in group if str(a.id) not in lost) for group in (self.artifacts, self.converted))
         contents = {**self.contents, **_contents([s for s in steps if s.kind == "measure"], given(self.recipe))}
@@ -92,6 +93,7 @@ def make_plan(
     Where only some rows of its targets are in the `selection`, the network is made as the whole recipe says.
     """
     check_dims(recipe)
+    recipe = with_task_loss(recipe)
     steps, float_model, trained = compression_steps(recipe, machine)
     shown = recipe.model_copy(update={"targets": selection.rows}) if selection else recipe
     planned = plan_artifacts(shown, float_model, trained, skipped - converted)
@@ -105,6 +107,9 @@ def make_plan(
     if recipe.measure.sensitivity:
         ranked = [a for a in artifacts if a.scheme == "int8" and a.role == "compressed"]
         steps += [sensitivity_step(a, export_step(a, recipe), recipe) for a in ranked]
+    if recipe.measure.loop is not None:
+        steps += [loop_step(a, export_step(a, recipe), recipe, machine) for a in artifacts]
+    steps = held_against_reference(steps, recipe)
     return Plan(recipe, tuple(steps), _contents(steps, given(recipe)), artifacts, conversions)
 
 

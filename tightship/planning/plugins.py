@@ -1,5 +1,6 @@
 """What the records of other distributions that a recipe names add to the keys of its steps. Imports nothing heavy."""
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points, version
 
 from artifacts.files import sha256_file, sha256_json
@@ -7,6 +8,7 @@ from artifacts.plugins import Registry, T
 from compress.configs import DistilConfig, PruneConfig
 from compress.criteria import CRITERIA
 from compress.losses import LOSSES
+from compress.losses.choice import TaskLoss
 from compress.quantizers import QUANTIZERS
 from runtimes.registry import find
 from tightship.recipe.recipe import Recipe
@@ -23,17 +25,34 @@ def given(recipe: Recipe) -> str:
 
 def _plugins(recipe: Recipe) -> dict[str, str]:
     """By distribution, a digest of its version and of its records' modules."""
-    used = _digest(METRICS, recipe.data.metric) | _digest(LOSSES, recipe.train.loss)
+    used: dict[str, str] = {}
+    for metric in recipe.data.metrics:
+        used |= _named(METRICS, metric.partition("@")[0])
+    for loss in (recipe.train.loss, *(stage.config.loss for stage in recipe.compress)):
+        for name in _losses(loss):
+            used |= _named(LOSSES, name)
     for stage in recipe.compress:
-        used |= _digest(LOSSES, stage.config.loss)
         if isinstance(stage.config, DistilConfig):
-            used |= _digest(LOSSES, stage.config.output_loss)
+            given_ = stage.config.output_loss
+            for name in given_.values() if isinstance(given_, Mapping) else (given_,):
+                used |= _digest(LOSSES, name)
         if isinstance(stage.config, PruneConfig):
             used |= _digest(CRITERIA, stage.config.criterion)
     for target in map(find, (row.name for row in recipe.targets)):
         for name in (target.quantizer, *target.schemes.values()):
             used |= _digest(QUANTIZERS, name)
     return used
+
+
+def _losses(loss: TaskLoss | None) -> list[str | None]:
+    return [one.loss for one in loss.values()] if isinstance(loss, Mapping) else [loss]
+
+
+def _named(registry: Registry[T], name: str | None) -> dict[str, str]:
+    """Of a record of the list, or of one's own `module:name`, whose source decides."""
+    if name is None or ":" not in name:
+        return _digest(registry, name)
+    return {name: sha256_json([sha256_file(path) for path in source_files(name)])}
 
 
 def _digest(registry: Registry[T], name: str | None) -> dict[str, str]:

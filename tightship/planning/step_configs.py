@@ -17,6 +17,7 @@ from compress.configs import (
     QuantizeConfig,
     TrainConfig,
 )
+from tightship.recipe.loop import LoopMeasure
 from tightship.recipe.sections import DataConfig, ExportConfig
 
 OptionValues = Mapping[str, bool | int | str]
@@ -180,6 +181,16 @@ class SensitivityStep(CheckStep):
     """Rank the layers of an int8 file by what they lose."""
 
     samples: int
+
+
+class LoopStep(CheckStep):
+    """Call a file in a loop."""
+
+    loop: LoopMeasure
+    processes: int
+    seconds: float
+    """Least time of loops in each process."""
+    machine: str
 
 
 class MeasureStep(StepConfig):

@@ -19,7 +19,7 @@ SOURCE, FILE = "source", "file"
 
 Kind = Literal[
     "data", "start", "distil", "prune", "factorize", "palettize", "quantize", "export", "convert", "guard", "check",
-    "sensitivity", "measure",
+    "sensitivity", "measure", "loop",
 ]  # fmt: skip
 
 
@@ -67,6 +67,11 @@ class ArtifactPlan:
     def sensitivity_step(self) -> str:
         """The step that ranks the file's layers, if the recipe asks for it."""
         return f"sensitivity {self.id}"
+
+    @property
+    def loop_step(self) -> str:
+        """The step that calls the file in a loop, if the recipe asks for it."""
+        return f"loop {self.id}"
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from artifacts.specs import DimRange, Signature
-from compress.configs import Config, known_names
+from compress.configs import Config
 from compress.configs.quantize import Scheme
+from compress.losses.choice import TaskLoss
 from runtimes.options import Options
 from runtimes.registry import find
 from tightship.recipe.gates import GatesConfig
+from tightship.recipe.loop import LoopMeasure
 from zoo.data import DataRef
-from zoo.metrics import METRICS
+from zoo.metrics import metric_name
 
 Precision = Literal["fp32"] | Scheme | Annotated[str, Field(pattern=r"^fp32-[a-z0-9]+$")]
 
@@ -33,13 +35,24 @@ class DataConfig(Config):
     """A folder with the four IDX files of MNIST and its kin."""
     npz: Path | None = Field(None, examples=["data.npz"])
     """An NPZ file with the arrays `x_train`, `y_train`, `x_test` and `y_test`."""
-    metric: str | None = Field(None, examples=["mse"], json_schema_extra=known_names(METRICS))
-    """What the outputs are scored by; by default what the data says itself: top1 for classes, negative-mse for values."""
+    metric: str | tuple[str, ...] | None = Field(None, examples=["mse"])
+    """What the outputs are scored by, of several the first decides; by default what the data says itself: top1 for classes,
+    negative-mse for values. A name, `module:name` of yours, and `NAME@OUTPUT` for one output."""
+    targets: Literal["given", "none", "inputs"] = "given"
+    """none: there are no labels, and outputs are held against those of the reference network. inputs: the one input is what
+    the network should give back, as an autoencoder does."""
+    loss: TaskLoss | None = Field(None, examples=["bce"])
+    """What every training minimizes that names no loss of its own; see `train`."""
 
     @field_validator("metric")
     @classmethod
-    def _known(cls, name: str | None) -> str | None:
-        return name if name is None else METRICS.find(name).name
+    def _known(cls, given: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        names = (given,) if isinstance(given, str) else given
+        if names is not None and not names:
+            raise ValueError("the list of metrics is empty; leave it out, or name one")
+        for name in names or ():
+            metric_name(name)
+        return given
 
     @model_validator(mode="after")
     def _one_source(self) -> "DataConfig":
@@ -49,7 +62,12 @@ class DataConfig(Config):
 
     def ref(self) -> DataRef:
         """What `zoo.data` loads."""
-        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metric)
+        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metrics or None, self.targets)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that are named, the deciding one first."""
+        return (self.metric,) if isinstance(self.metric, str) else self.metric or ()
 
 
 class TargetConfig(Config):
@@ -212,6 +230,9 @@ class MeasureConfig(Config):
     sensitivity_samples: Annotated[int, Field(ge=50)] = 256
     """Held-out training examples for that."""
 
+    loop: LoopMeasure | None = Field(None, examples=[{"steps": 32, "feed": {"state": "next_state"}}])
+    """A loop that each file is called in, such as the sampling of text: each step is fed what the step before gave."""
+
     def timing(self) -> dict[str, Any]:
         """What decides the timing."""
-        return self.model_dump(exclude={"sensitivity", "sensitivity_samples"})
+        return self.model_dump(exclude={"sensitivity", "sensitivity_samples", "loop"})

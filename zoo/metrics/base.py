@@ -1,15 +1,16 @@
 """What a metric says of itself, so that nothing else asks for one by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from artifacts.errors import DataError
+from artifacts.errors import DataError, nearest
 from artifacts.records.measured import SHARE, Direction, lost
 from artifacts.types import Array, Arrays
-from zoo.pairing import classes_of, shown, values_of
+from zoo.named_targets import MASK, fields, mask_of, together
+from zoo.pairing import axis_of_classes, classes_of, counted_values, shown, values_of
 
 API = 1
 """The version of this interface; a record of another one is refused."""
@@ -38,6 +39,8 @@ class Metric:
     """How many of the network's outputs it reads, from the first."""
     per_example: Callable[[Arrays, Array], Array] | None = None
     """(N,): what each example gave; booleans where it is right or wrong, which McNemar's test compares."""
+    of: str | None = None
+    """The output that it scores; none: the first, or of targets by name the first output that has a target."""
     api: int = API
 
     @property
@@ -51,10 +54,11 @@ class Metric:
         Raises:
             DataError: an output is missing or no number, or the targets are of another kind.
         """
+        outputs, targets = self._counted(*self.own(outputs, targets))
         self.check(targets)
         if len(outputs) < self.outputs:
             raise DataError(f"metric {self.name!r} reads {self.outputs} outputs, and the network has {len(outputs)}.")
-        for values in list(outputs.values())[: self.outputs]:
+        for values in list(outputs.values())[: self.outputs if self.targets != "any" else None]:
             if not np.isfinite(values).all():
                 count = int((~np.isfinite(values)).sum())
                 raise DataError(f"{count} outputs are NaN or infinite; the accuracy is undefined.")
@@ -62,6 +66,46 @@ class Metric:
         if not np.isfinite(value):
             raise DataError(f"metric {self.name!r} is {value} over {len(targets):,} examples, though every output is a number.")
         return value
+
+    def own(self, outputs: Arrays, targets: Array) -> tuple[Arrays, Array]:
+        """The outputs from the one that is scored, and its target; of targets by name with `NAME_mask`, where there is one.
+
+        Raises:
+            DataError: there is no such output, or it has no target.
+        """
+        if self.whole:
+            return outputs, targets
+        name = self.scored(outputs, targets)
+        chosen = {name: outputs[name], **{other: value for other, value in outputs.items() if other != name}}
+        return chosen if self.of is None else {name: outputs[name]}, _of(targets, name)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is given all outputs and all targets."""
+        return self.targets == "any" and self.of is None
+
+    def scored(self, outputs: Iterable[str], targets: Array) -> str:
+        """The name of the output that it scores, of those of a network.
+
+        Raises:
+            DataError: see `own`.
+        """
+        given, named = tuple(outputs), targets.dtype.names
+        if self.of is not None and self.of not in given:
+            raise DataError(f"metric {self.name!r} scores an output that the network does not have; {nearest(self.of, given)}.")
+        found = [name for name in ((self.of,) if self.of else given) if named is None or name in named]
+        if not found:
+            asked = f"output {self.of!r}" if self.of else f"of the outputs {', '.join(given)} none"
+            raise DataError(f"{asked} has a target: the data's are {', '.join(named or ())}; call them as the outputs.")
+        return found[0]
+
+    def _counted(self, outputs: Arrays, targets: Array) -> tuple[Arrays, Array]:
+        """Values at the positions that count alone; everything where there is no mask."""
+        if self.whole or targets.dtype.names is None:
+            return outputs, targets
+        named, (name, output) = fields(targets), next(iter(outputs.items()))
+        found, wanted = counted_values(output, named[name], mask_of(named, name))
+        return {name: found}, wanted
 
     def check(self, targets: Array) -> None:
         """Refuse targets that the metric has no use for.
@@ -75,13 +119,16 @@ class Metric:
                 f"{shown(targets.shape)}; set the data's `metric` to one of values, such as mse."
             )
 
-    def hold(self, shape: Sequence[int], targets: Array) -> None:
-        """Hold the shape of the first output, (N, ...), against targets before there are outputs.
+    def hold(self, shapes: Mapping[str, Sequence[int]], targets: Array) -> None:
+        """Hold the shapes of outputs, each (N, ...), against targets before there are outputs.
 
         Raises:
             DataError: they do not fit each other, or a class number is beyond the output.
         """
-        output = np.broadcast_to(np.float32(0), (len(targets), *shape[1:]))
+        made: Arrays = {name: np.broadcast_to(np.float32(0), (len(targets), *shape[1:])) for name, shape in shapes.items()}
+        outputs, targets = self._counted(*self.own(made, targets))
+        output = first(outputs)
+        self.check(targets)
         if self.classifies:
             classes_of(output, targets)
         elif self.alike:
@@ -89,12 +136,35 @@ class Metric:
 
     def correct(self, outputs: Arrays, targets: Array) -> Array | None:
         """Whether each example is right, (N,) booleans; none where examples are neither right nor wrong."""
-        found = self.per_example(outputs, targets) if self.per_example else None
+        outputs, targets = self.own(outputs, targets)
+        masked = targets.dtype.names is not None and not self.whole
+        found = self.per_example(outputs, targets) if self.per_example and not masked else None
         return found if found is not None and found.dtype == np.bool_ else None
+
+    def classes_at(self, outputs: Arrays, targets: Array) -> tuple[str, int] | None:
+        """The output whose largest values are answers, and the axis along which they lie; none without classes.
+
+        Raises:
+            DataError: outputs and targets do not fit each other.
+        """
+        if not self.classifies:
+            return None
+        outputs, targets = self.own(outputs, targets)
+        name, output = next(iter(outputs.items()))
+        return name, axis_of_classes(output, targets)
 
     def lost(self, value: float, reference: float) -> float:
         """How much worse a value is than a reference; negative is a gain."""
         return lost(value, reference, self.direction)
+
+
+def _of(targets: Array, name: str) -> Array:
+    """The target of this name; with its mask, where there is one, still by name."""
+    if targets.dtype.names is None:
+        return targets
+    named = fields(targets)
+    mask = mask_of(named, name)
+    return named[name] if mask is None else together({name: named[name], f"{name}{MASK}": mask})
 
 
 def first(outputs: Arrays) -> Array:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from artifacts.errors import ModelError
-from artifacts.types import Arrays, Cut, Drop, Edit, Split, TorchModel
+from artifacts.types import Array, Arrays, Cut, Drop, Edit, Split, TorchModel
 from compress.edits.cuts import channel_group, graph
 from compress.edits.replay import replay
 from compress.pruning.latency.blocks import without
@@ -17,7 +17,9 @@ from compress.pruning.latency.selection import State
 from compress.pruning.structured import Group
 from compress.training.loop import subset, tensors
 from zoo.calling import call
+from zoo.named_targets import fields
 from zoo.outputs import named_outputs
+from zoo.pairing import axis_of_classes
 
 RANKING_EXAMPLES = 256
 
@@ -30,7 +32,7 @@ class OutputDivergence:
         self.module = copy.deepcopy(model.module).eval()
         indices = subset(split, RANKING_EXAMPLES, seed)
         self.batches = [tensors(split, indices[i : i + 128])[0] for i in range(0, len(indices), 128)]
-        self.classes = not torch.from_numpy(np.asarray(split.batch(indices[:1])[1])).is_floating_point()
+        self.classes = self._classes_at(split.batch(indices[:2])[1])
         self.graph = graph(self.module, split.batch(indices[:2])[0]) if groups else None
         self.whole = self._outputs(self.module)
         self._known: dict[State, float] = {}
@@ -45,10 +47,19 @@ class OutputDivergence:
     def of(self, module: nn.Module) -> float:
         """KL(whole ‖ module) of the class probabilities, or the mean squared difference of real-valued outputs."""
         found = self._outputs(module)
-        if not self.classes:
+        if self.classes is None:
             return float((found - self.whole).square().mean())
-        logs, wanted = found.log_softmax(1), self.whole.log_softmax(1)
-        return float((wanted.exp() * (wanted - logs)).sum(1).mean())
+        logs, wanted = found.log_softmax(self.classes), self.whole.log_softmax(self.classes)
+        return float((wanted.exp() * (wanted - logs)).sum(self.classes).mean())
+
+    @torch.no_grad()
+    def _classes_at(self, targets: Array) -> int | None:
+        """The axis of the first output that tells classes apart; none of values, and where no targets say."""
+        named, outputs = fields(targets), named_outputs(call(self.module, {k: v[:2] for k, v in self.batches[0].items()}))
+        name, output = next(iter(outputs.items()))
+        own = named.get(name) if named else targets
+        whole = own is not None and own.dtype.kind in "iu"
+        return axis_of_classes(output.numpy(), own) if whole and own is not None else None
 
     def cuts(self, state: State) -> list[Cut]:
         """The channels of least score that leave the layers that are narrowed."""

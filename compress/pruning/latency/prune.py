@@ -19,6 +19,7 @@ from artifacts.types import Arrays, Split, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import count
+from compress.criteria.preparing import minimizing
 from compress.distillation.distil import finetuning_loss
 from compress.pruning.details import BlockDetails, HalvedState, Pruned, Savings, TriedState, step_of
 from compress.pruning.groups import cuttable
@@ -64,7 +65,8 @@ def prune_blocks(
     if done and done.is_dir():
         found = Pruned(checkpoint.load(done), read(BlockDetails, json.loads((done / "details.json").read_text())))
     else:
-        found = shrink(model, config, split, relative, seed, lambda share, message: progress(0.2 * share, message))
+        with minimizing(config.loss):
+            found = shrink(model, config, split, relative, seed, lambda share, message: progress(0.2 * share, message))
         if done:
             with staged(done) as folder:
                 checkpoint.save(found.model, folder)

@@ -8,7 +8,7 @@ from artifacts.pictures import likeliest, prepare
 from benchmarks.process.end_to_end import Parts, Scaling
 from benchmarks.timing.measure import MeasurePlan, measure
 from benchmarks.timing.rounds import EndToEnd
-from tightship.pipeline.stages.energy import end_to_end, raw_example
+from tightship.pipeline.stages.measuring.energy import end_to_end, raw_example
 from zoo.data import from_factory
 from zoo.readers import read_digits
 from zoo.splits import Preprocessing

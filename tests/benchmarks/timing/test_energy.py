@@ -13,7 +13,7 @@ from benchmarks.process.stopwatch import Block
 from benchmarks.timing.energy import Meter, Rapl, Reading, says
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
 from benchmarks.timing.rounds import energy_mj
-from tightship.pipeline.stages.energy import energy_of
+from tightship.pipeline.stages.measuring.energy import energy_of
 
 PLAN = MeasurePlan(processes=2, blocks=2, block_seconds=0.1, block_calls=4, warm_seconds=0.0, throughput_batch=2)
 

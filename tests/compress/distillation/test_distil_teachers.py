@@ -99,7 +99,7 @@ def test_a_file_teaches_what_its_network_teaches(files, digits, name, count):
     inputs, _ = tensors(digits.train, np.arange(count))
     with torch.no_grad():
         expected = module(inputs["image"])
-    found = open_file(folder / name)(inputs)
+    (found,) = open_file(folder / name).outputs(inputs).values()
     assert found.dtype == torch.float32
     assert not found.requires_grad
     assert torch.allclose(found, expected, atol=1e-5)
@@ -138,9 +138,9 @@ def test_files_that_cannot_teach_are_refused_in_one_sentence(files, tmp_path):
 def test_a_file_that_takes_other_inputs_is_refused(files):
     runner = open_file(files[0] / "any.onnx")
     with pytest.raises(ModelError, match="takes 1 inputs; the task has 2"):
-        runner({"a": torch.zeros(1, 1, 8, 8), "b": torch.zeros(1)})
+        runner.outputs({"a": torch.zeros(1, 1, 8, 8), "b": torch.zeros(1)})
     with pytest.raises(ModelError, match=r"any\.onnx refuses the task's inputs"):
-        runner({"image": torch.zeros(1, 3, 8, 8)})
+        runner.outputs({"image": torch.zeros(1, 3, 8, 8)})
 
 
 def test_a_teacher_of_other_classes_is_refused_before_training(digits, tiny):

@@ -63,7 +63,7 @@ def test_mixed_targets_cost_what_the_soft_distribution_costs():
     soft = 0.3 * nn.functional.one_hot(first, 4) + 0.7 * nn.functional.one_hot(second, 4)
     for smoothing in (0.0, 0.1):
         wanted = nn.functional.cross_entropy(outputs, soft, label_smoothing=smoothing)
-        found = task_term(outputs, Mixed(first, second, torch.tensor(0.3)), smoothing)
+        found = task_term({"output": outputs}, Mixed(first, second, torch.tensor(0.3)), smoothing)
         assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 

@@ -152,11 +152,11 @@ def test_label_smoothing_mixes_in_the_uniform_distribution():
     logits, targets = torch.randn(5, 10), torch.arange(5)
     logs = torch.log_softmax(logits, 1)
     by_hand = -(0.8 * logs[range(5), targets] + 0.2 * logs.mean(1)).mean()
-    assert task_term(logits, targets, 0.2).item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert task_term({"output": logits}, targets, 0.2).item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
 def test_real_targets_are_held_against_outputs_of_their_own_shape():
-    assert task_term(torch.tensor([[1.0], [3.0]]), torch.tensor([1.0, 1.0])).item() == 2.0
+    assert task_term({"output": torch.tensor([[1.0], [3.0]])}, torch.tensor([1.0, 1.0])).item() == 2.0
 
 
 def test_a_subset_is_a_fixed_draw(digits):

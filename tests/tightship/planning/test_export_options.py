@@ -182,9 +182,9 @@ def test_what_fails_at_the_end_of_a_range_is_shown_with_what_was_fed_there():
 
     rng = np.random.default_rng(0)
     real, fed = ({"x": rng.normal(size=(count, 4)).astype(np.float32)} for count in (16, 5))
-    good = Case("real x256", True, real, real)
+    good = Case("real x256", True, {"y": real["x"]}, {"y": real["x"]})
     off = Case("batch = 5", False, {"y": fed["x"]}, {"y": fed["x"] + 1}, fed)
-    shown = _example(Failed([good, off], CONVERSION, real, real), classes=True, dynamic=True)
+    shown = _example(Failed([good, off], CONVERSION, real, real, ("y", 1)), dynamic=True)
     assert shown.case is off
     assert shown.batch == 5
     np.testing.assert_array_equal(shown.inputs["x"], fed["x"])

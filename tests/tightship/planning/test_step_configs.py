@@ -29,7 +29,7 @@ compress:
   - quantize: {qat_epochs: 1}
 targets: [onnxruntime-cpu, {name: onnxruntime-cpu, label: level, options: {graph_level: basic}}, torchscript-cpu]
 gates: {accuracy_drop: 1}
-measure: {sensitivity: true}
+measure: {sensitivity: true, loop: {feed: {image: output}}}
 """
 GUARDED = """
 name: guarded
@@ -136,7 +136,7 @@ def test_every_kind_of_step_takes_the_config_that_the_plan_gives_it(steps):
     ("said", "kinds"),
     [
         ("measure: {threads: 2}", {"prune", "check", "sensitivity", "measure"}),
-        ("export: {dims: {batch: {max: 32}}}", {"export", "check", "sensitivity"}),
+        ("export: {dims: {batch: {max: 32}}}", {"export", "check", "sensitivity", "loop"}),
         ("seed: 7", set(STAGES) - {"data", "measure", "convert", "guard"}),
     ],
 )

@@ -1,5 +1,6 @@
 """The steps that make or change a network: data, start, distil, prune, factorize, palettize, quantize."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ def describe_data(job: Job[DataStep]) -> DataResult:
         summary=f"{data.name}: {len(data.train):,} training and {len(data.test):,} test examples",
         name=data.name, train=len(data.train), test=len(data.test), metric=data.metric, labels=data.labels,
         preprocessing=data.preprocessing, inputs=data.inputs, test_sha256=data.test.fingerprint(),
+        further=data.further, labelled=data.labelled,
     )  # fmt: skip
 
 
@@ -161,7 +163,7 @@ def quantize(job: Job[QatStep]) -> NetworkResult:
 
     config, seed = job.config.config, job.config.seed + 3
     trained = train_quantized(job.network(), config, job.data.train, seed=seed, work=job.work, progress=job.progress)
-    simulated = _accuracy(job, trained, simulate(trained, config))
+    simulated = _scores(job, trained, simulate(trained, config))
     done = f"int8 QAT {config.qat_epochs} epochs, {len(trained.ranges)} ranges learned"
     # what the float weights alone would score is never deployed; the simulated figure is the stage's own
     return _stored(job, trained, done, {"ranges": len(trained.ranges)}, simulated)
@@ -187,27 +189,39 @@ def _build(job: Job[StepConfig], source: NetworkSource, seed: int) -> "TorchMode
 
 
 def _stored(
-    job: Job[StepConfig], model: "TorchModel", done: str, method: Details | None = None, simulated: float | None = None
+    job: Job[StepConfig],
+    model: "TorchModel",
+    done: str,
+    method: Details | None = None,
+    simulated: Mapping[str, float] | None = None,
 ) -> NetworkResult:
     from compress import checkpoint
     from compress.counting import count
 
     checkpoint.save(model, job.out)
     found = count(model.module, job.data.train.batch(np.arange(2))[0])
-    accuracy = _accuracy(job, model, model.module) if simulated is None else simulated
+    further = dict(_scores(job, model, model.module) if simulated is None else simulated)
+    accuracy = further.pop(job.data.metric)
     summary = (
         f"{done}: {job.data.metric} {accuracy:.4f}, {found['parameters']:,.0f} parameters, {found['macs'] / 1e6:.2f} MMACs"
     )
     if found["sparsity"] > 0.01:
         summary += f", {found['sparsity']:.1%} zeros"
     weighs = found["parameters"], found["macs"], found["bytes"], found["sparsity"]
-    return NetworkResult(summary, accuracy, *weighs, accuracy_simulated=simulated, method=method or {})
+    return NetworkResult(
+        summary, accuracy, *weighs, accuracy_simulated=None if simulated is None else accuracy, method=method or {},
+        further=further,
+    )  # fmt: skip
 
 
-def _accuracy(job: Job[StepConfig], model: "TorchModel", module: "nn.Module") -> float:
+def _scores(job: Job[StepConfig], model: "TorchModel", module: "nn.Module") -> dict[str, float]:
+    """Every metric of the task by name; without targets a network that nothing is compared with yet is its own reference."""
     from compress.training.loop import predict_all
-    from zoo.metrics import METRICS
+    from zoo.metrics import find
+    from zoo.unlabelled import answered
 
-    test = job.data.test
+    data = job.data if job.has_targets else answered(job.data, module, model.signature.outputs)
+    test = data.test
     targets = np.concatenate([test.batch(np.arange(i, min(i + 512, len(test))))[1] for i in range(0, len(test), 512)])
-    return METRICS.find(job.data.metric).score(predict_all(module, test, specs=model.signature.outputs), targets)
+    outputs = predict_all(module, test, specs=model.signature.outputs)
+    return {name: find(name).score(outputs, targets) for name in data.metrics}

@@ -22,7 +22,7 @@ from compress.quantizers import QUANTIZERS, Calibration
 from compress.training.loop import predict_all, subset
 from export.registry import FORMATS
 from runtimes.target import Target
-from zoo.metrics import METRICS, Metric
+from zoo.metrics import Metric, find
 from zoo.metrics.base import first
 from zoo.splits import TaskData
 
@@ -114,7 +114,7 @@ class Int8Trials:
     @property
     def metric(self) -> Metric:
         """What the task is scored by."""
-        return METRICS.find(self.data.metric)
+        return find(self.data.metric)
 
     def make(self, candidate: Candidate, folder: Path) -> ExportedFile:
         """The int8 file of a candidate, in an empty folder."""

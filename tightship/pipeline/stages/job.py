@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tightship.pipeline.stages.results import StageResult
 from tightship.planning.step_configs import StepConfig
-from tightship.planning.steps import SOURCE
+from tightship.planning.steps import REFERENCE, SOURCE
 from tightship.store import Entry
 from zoo.splits import TaskData
+from zoo.unlabelled import answered
 
 if TYPE_CHECKING:
     from artifacts.types import TorchModel
@@ -35,10 +37,19 @@ class Job(Generic[C_co]):
     """Loads the task's data, once a run."""
     progress: Callable[[float, str], None] = field(default=lambda share, message: None)
 
-    @property
+    @cached_property
     def data(self) -> TaskData:
-        """The task's data."""
-        return self.task()
+        """The task's data; where it has no targets, with the outputs of the reference as such, once there is one."""
+        task = self.task()
+        if task.labelled or REFERENCE not in self.inputs:
+            return task
+        reference = self.network(REFERENCE)
+        return answered(task, reference.module, reference.signature.outputs)
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether the data have targets, their own or the reference's outputs."""
+        return self.task().labelled or REFERENCE in self.inputs
 
     def input(self, name: str, kind: type[R]) -> Entry[R]:
         """What an earlier step made, which is of this kind."""

@@ -22,7 +22,7 @@ from tightship.pipeline.stages.results import CheckResult, ExportResult
 from tightship.pipeline.stages.selftest import write_selftest
 from tightship.planning.step_configs import CheckStep
 from tightship.planning.steps import FILE
-from zoo.metrics import METRICS
+from zoo.metrics import find
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,11 +46,13 @@ def check(job: Job[CheckStep]) -> CheckResult:
         outputs = run(test_inputs, signature.most(256))
         cases, tolerance, against = _cases(job, test_inputs, outputs, run, signature)
         placement = read(PlacementRecord, child.ask("placement"))
-    metric = METRICS.find(job.data.metric)
-    parity, reproducer = evaluate(cases, tolerance, against, metric.classifies), False
+    metric, *others = (find(name) for name in job.data.metrics)
+    at = metric.classes_at(outputs, targets)
+    parity, reproducer = evaluate(cases, tolerance, against, metric.classifies, at), False
     if not parity.passed:
-        parity, reproducer = reproduce(job, parity, _failed(job, test_inputs, cases, tolerance))
+        parity, reproducer = reproduce(job, parity, _failed(job, test_inputs, cases, tolerance, at))
     deployed = metric.score(outputs, targets)
+    further = {other.name: other.score(outputs, targets) for other in others}
     notes = write_selftest(job, test_inputs, outputs, cases[0].reference, parity, tolerance)
     right = metric.correct(outputs, targets)
     if right is not None:
@@ -59,7 +61,7 @@ def check(job: Job[CheckStep]) -> CheckResult:
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
     return CheckResult(
         f"{job.data.metric} {deployed:.4f} deployed, {state}", deployed, len(targets), parity, placement,
-        work_of(made_from(job, told.export).module, test_inputs), notes, reproducer,
+        work_of(made_from(job, told.export).module, test_inputs), notes, reproducer, further,
     )  # fmt: skip
 
 
@@ -163,7 +165,7 @@ def _blends(real: Arrays) -> Arrays:
     return made
 
 
-def _failed(job: Job[CheckStep], inputs: Arrays, cases: list[Case], tolerance: Tolerance) -> Failed:
+def _failed(job: Job[CheckStep], inputs: Arrays, cases: list[Case], tolerance: Tolerance, at: tuple[str, int] | None) -> Failed:
     """What a parity that failed was judged by."""
     real = {k: v[:PARITY_EXAMPLES] for k, v in inputs.items()}
-    return Failed(cases, tolerance, real, _blends(real) if job.config.export.quantizer else _noise(real))
+    return Failed(cases, tolerance, real, _blends(real) if job.config.export.quantizer else _noise(real), at)

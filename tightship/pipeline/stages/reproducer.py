@@ -8,7 +8,7 @@ import numpy as np
 
 from artifacts.records.evidence import ParityRecord
 from artifacts.types import Arrays, ExportedFile, TorchModel
-from benchmarks.parity.parity import Case, Tolerance, evaluate, same_largest
+from benchmarks.parity.parity import Case, ClassesAt, Tolerance, evaluate, same_largest
 from benchmarks.parity.reproducer import REPRODUCER, Shown, worst, write_reproducer
 from export.registry import FORMATS
 from runtimes.registry import find
@@ -17,7 +17,6 @@ from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.results import ExportResult
 from tightship.planning.step_configs import CheckStep
 from tightship.planning.steps import FILE
-from zoo.metrics import METRICS
 
 if TYPE_CHECKING:
     from benchmarks.parity.bisect import Divergence
@@ -35,6 +34,8 @@ class Failed:
     tolerance: Tolerance
     real: Arrays
     made_up: Arrays
+    classes_at: ClassesAt | None = None
+    """The output that tells classes apart, and its axis of classes."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,14 @@ class _Example:
 def reproduce(job: Job[CheckStep], parity: ParityRecord, failed: Failed) -> tuple[ParityRecord, bool]:
     """The parity with where the file diverges; and whether a reproducer was written: if a runtime opens it alone."""
     told, file = job.config, file_of(job)
-    classes = METRICS.find(job.data.metric).classifies
-    example = _example(failed, classes, bool(file.signature.dynamic))
+    example = _example(failed, bool(file.signature.dynamic))
     divergence, why_not = _divergence(job, file, example)
     says = str(divergence) if divergence else f"{parity.first_bad}; {why_not}"
     loader = find(told.target).loader
     if loader is None:
         return replace(parity, first_bad=says), False
-    other_class = classes and not bool(same_largest(example.case).all())
+    at = failed.classes_at
+    other_class = at is not None and not bool(same_largest(example.case, at).all())
     shown = Shown(
         replace(file, precision=told.export.precision), told.target, told.options, example.inputs,
         example.case.reference, example.spreads, failed.tolerance, other_class, example.batch,
@@ -68,9 +69,11 @@ def reproduce(job: Job[CheckStep], parity: ParityRecord, failed: Failed) -> tupl
     return replace(parity, first_bad=says), True
 
 
-def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
+def _example(failed: Failed, dynamic: bool) -> _Example:
     """The worst examples of the first case that fails by itself, or of the real ones; all of them where a batch is at fault."""
-    bad = [c for c in failed.cases if not evaluate([c], failed.tolerance, "", classes and c.real).passed]
+    at = failed.classes_at
+    classes = at is not None
+    bad = [c for c in failed.cases if not evaluate([c], failed.tolerance, "", classes and c.real, at).passed]
     case = bad[0] if bad else failed.cases[0]
     inputs = failed.real if case.real else failed.made_up
     spreads = {name: float(np.std(value.astype(np.float64))) or 1.0 for name, value in case.reference.items()}
@@ -79,7 +82,7 @@ def _example(failed: Failed, classes: bool, dynamic: bool) -> _Example:
         return _Example(case.inputs, case, spreads, count)
     if case.real and case is not failed.cases[0]:
         return _Example({n: a[:count] for n, a in inputs.items()}, case, spreads, int(case.name.rpartition(" ")[2]))
-    rows = worst(case.reference, case.deployed, EXAMPLES, classes)
+    rows = worst(case.reference, case.deployed, EXAMPLES, classes, at)
     chosen = Case(
         case.name,
         case.real,

@@ -281,11 +281,11 @@ def test_a_case_that_fails_by_its_batch_is_kept_whole_and_others_by_their_worst_
     some = {"y": good["y"][:21]}
     bad = {"y": some["y"] + np.float32(1)}
     cases = [Case("real x256", True, good, good), Case("real, batch 7", True, some, bad), Case("noise", False, some, some)]
-    kept = _example(Failed(cases, CONVERSION, real, real), True, True)
+    kept = _example(Failed(cases, CONVERSION, real, real, ("y", 1)), True)
     assert (kept.batch, len(kept.inputs["x"])) == (7, 21)
     spoilt = {"y": good["y"].copy()}
     spoilt["y"][[5, 90, 17, 200]] += 3
-    kept = _example(Failed([Case("real x256", True, good, spoilt), *cases[1:]], CONVERSION, real, real), True, True)
+    kept = _example(Failed([Case("real x256", True, good, spoilt), *cases[1:]], CONVERSION, real, real, ("y", 1)), True)
     assert kept.inputs["x"][:, 0].tolist() == [5, 17, 90, 200]
     assert np.array_equal(kept.case.reference["y"], good["y"][[5, 17, 90, 200]])
     assert json.dumps(kept.spreads)

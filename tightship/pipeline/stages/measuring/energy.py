@@ -12,7 +12,7 @@ from benchmarks.timing.energy import counts
 from benchmarks.timing.measure import Measured
 from benchmarks.timing.rounds import EndToEnd, device_of
 from benchmarks.timing.statistics import interval
-from zoo.metrics import METRICS
+from zoo.metrics import find
 from zoo.splits import Preprocessing, TaskData
 
 
@@ -21,7 +21,8 @@ def raw_example(data: TaskData) -> tuple[EndToEnd | None, str | None]:
     how, inputs = getattr(data.test, "preprocessing", None), getattr(data.test, "inputs", {})
     if how is None:
         return None, "the data set has no preprocessing that is known here: its examples are model inputs as they are"
-    if not METRICS.find(data.metric).classifies:
+    metric = find(data.metric)
+    if not metric.classifies or metric.of is not None:
         return None, f"the metric is {data.metric}: there are no labels to find in the outputs"
     return end_to_end_of({name: value[:1] for name, value in inputs.items()}, how, same=True), None
 

@@ -14,10 +14,11 @@ from artifacts.types import Engine
 from benchmarks.timing.energy import Meter
 from benchmarks.timing.measure import Measured, MeasurePlan, measure
 from benchmarks.timing.noise import NoiseMonitor
-from tightship.pipeline.stages import energy, roofline
 from tightship.pipeline.stages.export import engine_of
 from tightship.pipeline.stages.job import Job
-from tightship.pipeline.stages.results import ExportResult, MeasureResult, SensitivityResult, Timing
+from tightship.pipeline.stages.measuring import energy, roofline
+from tightship.pipeline.stages.measuring.results import MeasureResult, Timing
+from tightship.pipeline.stages.results import ExportResult, SensitivityResult
 from tightship.planning.step_configs import MeasureStep, SensitivityStep
 
 
