@@ -20,6 +20,7 @@ from artifacts.records.measured import ParityRecord as ParityRecord
 from artifacts.records.measured import PlacementRecord as PlacementRecord
 from artifacts.records.measured import SpeedupRecord as SpeedupRecord
 from artifacts.records.noise import NoiseRecord, WarmupRecord
+from artifacts.records.per_class import PerClassRecord
 from artifacts.records.roofline import PeaksRecord, RooflineRecord
 from artifacts.records.sensitivity import SensitivityRecord
 
@@ -129,6 +130,8 @@ class ArtifactRecord:
     """Calls from the raw example to the label; none where `no_end_to_end` of the run says why."""
     sensitivity: SensitivityRecord | None = None
     """Of an int8 file, where the recipe says `measure: {sensitivity: true}`: which layers lose how much."""
+    per_class: PerClassRecord | None = None
+    """How well each class is told from the others; none where the task's metric does not count classes."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from tightship.pipeline.stages.selftest import write_selftest
 from tightship.planning.step_configs import CheckStep
 from tightship.planning.steps import FILE
 from zoo.metrics import METRICS
+from zoo.metrics.per_class import per_class
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +60,7 @@ def check(job: Job[CheckStep]) -> CheckResult:
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
     return CheckResult(
         f"{job.data.metric} {deployed:.4f} deployed, {state}", deployed, len(targets), parity, placement,
-        work_of(made_from(job, told.export).module, test_inputs), notes, reproducer,
+        work_of(made_from(job, told.export).module, test_inputs), notes, reproducer, per_class(metric, outputs, targets),
     )  # fmt: skip
 
 

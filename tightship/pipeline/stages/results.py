@@ -9,6 +9,7 @@ from artifacts.records.accuracy_guard import GuardRecord
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, PowerRecord
 from artifacts.records.evidence import ParityRecord, PlacementRecord
 from artifacts.records.noise import NoiseRecord
+from artifacts.records.per_class import PerClassRecord
 from artifacts.records.roofline import LayerTimes, PeaksRecord
 from artifacts.records.sensitivity import SensitivityRecord
 from artifacts.specs import Signature, TensorSpec
@@ -162,6 +163,8 @@ class CheckResult:
     notes: tuple[str, ...] = ()
     reproducer: bool = False
     """Whether a folder that shows a difference lies beside this."""
+    per_class: PerClassRecord | None = None
+    """Of a task whose metric counts classes."""
 
     def metrics(self) -> dict[str, float]:
         """See `StageResult`."""

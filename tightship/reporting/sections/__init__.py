@@ -1,4 +1,4 @@
-"""The sections of a run's views, one file a section, and the one list of them."""
+"""The sections of a run's views, one file a section or two, and the one list of them."""
 
 from artifacts.plugins import Registry
 from tightship.reporting.sections.base import API, Section
@@ -19,8 +19,9 @@ SECTIONS: Registry[Section] = Registry(
         "tightship.reporting.sections.latency:LATENCY",
         "tightship.reporting.sections.accuracy_guard:ACCURACY_GUARD",
         "tightship.reporting.sections.gates:GATES",
-        "tightship.reporting.sections.parity:PARITY",
-        "tightship.reporting.sections.placement:PLACEMENT",
+        "tightship.reporting.sections.checks:PARITY",
+        "tightship.reporting.sections.per_class:PER_CLASS",
+        "tightship.reporting.sections.checks:PLACEMENT",
         "tightship.reporting.sections.roofline:ROOFLINE",
         "tightship.reporting.sections.sensitivity:SENSITIVITY",
         "tightship.reporting.sections.not_run:NOT_RUN",
