@@ -1,5 +1,8 @@
 """Each metric is what its name says, by sums made by hand; and bad outputs or targets of another kind are refused."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -207,6 +210,18 @@ def test_the_recipe_names_the_metric_of_its_data(tmp_path):
     with pytest.raises(RequestError, match="unknown metric 'maee'; did you mean 'mae'"):
         load_data(DataRef(npz=path, metric="maee"))
     assert load_data(DataRef(zoo="digits", metric="top5")).metric == "top5"
+
+
+def test_the_page_of_metrics_says_of_each_what_the_code_does():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text()
+    told = {}
+    for line in page.splitlines():
+        if line.startswith("| `"):
+            names, _, _, better, unit, each, _ = (cell.strip() for cell in line.strip("|").split("|"))
+            told |= dict.fromkeys(re.findall(r"`([\w-]+)`", names), (better, unit, each == "yes"))
+    assert told == {
+        name: (metric.direction, metric.unit, metric.per_example is not None) for name, metric in METRICS.own().items()
+    }
 
 
 def test_others_may_bring_metrics():
