@@ -201,6 +201,9 @@ def test_images_are_held_against_the_range_of_the_targets():
         assert metric.score({"output": 255 * found}, 255 * wanted) == pytest.approx(value, rel=1e-5)
         with pytest.raises(DataError, match="all targets are 1, so their range"):
             metric.score({"output": found}, np.ones_like(wanted))
+        for odd in (np.nan, np.inf):
+            with pytest.raises(DataError, match="the targets hold NaN or infinite values"):
+                metric.score({"output": found}, np.where(wanted == wanted.max(), odd, wanted))
     assert METRICS["psnr"].score({"output": wanted}, wanted) == pytest.approx(144.49, abs=0.01)
     assert METRICS["ssim"].score({"output": wanted}, wanted) == pytest.approx(1)
     gray = METRICS["ssim"].score({"output": found[:, 0]}, wanted[:, 0])

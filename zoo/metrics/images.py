@@ -4,7 +4,7 @@ Both are held against the range of the values: the largest target less the small
 images may be in 0..1, in 0..255 or normalized, and the two must not be compared between splits of other ranges.
 """
 
-from math import log10
+from math import isfinite, log10
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +71,11 @@ def range_of(targets: Array) -> float:
     """The largest value less the smallest, over all targets.
 
     Raises:
-        DataError: they are all the same.
+        DataError: they are all the same, or hold NaN or an infinite value.
     """
     low, high = float(targets.min()), float(targets.max())
+    if not isfinite(high - low):
+        raise DataError("the targets hold NaN or infinite values, so they have no range against which images are scored.")
     if not high > low:
         raise DataError(f"all targets are {low:g}, so their range, against which images are scored, is 0.")
     return high - low
