@@ -53,11 +53,11 @@ def classes_of(output: Array, target: Array) -> tuple[Array, Array]:
     """
     output, target = _slim(output, target)
     scores = np.moveaxis(output, class_axis(output.shape, target.shape), -1)
-    counted = target[target != IGNORED]
+    there = target[target != IGNORED]
     count = scores.shape[-1]
-    if counted.size and not 0 <= counted.min() <= counted.max() < count:
-        wrong = counted.max() if counted.max() >= count else counted.min()
-        raise DataError(f"the targets hold class {wrong}, and the network tells {count} classes apart, 0 to {count - 1}.")
+    if there.size and not 0 <= there.min() <= there.max() < count:
+        wrong = there.max() if there.max() >= count else there.min()
+        raise DataError(f"the targets hold class {wrong}, and {told_apart(count)}.")
     return scores, target
 
 
@@ -69,6 +69,16 @@ def axis_of_classes(output: Array, target: Array) -> int:
     """
     slim, target = _slim(output, target)
     return 1 if target.ndim == 1 else class_axis(slim.shape, target.shape)
+
+
+def told_apart(count: int) -> str:
+    """How many classes a network tells apart, as messages say it, and what one column of scores is for."""
+    if count == 1:
+        return (
+            "the network has one score for it, which tells no classes apart: for yes or no set the data's `metric` to one of "
+            "labels, such as auc-labels, and the `loss` to bce"
+        )
+    return f"the network tells {count} classes apart, 0 to {count - 1}"
 
 
 def _slim(output: Array, target: Array) -> tuple[Array, Array]:
@@ -95,9 +105,24 @@ def shares(hit: NDArray[np.bool_], classes: Array) -> Array:
 
 
 def share(hit: NDArray[np.bool_], classes: Array) -> float:
-    """The share of all that counts and is right, 0..1; not a number where nothing counts."""
-    counted = hit[classes != IGNORED]
-    return float(counted.mean()) if counted.size else float("nan")
+    """The share of all that counts and is right, 0..1.
+
+    Raises:
+        DataError: nothing counts.
+    """
+    return float(hit[counted(classes)].mean())
+
+
+def counted(classes: Array) -> NDArray[np.bool_]:
+    """Which class numbers count.
+
+    Raises:
+        DataError: none does.
+    """
+    found = np.asarray(classes != IGNORED)
+    if not found.any():
+        raise DataError(f"no target counts: every class number is {IGNORED}.")
+    return found
 
 
 def counted_values(output: Array, target: Array, mask: NDArray[np.bool_] | None) -> tuple[Array, Array]:

@@ -22,6 +22,7 @@ from artifacts.records.measured import ParityRecord as ParityRecord
 from artifacts.records.measured import PlacementRecord as PlacementRecord
 from artifacts.records.measured import SpeedupRecord as SpeedupRecord
 from artifacts.records.noise import NoiseRecord, WarmupRecord
+from artifacts.records.per_class import PerClassRecord
 from artifacts.records.roofline import PeaksRecord, RooflineRecord
 from artifacts.records.sensitivity import SensitivityRecord
 
@@ -133,6 +134,8 @@ class ArtifactRecord:
     """Of an int8 file, where the recipe says `measure: {sensitivity: true}`: which layers lose how much."""
     loop: LoopRecord | None = None
     """Where the recipe says `measure: {loop: ...}`: calls that are fed what the call before gave."""
+    per_class: PerClassRecord | None = None
+    """How well each class is told from the others; none where the task's metric does not count classes."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from benchmarks.roofline.roofline import costs, place_by_layers
 from benchmarks.timing.measure import MeasurePlan
 from runtimes.registry import find
 from tightship.benching.energy import beside
-from tightship.reporting.sections.roofline import meaning
+from tightship.reporting.sections.speed.roofline import meaning
 
 
 class Roofs:

@@ -1,40 +1,55 @@
-"""How far outputs agree with those of the reference, for data without labels."""
+"""Whether outputs go with the targets, whatever their scale: in order (Spearman) or in direction (cosine)."""
 
 import numpy as np
+from numpy.typing import NDArray
 
+from artifacts.errors import DataError
 from artifacts.types import Array, Arrays
-from zoo.metrics.base import SHARE, Metric, first
+from zoo.metrics.base import Metric, first
 from zoo.pairing import values_of
 
+Values = NDArray[np.float64]
 
-def same(outputs: Arrays, targets: Array) -> Array:
-    """Of each example, (N,): whether its largest value is where that of the reference is; of positions the share.
 
-    Classes lie along the second axis of outputs (N, C) and (N, C, H, W), and along the last of (N, T, C).
+def spearman(outputs: Arrays, targets: Array) -> float:
+    """The rank correlation (Spearman 1904), -1..1; with several values per example the mean of each one's own.
+
+    Equal values share their mean rank. Where the outputs are all equal it is 0; where the targets are, that value is left out.
+
+    Raises:
+        DataError: no value of the targets differs between examples.
     """
-    found, wanted = values_of(first(outputs), targets)
-    axis = -1 if found.ndim == 3 else min(1, found.ndim - 1)
-    several = found.ndim > 1 and found.shape[axis] > 1
-    hit = np.asarray(found.argmax(axis) == wanted.argmax(axis) if several else np.sign(found) == np.sign(wanted))
-    return hit if hit.ndim == 1 else np.asarray(hit.reshape(len(hit), -1).mean(axis=1))
+    found, wanted = (value.reshape(len(targets), -1) for value in values_of(first(outputs), targets))
+    differ = np.asarray(wanted != wanted[:1]).any(axis=0)
+    if not differ.any():
+        raise DataError("metric 'spearman' needs targets that differ between examples, and these are all the same.")
+    ours, theirs = (_centered_ranks(value[:, differ]) for value in (found, wanted))
+    spread = np.sqrt((ours**2).sum(axis=0) * (theirs**2).sum(axis=0))
+    return float(np.divide((ours * theirs).sum(axis=0), spread, out=np.zeros_like(spread), where=spread > 0).mean())
 
 
-def agreement(outputs: Arrays, targets: Array) -> float:
-    """The share of examples, or of positions, whose largest value is at the same place; of single values with the same sign."""
-    return float(same(outputs, targets).astype(np.float64).mean())
+def _centered_ranks(values: Array) -> Values:
+    from scipy.stats import rankdata
+
+    ranks: Values = rankdata(values, axis=0)
+    return np.asarray(ranks - ranks.mean(axis=0))
 
 
-def errors(outputs: Arrays, targets: Array) -> Array:
-    """Of each example, (N,): the norm of the difference in units of the reference's norm."""
-    found, wanted = (np.asarray(one, np.float64).reshape(len(targets), -1) for one in values_of(first(outputs), targets))
-    norms = np.linalg.norm(wanted, axis=1)
-    return np.asarray(np.linalg.norm(found - wanted, axis=1) / np.where(norms, norms, 1.0))
+def cosines(outputs: Arrays, targets: Array) -> Values:
+    """The cosine of the angle between each example's output and its target, (N,), as vectors of all their values.
+
+    A vector of zeros has no direction, and gives 0.
+    """
+    found, wanted = (value.reshape(len(targets), -1).astype(np.float64) for value in values_of(first(outputs), targets))
+    products = np.einsum("nd,nd->n", found, wanted)
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    return np.asarray(np.divide(products, lengths, out=np.zeros_like(lengths), where=lengths > 0))
 
 
-def relative_error(outputs: Arrays, targets: Array) -> float:
-    """The mean over examples of ‖output - reference‖ / ‖reference‖; where the reference is zero of the difference itself."""
-    return float(errors(outputs, targets).astype(np.float64).mean())
+def cosine(outputs: Arrays, targets: Array) -> float:
+    """The mean cosine of the examples, -1..1; see `cosines`."""
+    return float(cosines(outputs, targets).mean())
 
 
-AGREEMENT = Metric("agreement", agreement, "larger", SHARE, alike=True, per_example=same)
-RELATIVE_ERROR = Metric("relative-error", relative_error, "smaller", alike=True, per_example=errors)
+SPEARMAN = Metric("spearman", spearman, alike=True)
+COSINE = Metric("cosine", cosine, alike=True, per_example=cosines)

@@ -58,7 +58,7 @@ class Metric:
         self.check(targets)
         if len(outputs) < self.outputs:
             raise DataError(f"metric {self.name!r} reads {self.outputs} outputs, and the network has {len(outputs)}.")
-        for values in list(outputs.values())[: self.outputs if self.targets != "any" else None]:
+        for values in list(outputs.values())[: self.outputs]:
             if not np.isfinite(values).all():
                 count = int((~np.isfinite(values)).sum())
                 raise DataError(f"{count} outputs are NaN or infinite; the accuracy is undefined.")

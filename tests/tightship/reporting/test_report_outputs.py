@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from artifacts.records.evidence import FurtherMetric, read_evidence
-from tightship.reporting.sections.outputs import NO_LABELS, OUTPUTS
+from tightship.reporting.sections.scores.outputs import NO_LABELS, OUTPUTS
 
 
 @pytest.fixture

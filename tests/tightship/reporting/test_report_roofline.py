@@ -10,7 +10,7 @@ import pytest
 from artifacts.records.evidence import read_evidence
 from artifacts.records.roofline import BandwidthRecord, LayerCost, PeakRecord, PeaksRecord, RooflineRecord
 from tightship.reporting import pages
-from tightship.reporting.sections.roofline import absent, meaning, roofline_figure, roofline_rows
+from tightship.reporting.sections.speed.roofline import absent, meaning, roofline_figure, roofline_rows
 from tightship.reporting.views import html
 
 HOSTILE = "</script><script>alert(1)</script>`<b>&"

@@ -23,6 +23,7 @@ from tightship.pipeline.stages.selftest import write_selftest
 from tightship.planning.step_configs import CheckStep
 from tightship.planning.steps import FILE
 from zoo.metrics import find
+from zoo.metrics.per_class import per_class
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,6 +63,7 @@ def check(job: Job[CheckStep]) -> CheckResult:
     return CheckResult(
         f"{job.data.metric} {deployed:.4f} deployed, {state}", deployed, len(targets), parity, placement,
         work_of(made_from(job, told.export).module, test_inputs), notes, reproducer, further,
+        per_class(metric, *metric.own(outputs, targets)),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from artifacts.json import JsonValue
 from artifacts.records.accuracy_guard import GuardRecord
 from artifacts.records.evidence import ParityRecord, PlacementRecord
+from artifacts.records.per_class import PerClassRecord
 from artifacts.records.sensitivity import SensitivityRecord
 from artifacts.specs import Signature, TensorSpec
 from benchmarks.roofline.work import Work
@@ -164,6 +165,8 @@ class CheckResult:
     """Whether a folder that shows a difference lies beside this."""
     further: Mapping[str, float] = field(default_factory=dict)
     """Metrics beside the one that decides, by name."""
+    per_class: PerClassRecord | None = None
+    """Of a task whose metric counts classes."""
 
     def metrics(self) -> dict[str, float]:
         """See `StageResult`."""

@@ -1,4 +1,4 @@
-"""The sections of a run's views, one file a section, and the one list of them."""
+"""The sections of a run's views, one file a section or two, and the one list of them."""
 
 from artifacts.plugins import Registry
 from tightship.reporting.sections.base import API, Section
@@ -16,14 +16,15 @@ SECTIONS: Registry[Section] = Registry(
         "tightship.reporting.sections.comparisons:AGAINST_STOCK",
         "tightship.reporting.sections.comparisons:AGAINST_FIRST_ROW",
         "tightship.reporting.sections.stages:STAGES",
-        "tightship.reporting.sections.latency:LATENCY",
+        "tightship.reporting.sections.speed.latency:LATENCY",
         "tightship.reporting.sections.accuracy_guard:ACCURACY_GUARD",
         "tightship.reporting.sections.gates:GATES",
-        "tightship.reporting.sections.loop:LOOP",
-        "tightship.reporting.sections.parity:PARITY",
-        "tightship.reporting.sections.outputs:OUTPUTS",
-        "tightship.reporting.sections.placement:PLACEMENT",
-        "tightship.reporting.sections.roofline:ROOFLINE",
+        "tightship.reporting.sections.speed.loop:LOOP",
+        "tightship.reporting.sections.checks:PARITY",
+        "tightship.reporting.sections.scores.outputs:OUTPUTS",
+        "tightship.reporting.sections.scores.per_class:PER_CLASS",
+        "tightship.reporting.sections.checks:PLACEMENT",
+        "tightship.reporting.sections.speed.roofline:ROOFLINE",
         "tightship.reporting.sections.sensitivity:SENSITIVITY",
         "tightship.reporting.sections.not_run:NOT_RUN",
         "tightship.reporting.sections.environment:ENVIRONMENT",

@@ -1,4 +1,4 @@
-"""Which operators of each artifact run in the accelerated kernels."""
+"""How far the outputs of each artifact are from those of its network, and which operators run in the accelerated kernels."""
 
 from collections.abc import Mapping
 
@@ -17,6 +17,7 @@ def _data(evidence: Evidence) -> Mapping[str, object]:
     return {"operators": _operators, "time_outside": time_outside}
 
 
+PARITY = Section("parity", "Parity", "Parity with the source model", 700, TEMPLATES / "sections" / "parity.html.j2")
 PLACEMENT = Section(
     "placement", "Placement", "Placement of operators", 800, TEMPLATES / "sections" / "placement.html.j2", _data
 )

@@ -1,0 +1,1 @@
+"""Sections of what outputs are worth: each class, further metrics, each output."""

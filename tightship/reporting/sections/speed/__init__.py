@@ -1,0 +1,1 @@
+"""Sections of how fast files are: latency, roofline, and in a loop."""
