@@ -36,6 +36,8 @@ class ModelRef:
     options: Mapping[str, JsonValue] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     """What its outputs are called, in its order; by default as it calls them."""
+    batch_axis: Mapping[str, int] = field(default_factory=dict)
+    """Input -> the axis along which the network takes its examples, where that is not the first; files take them first."""
 
 
 @dataclass(frozen=True)

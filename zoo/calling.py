@@ -131,3 +131,32 @@ def by_place(module: nn.Module, names: Sequence[str]) -> nn.Module:
     forward.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     module.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
     return module
+
+
+def examples_lead(module: nn.Module, axes: Mapping[str, int]) -> nn.Module:
+    """The network, which takes these inputs with their examples along the first axis, and moves them to the axis it wants.
+
+    The object gets a class of its own, as in `by_place`; without axes it is left as it is.
+
+    Raises:
+        ModelError: its forward takes no input of such a name.
+    """
+    if not axes:
+        return module
+    taken = parameters_of(module)
+    for name in axes:
+        if name not in (*taken.names, *taken.only_by_name):
+            raise ModelError(f"batch_axis names an input {name!r} that the network's forward does not take.")
+    kind = type(module)
+    signature = inspect.signature(kind.forward)
+
+    def forward(self: nn.Module, *given: Any, **more: Any) -> Any:
+        bound = signature.bind(self, *given, **more)
+        for name, axis in axes.items():
+            if isinstance(value := bound.arguments.get(name), Tensor):
+                bound.arguments[name] = value.movedim(0, axis)
+        return kind.forward(*bound.args, **bound.kwargs)
+
+    forward.__signature__ = signature  # type: ignore[attr-defined]
+    module.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    return module

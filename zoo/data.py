@@ -1,13 +1,13 @@
 """Load the data that a recipe names, and fingerprint it without loading where its files can be named."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from artifacts.errors import DataError
+from artifacts.errors import DataError, nearest
 from artifacts.files import sha256_file, sha256_json
 from artifacts.types import Split
 from zoo import registry
@@ -33,6 +33,8 @@ class DataRef:
     """What its outputs are scored by, of which the first decides; by default what the data says itself."""
     targets: Literal["given", "none", "inputs"] = "given"
     """none: those of the data do not count, and outputs are held against the reference's; inputs: the input is the target."""
+    batch_axis: Mapping[str, int] = field(default_factory=dict)
+    """Input -> the axis of its examples in the network, where that is not the first."""
 
 
 def digits_files() -> list[Path]:
@@ -53,6 +55,8 @@ def load_data(ref: DataRef) -> TaskData:
             of their kind.
         RequestError: there is no such metric.
     """
+    if ref.batch_axis:
+        return led_by_examples(load_data(replace(ref, batch_axis={})), ref.batch_axis)
     if ref.targets == "none":
         return unlabelled(_load(replace(ref, metric=None)), ref.metric)
     data = _load(ref) if ref.targets == "given" else reconstructed(_load(replace(ref, metric=None)), ref.metric)
@@ -61,6 +65,21 @@ def load_data(ref: DataRef) -> TaskData:
         for metric in data.metrics:
             find(metric).check(targets)
     return data
+
+
+def led_by_examples(data: TaskData, axes: Mapping[str, int]) -> TaskData:
+    """The task of a network that takes some inputs with their examples along another axis than the first.
+
+    Raises:
+        DataError: there is no such input, or it has no such axis.
+    """
+    shapes = {spec.name: spec.shape for spec in data.inputs}
+    for name, axis in axes.items():
+        if name not in shapes:
+            raise DataError(f"batch_axis names an input {name!r} that the data do not have; {nearest(name, shapes)}.")
+        if not 0 < axis < len(shapes[name]):
+            raise DataError(f"batch_axis of {name!r} is {axis}, and one example of it has {len(shapes[name]) - 1} axes.")
+    return replace(data, batch_axis=dict(axes))
 
 
 def _load(ref: DataRef) -> TaskData:

@@ -39,7 +39,7 @@ def complete(ref: ModelRef, data: TaskData) -> ModelRef:
         options.setdefault("classes", len(data.labels))
     if "channels" in known and len(image) == 4 and isinstance(image[1], int):
         options.setdefault("channels", image[1])
-    return replace(ref, options=options)
+    return replace(ref, options=options, batch_axis=data.batch_axis)
 
 
 def build(ref: ModelRef) -> "nn.Module":
@@ -58,11 +58,12 @@ def build(ref: ModelRef) -> "nn.Module":
         raise ModelError(f"cannot build model {ref.zoo or ref.factory!r}: {type(error).__name__}: {error}.") from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"model {ref.zoo or ref.factory!r} is a {type(module).__name__}, not a torch.nn.Module.")
-    if not ref.outputs:
+    if not ref.outputs and not ref.batch_axis:
         return module
+    from zoo.calling import examples_lead
     from zoo.outputs import called
 
-    return called(module, ref.outputs)
+    return called(examples_lead(module, ref.batch_axis), ref.outputs)
 
 
 def _builder(ref: ModelRef) -> Callable[..., object]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -119,6 +119,8 @@ class TaskData:
     """What decides, by its name as `zoo.metrics.find` takes it."""
     further: tuple[str, ...] = ()
     """Metrics that are reported beside it."""
+    batch_axis: Mapping[str, int] = field(default_factory=dict)
+    """Input -> the axis of its examples in the network, where that is not the first; splits give them first."""
     labelled: bool = True
     """Whether there are targets; without, those of the splits say nothing, and outputs are held against the reference's."""
 

@@ -95,11 +95,10 @@ class Worker:
 
     def run(self, inputs: str, outputs: str, batch: int) -> None:
         """Run a whole file of examples, `batch` at a time, and write the outputs, examples along the first axis."""
-        assert self.session is not None
-        feeds = self._inputs(inputs)
+        feeds, run = self._ready(inputs)
         total = len(next(iter(feeds.values())))
         cuts = [{n: np.array(v[i : i + batch], order="C") for n, v in feeds.items()} for i in range(0, total, batch)]
-        parts = [self.session.run(cut) for cut in cuts]
+        parts = [run(cut) for cut in cuts]
         save_arrays(Path(outputs), examples_first(joined(parts, self.specs), self.specs))
 
     def warm(self, inputs: str, seconds: float) -> Warmed:
@@ -124,7 +123,8 @@ class Worker:
 
     def loop(self, inputs: str, loop: JsonObject, watched: str, seconds: float, outputs: str | None) -> Looped:
         """Run loops of a `Loop` from these first inputs; write what the last one made to `outputs`, if given."""
-        times, last = repeat(*self._ready(inputs), read(Loop, loop), watched, seconds)
+        feeds, run = self._ready(inputs)
+        times, last = repeat(feeds, lambda fed: examples_first(run(fed), self.specs), read(Loop, loop), watched, seconds)
         if outputs:
             save_arrays(Path(outputs), {"steps": last})
         return Looped(times)

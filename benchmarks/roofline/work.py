@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from artifacts.json import JsonObject, read
 from artifacts.types import Arrays
 from benchmarks.roofline.liveness import Step, most_alive
@@ -63,6 +61,7 @@ def work_of(module: "nn.Module", example: Arrays) -> Work:
 
     from compress.control_flow import unrolled
     from compress.counting import macs
+    from zoo.calling import arguments
 
     aten = torch.ops.aten
     kept = (aten.embedding, aten.clone, aten._to_copy)
@@ -100,7 +99,7 @@ def work_of(module: "nn.Module", example: Arrays) -> Work:
         return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
 
     module.eval()
-    inputs = [torch.from_numpy(np.ascontiguousarray(a[:1])) for a in example.values()]
+    inputs = list(arguments(module, {name: a[:1] for name, a in example.items()}))
     with torch.no_grad(), Traffic(), unrolled():  # type: ignore[no-untyped-call]
         made = module(*inputs)
     alive = memory.most_alive(inputs, tensors(made))

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-
 from artifacts.errors import ModelError, RequestError
 from artifacts.types import Split, TorchModel
 from compress.configs import QuantizeConfig
@@ -19,6 +17,7 @@ from compress.guarding.bias_correction import correct
 from compress.guarding.equalization import equalize
 from compress.guarding.refold import refold
 from compress.training.loop import subset, tensors
+from zoo.calling import arguments
 
 Remedy = Literal["equalize", "correct"]
 
@@ -206,8 +205,8 @@ def remedied(model: TorchModel, candidate: Candidate, split: Split, seed: int, *
     if not candidate.remedies:
         return model
     indices = subset(split, min(candidate.config.calibration_samples, EXAMPLES), seed)
-    inputs: list[torch.Tensor] = list(tensors(split, indices)[0].values())
     graph = fold(model.module, model.signature)
+    inputs = arguments(graph, tensors(split, indices)[0])
     if "equalize" in candidate.remedies:
         equalized = equalize(graph, inputs)
         if not equalized.pairs:

@@ -41,6 +41,9 @@ class DataConfig(Config):
     targets: Literal["given", "none", "inputs"] = "given"
     """none: there are no labels, and outputs are held against those of the reference network. inputs: the one input is what
     the network should give back, as an autoencoder does."""
+    batch_axis: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict, examples=[{"state": 1}])
+    """Input -> the axis along which the network takes its examples, where that is not the first, as recurrent state. The data
+    give them first, and files take them first."""
     loss: TaskLoss | None = Field(None, examples=["bce"])
     """What every training minimizes that names no loss of its own; see `train`."""
 
@@ -62,7 +65,9 @@ class DataConfig(Config):
 
     def ref(self) -> DataRef:
         """What `zoo.data` loads."""
-        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metrics or None, self.targets)
+        return DataRef(
+            self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metrics or None, self.targets, self.batch_axis
+        )
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -47,6 +47,22 @@ def test_work_is_the_hand_count():
     assert Work.of(json.loads(json.dumps(asdict(found)))) == found
 
 
+class Scored(nn.Module):
+    """Takes a mask after its numbers, which the data have before them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x, mask):
+        return self.layer(x) * mask
+
+
+def test_inputs_are_handed_on_by_name():
+    work = work_of(Scored(), {"mask": np.ones((2, 3), np.float32), "x": np.ones((2, 4), np.float32)})
+    assert work.macs == 12
+
+
 def test_an_embedding_multiplies_nothing_but_attention_that_is_not_counted_is_named():
     class Words(nn.Module):
         def __init__(self):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from artifacts.arrays import load_arrays, save_arrays
+from artifacts.arrays import examples_first, load_arrays, save_arrays
 from artifacts.errors import ModelError, nearest
 from artifacts.records.loop import LoopRecord
 from artifacts.records.measured import bounds_of
@@ -73,7 +73,7 @@ def _reference(model: "TorchModel", inputs: Arrays, loop: Loop, watched: str) ->
     def run(arrays: Arrays) -> Arrays:
         with torch.no_grad():
             named = named_outputs(call(model.module.eval(), arrays))
-        return {name: value.numpy() for name, value in named.items()}
+        return examples_first({name: value.numpy() for name, value in named.items()}, model.signature.outputs)
 
     return np.stack(unroll(run, inputs, loop, watched, loop.function()).outputs)
 
