@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from artifacts.specs import Signature
 from artifacts.types import Array, Arrays, Split
 from zoo.metrics import METRICS, usual
 from zoo.pairing import IGNORED, shown
-from zoo.splits import ArraySplit, TaskData
+from zoo.splits import IN_MEMORY, ArraySplit, TaskData, rows_at_once
 
 LOOKED_AT = 256
 """Examples of a lazy split whose targets decide what they are; every batch is held to that."""
@@ -79,7 +80,7 @@ def settle(parts: Sequence[Split], labels: tuple[str, ...] | None, kind: str | N
     changes = _family(seen[0]) == "whole" if kind == "values" else _to_numbers(seen, kind == "classes")
     if not changes:
         return list(parts)
-    return [replace(part, targets=form(part.targets)) if isinstance(part, ArraySplit) else Formed(part, form) for part in parts]
+    return [replace(part, targets=form(part.targets)) if _in_memory(part) else Formed(part, form) for part in parts]
 
 
 def class_numbers(targets: Array, labels: tuple[str, ...] | None, one_hot: bool) -> NDArray[np.int64]:
@@ -105,8 +106,23 @@ def class_numbers(targets: Array, labels: tuple[str, ...] | None, one_hot: bool)
     return numbers
 
 
+def targets_of(split: Split) -> Array:
+    """All targets of a split, (N, ...); its inputs are read some at a time, and not at all where the targets lie apart."""
+    if isinstance(split, ArraySplit):
+        return split.targets
+    if isinstance(split, Formed):
+        return split.form(targets_of(split.split))
+    step = rows_at_once(split)
+    return np.concatenate([split.batch(np.arange(i, min(i + step, len(split))))[1] for i in range(0, len(split), step)])
+
+
+def _in_memory(part: Split) -> TypeGuard[ArraySplit]:
+    """Whether the targets of a split are at hand as a whole; masks of many images may lie in a file."""
+    return isinstance(part, ArraySplit) and part.targets.nbytes <= IN_MEMORY
+
+
 def _seen(part: Split) -> Array:
-    whole = part.targets if isinstance(part, ArraySplit) else part.batch(np.arange(min(LOOKED_AT, len(part))))[1]
+    whole = part.targets if _in_memory(part) else part.batch(np.arange(min(LOOKED_AT, len(part))))[1]
     if whole.dtype.kind == "c":
         raise DataError(f"the targets are complex ({whole.dtype}); give their real and imaginary parts.")
     return whole

@@ -92,9 +92,12 @@ class Worker:
         return self.feeds[path]
 
     def run(self, inputs: str, outputs: str, batch: int) -> None:
-        """Run a whole file of examples, `batch` at a time, and write the outputs, examples along the first axis."""
+        """Run a whole file of examples, `batch` at a time, and write the outputs, examples along the first axis.
+
+        The examples are not kept: a split comes as one file after another.
+        """
         assert self.session is not None
-        feeds = self._inputs(inputs)
+        feeds = load_arrays(Path(inputs))
         total = len(next(iter(feeds.values())))
         parts = [
             examples_first(self.session.run({n: np.array(v[i : i + batch], order="C") for n, v in feeds.items()}), self.specs)

@@ -13,11 +13,18 @@ from compress.configs import Config, known_names
 from compress.configs.quantize import Scheme
 from runtimes.options import Options
 from runtimes.registry import find
+from tightship.recipe.data_formats import CsvConfig, HfConfig, WavConfig
 from tightship.recipe.gates import GatesConfig
 from zoo.data import DataRef
 from zoo.metrics import METRICS
+from zoo.readers.npy import NpyFolder
+from zoo.readers.source import Source
 
 Precision = Literal["fp32"] | Scheme | Annotated[str, Field(pattern=r"^fp32-[a-z0-9]+$")]
+
+
+SOURCES = ("zoo", "factory", "imagefolder", "idx", "npz", "npy", "csv", "wav", "hf")
+"""The keys of `data` that say where the examples come from."""
 
 
 class DataConfig(Config):
@@ -28,11 +35,20 @@ class DataConfig(Config):
     factory: str | None = Field(None, examples=["data:load"])
     """`"module:callable"` of yours that returns the training and the test split, or a mapping with both."""
     imagefolder: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/flowers"])
-    """A folder with `train/CLASS/*` and `test/CLASS/*`: image files, one folder a class."""
+    """A folder with `train/CLASS/*` and `test/CLASS/*`: image files of one size, one folder a class."""
     idx: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/fashion_mnist"])
     """A folder with the four IDX files of MNIST and its kin."""
     npz: Path | None = Field(None, examples=["data.npz"])
-    """An NPZ file with the arrays `x_train`, `y_train`, `x_test` and `y_test`."""
+    """An NPZ file with the arrays `x_train`, `y_train`, `x_test` and `y_test`; it is read whole."""
+    npy: Path | None = Field(None, examples=["arrays"])
+    """A folder with `x_train.npy`, `y_train.npy`, `x_test.npy` and `y_test.npy`, read batch by batch; of several inputs
+    `x_train_NAME.npy` and `x_test_NAME.npy`."""
+    csv: CsvConfig | None = Field(None, examples=[{"train": "train.csv", "test": "test.csv", "target": "species"}])
+    """A CSV or TSV file for each split: columns of numbers, one of text, or both."""
+    wav: WavConfig | Path | None = Field(None, examples=["$TIGHTSHIP_DATA/fsdd/recordings"])
+    """A folder of WAV files, or a mapping with it and what else is said."""
+    hf: HfConfig | Path | None = Field(None, examples=["flowers"])
+    """A folder that `save_to_disk` of Hugging Face's datasets wrote, or a mapping with it and what else is said."""
     metric: str | None = Field(None, examples=["mse"], json_schema_extra=known_names(METRICS))
     """What the outputs are scored by; by default what the data says itself: top1 for classes, negative-mse for values."""
 
@@ -43,13 +59,21 @@ class DataConfig(Config):
 
     @model_validator(mode="after")
     def _one_source(self) -> "DataConfig":
-        if sum(v is not None for v in (self.zoo, self.factory, self.imagefolder, self.idx, self.npz)) != 1:
-            raise ValueError("give exactly one of 'zoo', 'factory', 'imagefolder', 'idx' and 'npz'")
+        if sum(getattr(self, key) is not None for key in SOURCES) != 1:
+            raise ValueError(f"give exactly one of {', '.join(map(repr, SOURCES[:-1]))} and {SOURCES[-1]!r}")
         return self
 
     def ref(self) -> DataRef:
         """What `zoo.data` loads."""
-        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metric)
+        return DataRef(self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metric, self._source())
+
+    def _source(self) -> Source | None:
+        if self.npy is not None:
+            return NpyFolder(self.npy)
+        wav = WavConfig(folder=self.wav) if isinstance(self.wav, Path) else self.wav
+        hf = HfConfig(folder=self.hf) if isinstance(self.hf, Path) else self.hf
+        given = self.csv or wav or hf
+        return given.source() if given else None
 
 
 class TargetConfig(Config):

@@ -207,7 +207,7 @@ def _stored(
 def _accuracy(job: Job[StepConfig], model: "TorchModel", module: "nn.Module") -> float:
     from compress.training.loop import predict_all
     from zoo.metrics import METRICS
+    from zoo.targets import targets_of
 
-    test = job.data.test
-    targets = np.concatenate([test.batch(np.arange(i, min(i + 512, len(test))))[1] for i in range(0, len(test), 512)])
-    return METRICS.find(job.data.metric).score(predict_all(module, test, specs=model.signature.outputs), targets)
+    outputs = predict_all(module, job.data.test, specs=model.signature.outputs)
+    return METRICS.find(job.data.metric).score(outputs, targets_of(job.data.test))
