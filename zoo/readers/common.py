@@ -71,6 +71,7 @@ def statistics(raw: Array | Column, scale: float) -> Preprocessing:
     values = len(chosen) * int(np.prod(raw.shape[2:]))
     mean = sums[0] / values
     std = np.sqrt(np.maximum(sums[1] / values - mean**2, 0))
+    std[std == 0] = 1 / scale  # a channel that never changes is only centered
     means, spreads = (tuple(round(float(v), 6) for v in one * scale) for one in (mean, std))
     return Preprocessing(scale, means, spreads)
 

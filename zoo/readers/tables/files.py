@@ -51,7 +51,7 @@ class CsvFiles(Source):
     def read(self, metric: str | None) -> TaskData:
         """See `Source`. Each file is gone through row by row, the training file twice: once to learn what its columns hold."""
         train, test = (open_table(path, self.separator, self.header, self.quotes) for path in (self.train, self.test))
-        learned = self._learn(train)
+        learned = self._learn(train, self._numbers(train))
         if learned.targets.labels and metric is not None and METRICS.find(metric).targets == "values":
             raise DataError(
                 f"{self.train}: the target column {self.target!r} holds text, such as {learned.targets.labels[0]!r}, and "
@@ -60,19 +60,18 @@ class CsvFiles(Source):
         name, labels = self.train.stem, learned.targets.labels
         return task_of(name, self._part(train, learned), self._part(test, learned), metric, labels)
 
-    def numbers(self, table: Table) -> tuple[str, ...]:
+    def _numbers(self, table: Table) -> tuple[str, ...]:
         """The columns that become the input `input`: those that are named; else all but the target, and with a text none."""
         if self.columns is not None:
             return self.columns
         return () if self.text is not None else tuple(name for name in table.names if name != self.target)
 
-    def _learn(self, table: Table) -> "_Learned":
-        numbers = self.numbers(table)
+    def _learn(self, table: Table, numbers: tuple[str, ...]) -> "_Learned":
         if not numbers and self.text is None:
             raise DataError(f"{table.path} has no column but the target {self.target!r}; there is nothing to learn from.")
-        found = _Learned(Targets(), Moments(len(numbers)))
+        found = _Learned(numbers, Targets(), Moments(len(numbers)))
         words: Counter[str] = Counter()
-        for rows in self._rows(table):
+        for rows in self._rows(table, numbers):
             for cell in rows.targets:
                 found.targets.look(cell)
             if numbers and self.standardize:
@@ -85,7 +84,7 @@ class CsvFiles(Source):
 
     def _part(self, table: Table, learned: "_Learned") -> Part:
         spool = Spool(str(table.path))
-        for rows in self._rows(table):
+        for rows in self._rows(table, learned.numbers):
             made: Arrays = {TARGET: learned.targets.of(rows.targets)}
             if rows.numbers.shape[1]:
                 plain = rows.numbers.astype(np.float32)
@@ -100,9 +99,9 @@ class CsvFiles(Source):
         targets = arrays.pop(TARGET)
         return arrays, targets
 
-    def _rows(self, table: Table) -> Iterator["_Rows"]:
-        """The rows of a table, some at a time."""
-        target, numbers = table.place(self.target), [(name, table.place(name)) for name in self.numbers(table)]
+    def _rows(self, table: Table, names: tuple[str, ...]) -> Iterator["_Rows"]:
+        """The rows of a table, some at a time, with the columns of numbers that have these names."""
+        target, numbers = table.place(self.target), [(name, table.place(name)) for name in names]
         text = None if self.text is None else table.place(self.text)
         found = table.rows()
         while some := list(islice(found, AT_ONCE)):
@@ -116,8 +115,9 @@ class CsvFiles(Source):
 
 @dataclass
 class _Learned:
-    """What the training rows say."""
+    """What the training file says."""
 
+    numbers: tuple[str, ...]
     targets: Targets
     moments: Moments
     tokens: Tokens = field(default_factory=Bytes)
