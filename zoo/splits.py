@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.errors import DataError
+from artifacts.json import JsonValue
 from artifacts.pictures import prepare
 from artifacts.specs import TensorSpec
 from artifacts.types import Array, Arrays, Split
@@ -184,6 +185,8 @@ class TaskData:
     preprocessing: Preprocessing | None = None
     metric: str = OF_CLASSES
     """A name of `zoo.metrics`."""
+    encoding: Mapping[str, JsonValue] | None = None
+    """How rows of a table become inputs, for who feeds the deployed file: by input, figures or words."""
 
     def example_inputs(self, count: int) -> Arrays:
         """The first `count` training inputs."""

@@ -284,3 +284,21 @@ def test_the_real_sets_are_read_as_they_lie_there(name, train, counts, labels, m
     # less than a tenth of the test's words are unknown
     assert (tokens["tokens"] == 1).sum() < 0.1 * (tokens["tokens"] > 0).sum()
     assert np.bincount(targets).min() > 900
+
+
+def test_the_encoding_makes_the_same_inputs_again(table):
+    import json
+    import re
+
+    train = "text,n,y\nThe cat,1,0\na dog the,4,1\n"
+    data = table(train, train, "y", text="text", columns=("n",), length=3).read(None)
+    told = json.loads(json.dumps(data.encoding))
+    numbers = {word: number for number, word in enumerate(told["tokens"]["words"], told["tokens"]["first"])}
+    inputs, _ = rows(data.train)
+    for row, (text, n) in enumerate((("The cat", 1), ("a dog the", 4))):
+        words = re.findall(told["tokens"]["pattern"], text.lower())
+        tokens = [numbers.get(word, told["tokens"]["unknown"]) for word in words] + [told["tokens"]["padding"]] * 3
+        assert inputs["tokens"][row].tolist() == tokens[: told["tokens"]["length"]]
+        assert inputs["input"][row, 0] == pytest.approx((n - told["input"]["mean"][0]) / told["input"]["std"][0])
+    assert told["input"]["columns"] == ["n"]
+    assert table(standardize=False).read(None).encoding == {"input": {"columns": ["width", "height"]}}

@@ -1,10 +1,12 @@
 """The steps that make or change a network: data, start, distil, prune, factorize, palettize, quantize."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from artifacts.files import write_atomic
 from compress.configs import DistilConfig, PruneConfig, TrainConfig
 from runtimes.registry import find
 from tightship.pipeline.stages.job import Job
@@ -31,9 +33,15 @@ if TYPE_CHECKING:
     from tightship.pipeline.deployed_latency import DeployedLatency
 
 
+ENCODING = "encoding.json"
+"""The file beside the data's description, in a run's folder and in a bundle: how rows of a table become inputs."""
+
+
 def describe_data(job: Job[DataStep]) -> DataResult:
     """Write down what the data set is, so that later runs need not load it."""
     data = job.data
+    if data.encoding is not None:
+        write_atomic(job.out / ENCODING, json.dumps(data.encoding, indent=1) + "\n")
     return DataResult(
         summary=f"{data.name}: {len(data.train):,} training and {len(data.test):,} test examples",
         name=data.name, train=len(data.train), test=len(data.test), metric=data.metric, labels=data.labels,

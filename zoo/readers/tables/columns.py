@@ -38,8 +38,13 @@ class Moments:
 
     def standardize(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
         """Rows (N, width) less the mean, in standard deviations; a column that never changes is only centered."""
+        return ((rows - self.mean) / self.std).astype(np.float32)
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """What rows are divided by, (width,)."""
         std = np.sqrt(self.squares / max(1, self.count))
-        return ((rows - self.mean) / np.where(std > 0, std, 1)).astype(np.float32)
+        return np.where(std > 0, std, 1)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.errors import DataError
+from artifacts.json import JsonValue
 from artifacts.types import Arrays
 from zoo.metrics import METRICS
 from zoo.readers.common import Part, task_of
@@ -17,7 +18,7 @@ from zoo.readers.source import Source
 from zoo.readers.spool import Spool
 from zoo.readers.tables.columns import Moments, Targets
 from zoo.readers.tables.rows import Cell, Table, open_table
-from zoo.readers.tables.words import Bytes, Tokens, Words, padded, words_of
+from zoo.readers.tables.words import FIRST, PADDING, UNKNOWN, Bytes, Tokens, Words, padded, words_of
 from zoo.splits import TaskData
 
 AT_ONCE = 1024
@@ -58,7 +59,18 @@ class CsvFiles(Source):
                 f"metric {metric!r} is one of values."
             )
         name, labels = self.train.stem, learned.targets.labels
-        return task_of(name, self._part(train, learned), self._part(test, learned), metric, labels)
+        data = task_of(name, self._part(train, learned), self._part(test, learned), metric, labels)
+        return replace(data, encoding=self._encoding(learned))
+
+    def _encoding(self, learned: "_Learned") -> dict[str, JsonValue]:
+        made: dict[str, JsonValue] = {}
+        if learned.numbers:
+            moments = {"mean": learned.moments.mean.tolist(), "std": learned.moments.std.tolist()} if self.standardize else {}
+            made["input"] = {"columns": list(learned.numbers), **moments}
+        if self.text is not None:
+            numbers = {"padding": PADDING, "unknown": UNKNOWN, "first": FIRST}
+            made["tokens"] = {"column": self.text, "length": self.length, **numbers, **learned.tokens.encoding()}
+        return made
 
     def _numbers(self, table: Table) -> tuple[str, ...]:
         """The columns that become the input `input`: those that are named; else all but the target, and with a text none."""

@@ -9,9 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from artifacts.json import JsonValue
+
 PADDING, UNKNOWN = 0, 1
 FIRST = 2
 """The first token that means something."""
+
+WORD = r"\w+"
+"""A regular expression of Python."""
 
 
 class Tokens(Protocol):
@@ -21,10 +26,14 @@ class Tokens(Protocol):
         """The tokens of a text, each 1 or more."""
         ...
 
+    def encoding(self) -> dict[str, JsonValue]:
+        """What somebody else needs to make the same tokens."""
+        ...
+
 
 def words_of(text: str) -> list[str]:
     """The words of a text, lower-cased: runs of letters, digits and underscores."""
-    return re.findall(r"\w+", text.lower())
+    return re.findall(WORD, text.lower())
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,10 @@ class Words:
         """See `Tokens`."""
         return [self.numbers.get(word, UNKNOWN) for word in words_of(text)]
 
+    def encoding(self) -> dict[str, JsonValue]:
+        """See `Tokens`; the first word is number 2."""
+        return {"kind": "words", "pattern": WORD, "lower": True, "words": list(self.numbers)}
+
 
 class Bytes:
     """Each byte of the text in UTF-8 is its value and 2: 258 tokens in all."""
@@ -50,6 +63,10 @@ class Bytes:
     def of(self, text: str) -> list[int]:
         """See `Tokens`."""
         return [byte + FIRST for byte in text.encode()]
+
+    def encoding(self) -> dict[str, JsonValue]:
+        """See `Tokens`."""
+        return {"kind": "bytes", "encoding": "utf-8"}
 
 
 def padded(rows: Iterable[Sequence[int]], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
