@@ -8,7 +8,7 @@ DOCS := .venv-docs
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # every extra that installs beside the others on any machine; `gpu` does not, see docs/how-to/gpu.md
-EXTRAS := mobile,ncnn,openvino,coreml,loadgen,mlflow,detection,dev
+EXTRAS := mobile,ncnn,openvino,coreml,loadgen,mlflow,detection,hf-data,dev
 # what `make check` compares with: a commit or a branch
 BASE ?= HEAD
 # the environment whose libraries `make lock` writes down

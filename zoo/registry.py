@@ -52,14 +52,14 @@ _DATA: tuple["Entry[TaskData]", ...] = (
         "digits",
         "data",
         "zoo.readers:read_digits",
-        "zoo.data:digits_files",
+        "zoo.readers:digits_files",
         "1,797 handwritten digits, 8x8, embedded",
     ),
     Entry(
         "fashion-mnist",
         "data",
         "zoo.readers:read_fashion_mnist",
-        "zoo.data:fashion_files",
+        "zoo.readers:fashion_files",
         "70,000 gray 28x28 images, IDX files under $TIGHTSHIP_DATA/fashion_mnist",
     ),
     Entry(

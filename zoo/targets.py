@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 from artifacts.errors import DataError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Array, Arrays, Split
-from zoo.metrics import Metric, find, usual
+from zoo.metrics import Metric, Names, find, named, usual
 from zoo.named_targets import MASK, base, fields, mask_of, together
 from zoo.pairing import IGNORED, shown
-from zoo.splits import ArraySplit, TaskData
+from zoo.splits import IN_MEMORY, ArraySplit, TaskData, rows_at_once
 
 LOOKED_AT = 256
 """Examples of a lazy split whose targets decide what they are; every batch is held to that."""
@@ -21,7 +22,7 @@ LOOKED_AT = 256
 Form = Callable[[Array], Array]
 
 
-def settled(data: TaskData, metrics: str | Sequence[str] | None) -> TaskData:
+def settled(data: TaskData, metrics: Names) -> TaskData:
     """The task with its targets as `settle` brings them; without `metrics`, of which the first decides, the targets decide it.
 
     Raises:
@@ -29,7 +30,7 @@ def settled(data: TaskData, metrics: str | Sequence[str] | None) -> TaskData:
         RequestError: there is no such metric.
     """
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
-    train, test = settle((data.train, data.test), data.labels, [find(name) for name in names])
+    train, test = settle((data.train, data.test), data.labels, named(names))
     decides, *further = names or (usual(test.batch(np.arange(1))[1]),)
     return replace(data, train=train, test=test, metric=decides, further=tuple(further))
 
@@ -73,7 +74,7 @@ def settle(parts: Sequence[Split], labels: tuple[str, ...] | None, metrics: Sequ
     form = _former(seen, labels, metrics)
     if form is None:
         return list(parts)
-    return [replace(part, targets=form(part.targets)) if isinstance(part, ArraySplit) else Formed(part, form) for part in parts]
+    return [replace(part, targets=form(part.targets)) if _in_memory(part) else Formed(part, form) for part in parts]
 
 
 def _former(seen: Sequence[Array], labels: tuple[str, ...] | None, metrics: Sequence[Metric]) -> Form | None:
@@ -154,8 +155,23 @@ def class_numbers(targets: Array, labels: tuple[str, ...] | None, one_hot: bool)
     return numbers
 
 
+def targets_of(split: Split) -> Array:
+    """All targets of a split, (N, ...); its inputs are read some at a time, and not at all where the targets lie apart."""
+    if isinstance(split, ArraySplit):
+        return split.targets
+    if isinstance(split, Formed):
+        return split.form(targets_of(split.split))
+    step = rows_at_once(split)
+    return np.concatenate([split.batch(np.arange(i, min(i + step, len(split))))[1] for i in range(0, len(split), step)])
+
+
+def _in_memory(part: Split) -> TypeGuard[ArraySplit]:
+    """Whether the targets of a split are at hand as a whole; masks of many images may lie in a file."""
+    return isinstance(part, ArraySplit) and part.targets.nbytes <= IN_MEMORY
+
+
 def _seen(part: Split) -> Array:
-    whole = part.targets if isinstance(part, ArraySplit) else part.batch(np.arange(min(LOOKED_AT, len(part))))[1]
+    whole = part.targets if _in_memory(part) else part.batch(np.arange(min(LOOKED_AT, len(part))))[1]
     if any(value.dtype.kind == "c" for value in (fields(whole) or {"": whole}).values()):
         raise DataError(f"the targets are complex ({whole.dtype}); give their real and imaginary parts.")
     return whole

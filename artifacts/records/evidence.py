@@ -14,6 +14,7 @@ from artifacts.records.absent import FileRecord as FileRecord
 from artifacts.records.absent import NotRun as NotRun
 from artifacts.records.accuracy_guard import GuardRecord
 from artifacts.records.calls import EndToEndRecord, EnergyRecord, PowerRecord
+from artifacts.records.invariance import InvarianceRecord
 from artifacts.records.loop import LoopRecord
 from artifacts.records.measured import AccuracyRecord as AccuracyRecord
 from artifacts.records.measured import FurtherMetric as FurtherMetric
@@ -132,6 +133,8 @@ class ArtifactRecord:
     """Calls from the raw example to the label; none where `no_end_to_end` of the run says why."""
     sensitivity: SensitivityRecord | None = None
     """Of an int8 file, where the recipe says `measure: {sensitivity: true}`: which layers lose how much."""
+    invariance: InvarianceRecord | None = None
+    """Whether answers depend on the company or the padding of an example; none in evidence of versions that did not look."""
     loop: LoopRecord | None = None
     """Where the recipe says `measure: {loop: ...}`: calls that are fed what the call before gave."""
     per_class: PerClassRecord | None = None

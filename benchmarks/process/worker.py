@@ -94,11 +94,15 @@ class Worker:
         return self.feeds[path]
 
     def run(self, inputs: str, outputs: str, batch: int) -> None:
-        """Run a whole file of examples, `batch` at a time, and write the outputs, examples along the first axis."""
-        feeds, run = self._ready(inputs)
+        """Run a whole file of examples, `batch` at a time, and write the outputs, examples along the first axis.
+
+        The examples are not kept: a split comes as one file after another.
+        """
+        assert self.session is not None
+        feeds = load_arrays(Path(inputs))
         total = len(next(iter(feeds.values())))
         cuts = [{n: np.array(v[i : i + batch], order="C") for n, v in feeds.items()} for i in range(0, total, batch)]
-        parts = [run(cut) for cut in cuts]
+        parts = [self.session.run(cut) for cut in cuts]
         save_arrays(Path(outputs), examples_first(joined(parts, self.specs), self.specs))
 
     def warm(self, inputs: str, seconds: float) -> Warmed:

@@ -105,7 +105,8 @@ class TensorRt(Runtime):
                 f"the {key.machine.gpu} cannot hold {engine.path} ({last_error(logger)}); free GPU memory and try again."
             )
         quantized = engine.options.get("precision") == "int8"
-        return TensorRtSession(loaded, context, key.profiles, rebuild, quantized, keep=(logger, runtime))
+        told = [spec.name for spec in engine.signature.outputs]
+        return TensorRtSession(loaded, context, key.profiles, rebuild, quantized, (logger, runtime), told)
 
     def _plan(self, trt: Any, onnx: Path, profiles: Mapping[str, Profile], cache: Path) -> bytes:
         """The serialized engine."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from artifacts.errors import ModelError, RequestError, TargetUnavailable
@@ -29,6 +29,12 @@ HEAVY = ("convolution", "gemm", "matrixmultiply", "matmul", "fullyconnected")
 HOW = "TensorRT's engine inspector, by layer type and precision; fallback: layers with weights outside int8"
 
 
+def called(outputs: Sequence[str], told: Sequence[str]) -> dict[str, str]:
+    """What the signature calls each output of an engine: a file cannot call an output as it calls an input."""
+    others = iter([name for name in told if name not in outputs])
+    return {name: name if name in told else next(others, name) for name in outputs}
+
+
 class TensorRtSession(Placed):
     """A loaded engine; one batch at a time, copied to the GPU and back."""
 
@@ -40,6 +46,7 @@ class TensorRtSession(Placed):
         rebuild: str,
         quantized: bool,
         keep: tuple[Any, ...] = (),
+        told: Sequence[str] = (),
     ) -> None:
         import tensorrt as trt
         import torch
@@ -47,6 +54,7 @@ class TensorRtSession(Placed):
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         self.inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         self.outputs = [name for name in names if name not in self.inputs]
+        self._called = called(self.outputs, told)
         self._dtypes = {name: _dtype(name, engine.get_tensor_dtype(name).name) for name in names}
         # `keep` holds what TensorRT wants alive as long as the engine
         self._engine, self._context, self._keep = engine, context, keep
@@ -70,7 +78,7 @@ class TensorRtSession(Placed):
                 self._context.set_tensor_address(name, tensor.data_ptr())
             if not self._context.execute_async_v3(self._stream.cuda_stream):
                 raise TargetUnavailable("TensorRT could not start the engine; free GPU memory and open it again.")
-            return {name: _array(tensors[name]) for name in self.outputs}
+            return {self._called[name]: _array(tensors[name]) for name in self.outputs}
 
     def placement(self) -> Placement:
         """How many layers run in which precision; float layers with weights in an int8 engine are the fallback."""

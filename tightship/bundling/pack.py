@@ -158,6 +158,8 @@ def _fill(folder: Path, run_dir: Path, evidence: Evidence, record: ArtifactRecor
         raise IntegrityError(f"{record.id} opens {record.main}, which is not among its files; run the recipe again.")
     add_selftest(run_dir, record, folder / "selftest", folder / _inside(record, record.main))
     copy_file(run_dir, "evidence.json", folder / "evidence.json")
+    if (run_dir / "encoding.json").is_file():  # of data from tables
+        copy_file(run_dir, "encoding.json", folder / "encoding.json")
     from tightship.bundling.runner import run
 
     shutil.copyfile(run.__file__, folder / "run.py")

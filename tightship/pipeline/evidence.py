@@ -168,6 +168,7 @@ def _artifact(artifact: ArtifactPlan, run: _Run) -> ArtifactRecord:
         energy=timing.energy, end_to_end=timing.end_to_end,
         versus_float=ratio_over(artifact.id, float_of(artifact), measured), sensitivity=_sensitivity(artifact, run),
         versus_row=ratio_over(artifact.id, first_of(artifact, run.plan.artifacts), measured), per_class=checked.per_class,
+        invariance=checked.invariance,
         loop=run.entries.of(artifact.loop_step, LoopResult).record if artifact.loop_step in run.entries else None,
     )  # fmt: skip
 

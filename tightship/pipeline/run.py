@@ -23,7 +23,9 @@ from tightship.planning.target_selection import TargetSelection, select_targets
 from tightship.recipe.recipe import Recipe
 from tightship.store import Store
 
-WRITTEN = ("artifacts", "selftest", "reproducers", "logs", "evidence.json", "report.html", "junit.xml", "summary.md")
+WRITTEN = (
+    "artifacts", "selftest", "reproducers", "logs", "encoding.json", "evidence.json", "report.html", "junit.xml", "summary.md",
+)  # fmt: skip
 """What a run writes into its folder, beside the bundles; each is written under a hidden name first."""
 
 

@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
-from artifacts.files import staged
+from artifacts.files import staged, write_atomic
 from benchmarks.parity.reproducer import REPRODUCER
 from runtimes.registry import find
 from tightship.pipeline.entries import Entries
+from tightship.pipeline.stages.compression import ENCODING
 from tightship.planning.plan import Plan
+from tightship.planning.steps import DATA
 
 
 def lay_out(plan: Plan, entries: Entries, out: Path) -> None:
@@ -24,6 +26,11 @@ def lay_out(plan: Plan, entries: Entries, out: Path) -> None:
                 if (entry / name).is_file():
                     shutil.copyfile(entry / name, place / name)
     _lay_out_reproducers(plan, entries, out)
+    encoding = entries[DATA].folder / ENCODING
+    if encoding.is_file():
+        write_atomic(out / ENCODING, encoding.read_bytes())
+    else:
+        (out / ENCODING).unlink(missing_ok=True)
 
 
 def _lay_out_reproducers(plan: Plan, entries: Entries, out: Path) -> None:

@@ -17,8 +17,9 @@ from compress.configs import (
     QuantizeConfig,
     TrainConfig,
 )
+from tightship.recipe.data import DataConfig
 from tightship.recipe.loop import LoopMeasure
-from tightship.recipe.sections import DataConfig, ExportConfig
+from tightship.recipe.sections import ExportConfig
 
 OptionValues = Mapping[str, bool | int | str]
 """Options of a target that are not at their default, as plain values."""

@@ -22,15 +22,10 @@ from compress.configs import (
     TeacherConfig,
     TrainConfig,
 )
+from tightship.recipe.data import DataConfig
+from tightship.recipe.data_formats import NESTED
 from tightship.recipe.gates import GatesConfig
-from tightship.recipe.sections import (
-    DataConfig,
-    DimConfig,
-    ExportConfig,
-    MeasureConfig,
-    OnnxExportConfig,
-    TargetConfig,
-)
+from tightship.recipe.sections import DimConfig, ExportConfig, MeasureConfig, OnnxExportConfig, TargetConfig
 
 StageConfig = DistilConfig | PruneConfig | FactorizeConfig | PalettizeConfig | QuantizeConfig
 STAGES: dict[str, type[StageConfig]] = {
@@ -99,6 +94,8 @@ def parse_recipe(value: Mapping[str, object], folder: Path, where: str = "recipe
     """A recipe from plain values; relative paths are looked for beside the recipe."""
     value = dict(value)
     _known_keys(value, Recipe, where)
+    if "data" in value:
+        value["data"] = _formats(value["data"], folder, f"{where}: data")
     sections: dict[str, type[BaseModel]] = {
         "model": ModelConfig,
         "data": DataConfig,
@@ -148,6 +145,18 @@ def _stage(entry: object, folder: Path, where: str) -> Stage:
     return Stage.model_construct(kind=kind, config=parse_section(STAGES[kind], options, f"{where}: {kind}"))
 
 
+def _formats(entry: object, folder: Path, where: str) -> object:
+    """The section `data`, with the formats that have keys of their own read."""
+    if not isinstance(entry, dict):
+        return entry
+    read = {
+        key: parse_section(kind, _expand(entry[key], folder, f"{where}: {key}"), f"{where}: {key}")
+        for key, kind in NESTED.items()
+        if isinstance(entry.get(key), dict)
+    }
+    return {**entry, **read}
+
+
 def _teacher(entry: object, folder: Path, where: str) -> TeacherConfig:
     return parse_section(TeacherConfig, _expand(entry, folder, where), where)
 
@@ -179,7 +188,7 @@ def _expand(value: object, folder: Path, where: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise RecipeError(f"{where} must be a mapping; got {value!r}.")
     made = dict(value)
-    for key in ("weights", "file", "imagefolder", "idx", "npz"):
+    for key in ("weights", "file", "imagefolder", "idx", "npz", "npy", "wav", "hf", "folder", "train", "test"):
         if isinstance(made.get(key), str):
             made[key] = folder / _fill(made[key], where)
     return made

@@ -1,9 +1,8 @@
-"""The sections of a recipe that say where data comes from, which targets, what must hold, and how much is measured."""
+"""The sections of a recipe that say which targets, what must hold, and how much is measured."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -11,68 +10,12 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from artifacts.specs import DimRange, Signature
 from compress.configs import Config
 from compress.configs.quantize import Scheme
-from compress.losses.choice import TaskLoss
 from runtimes.options import Options
 from runtimes.registry import find
 from tightship.recipe.gates import GatesConfig
 from tightship.recipe.loop import LoopMeasure
-from zoo.data import DataRef
-from zoo.metrics import metric_name
 
 Precision = Literal["fp32"] | Scheme | Annotated[str, Field(pattern=r"^fp32-[a-z0-9]+$")]
-
-
-class DataConfig(Config):
-    """Where the examples come from: exactly one of these."""
-
-    zoo: str | None = Field(None, examples=["digits"])
-    """A reference data set, as `tightship zoo` lists them; all but `digits` are read below `$TIGHTSHIP_DATA`."""
-    factory: str | None = Field(None, examples=["data:load"])
-    """`"module:callable"` of yours that returns the training and the test split, or a mapping with both."""
-    imagefolder: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/flowers"])
-    """A folder with `train/CLASS/*` and `test/CLASS/*`: image files, one folder a class."""
-    idx: Path | None = Field(None, examples=["$TIGHTSHIP_DATA/fashion_mnist"])
-    """A folder with the four IDX files of MNIST and its kin."""
-    npz: Path | None = Field(None, examples=["data.npz"])
-    """An NPZ file with the arrays `x_train`, `y_train`, `x_test` and `y_test`."""
-    metric: str | tuple[str, ...] | None = Field(None, examples=["mse"])
-    """What the outputs are scored by, of several the first decides; by default what the data says itself: top1 for classes,
-    negative-mse for values. A name, `module:name` of yours, and `NAME@OUTPUT` for one output."""
-    targets: Literal["given", "none", "inputs"] = "given"
-    """none: there are no labels, and outputs are held against those of the reference network. inputs: the one input is what
-    the network should give back, as an autoencoder does."""
-    batch_axis: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict, examples=[{"state": 1}])
-    """Input -> the axis along which the network takes its examples, where that is not the first, as recurrent state. The data
-    give them first, and files take them first."""
-    loss: TaskLoss | None = Field(None, examples=["bce"])
-    """What every training minimizes that names no loss of its own; see `train`."""
-
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, given: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-        names = (given,) if isinstance(given, str) else given
-        if names is not None and not names:
-            raise ValueError("the list of metrics is empty; leave it out, or name one")
-        for name in names or ():
-            metric_name(name)
-        return given
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "DataConfig":
-        if sum(v is not None for v in (self.zoo, self.factory, self.imagefolder, self.idx, self.npz)) != 1:
-            raise ValueError("give exactly one of 'zoo', 'factory', 'imagefolder', 'idx' and 'npz'")
-        return self
-
-    def ref(self) -> DataRef:
-        """What `zoo.data` loads."""
-        return DataRef(
-            self.zoo, self.factory, self.imagefolder, self.idx, self.npz, self.metrics or None, self.targets, self.batch_axis
-        )
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics that are named, the deciding one first."""
-        return (self.metric,) if isinstance(self.metric, str) else self.metric or ()
 
 
 class TargetConfig(Config):

@@ -1,6 +1,7 @@
 """A task's metrics, computed from the outputs of the deployed artifact: one file a metric, and the one list of them."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from zoo.factories import resolve
 from zoo.metrics.base import API, Metric
 from zoo.named_targets import base, fields
 
-__all__ = ["METRICS", "OF_CLASSES", "OF_VALUES", "Metric", "find", "metric_name", "usual"]
+__all__ = ["METRICS", "OF_CLASSES", "OF_VALUES", "Metric", "Names", "find", "metric_name", "named", "usual"]
 
 METRICS: Registry[Metric] = Registry(
     "metric",
@@ -69,6 +70,19 @@ def find(name: str) -> Metric:
     own, _, output = name.partition("@")
     made = _own(own) if OF_ONES_OWN.fullmatch(own) else METRICS.find(own)
     return replace(made, name=name, of=output or made.of)
+
+
+Names = str | Sequence[str] | None
+"""A metric, or several of which the first decides; none: the targets decide."""
+
+
+def named(names: Names) -> list[Metric]:
+    """The metrics of these names.
+
+    Raises:
+        RequestError: one of them does not exist.
+    """
+    return [find(name) for name in ((names,) if isinstance(names, str) else names or ())]
 
 
 def metric_name(name: str) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from artifacts.errors import RequestError, TargetUnavailable
 from runtimes.tensorrt import session as tensorrt_session
-from runtimes.tensorrt.session import TensorRtSession, placement_of
+from runtimes.tensorrt.session import TensorRtSession, called, placement_of
 
 
 class Mode(Enum):
@@ -34,6 +34,11 @@ def test_layers_are_counted_by_precision_for_both_inspector_formats():
     assert read.fallback == {"CaskConvolution fp32": 1, "gemm fp16": 1}
     assert read.fallback_share == pytest.approx(0.4)
     assert placement_of(json.dumps({"Layers": layers}), quantized=False).fallback == {}
+
+
+def test_outputs_are_called_as_the_signature_calls_them():
+    assert called(["y", "x_out"], ["x", "y"]) == {"y": "y", "x_out": "x"}
+    assert called(["y"], []) == {"y": "y"}
 
 
 @pytest.fixture

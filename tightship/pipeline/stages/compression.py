@@ -1,11 +1,13 @@
 """The steps that make or change a network: data, start, distil, prune, factorize, palettize, quantize."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from artifacts.files import write_atomic
 from compress.configs import DistilConfig, PruneConfig, TrainConfig
 from runtimes.registry import find
 from tightship.pipeline.stages.job import Job
@@ -32,9 +34,15 @@ if TYPE_CHECKING:
     from tightship.pipeline.deployed_latency import DeployedLatency
 
 
+ENCODING = "encoding.json"
+"""The file beside the data's description, in a run's folder and in a bundle: how rows of a table become inputs."""
+
+
 def describe_data(job: Job[DataStep]) -> DataResult:
     """Write down what the data set is, so that later runs need not load it."""
     data = job.data
+    if data.encoding is not None:
+        write_atomic(job.out / ENCODING, json.dumps(data.encoding, indent=1) + "\n")
     return DataResult(
         summary=f"{data.name}: {len(data.train):,} training and {len(data.test):,} test examples",
         name=data.name, train=len(data.train), test=len(data.test), metric=data.metric, labels=data.labels,
@@ -218,10 +226,9 @@ def _scores(job: Job[StepConfig], model: "TorchModel", module: "nn.Module") -> d
     """Every metric of the task by name; without targets a network that nothing is compared with yet is its own reference."""
     from compress.training.loop import predict_all
     from zoo.metrics import find
+    from zoo.targets import targets_of
     from zoo.unlabelled import answered
 
     data = job.data if job.has_targets else answered(job.data, module, model.signature.outputs)
-    test = data.test
-    targets = np.concatenate([test.batch(np.arange(i, min(i + 512, len(test))))[1] for i in range(0, len(test), 512)])
-    outputs = predict_all(module, test, specs=model.signature.outputs)
+    outputs, targets = predict_all(module, data.test, specs=model.signature.outputs), targets_of(data.test)
     return {name: find(name).score(outputs, targets) for name in data.metrics}

@@ -1,21 +1,24 @@
 """The step that holds a deployed file against its model: parity, accuracy on the whole test set, where its layers run."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from artifacts.arrays import examples_first, load_arrays, save_arrays
+from artifacts.arrays import examples_first, joined, load_arrays, save_arrays
 from artifacts.json import read
 from artifacts.records.evidence import PlacementRecord
 from artifacts.specs import Signature
-from artifacts.types import Arrays
+from artifacts.types import Arrays, Split
 from benchmarks.parity.parity import CONVERSION, QUANTIZED, SCHEMES, SIMULATED, Case, Tolerance, at_ends, evaluate
 from benchmarks.process.child import Child
 from benchmarks.roofline.work import work_of
 from compress.quantizers import QUANTIZERS
 from tightship.pipeline.stages.export import engine_of, made_from
+from tightship.pipeline.stages.invariance import invariance, notes_of
 from tightship.pipeline.stages.job import Job
 from tightship.pipeline.stages.reproducer import Failed, reproduce
 from tightship.pipeline.stages.results import CheckResult, ExportResult
@@ -24,11 +27,15 @@ from tightship.planning.step_configs import CheckStep
 from tightship.planning.steps import FILE
 from zoo.metrics import find
 from zoo.metrics.per_class import per_class
+from zoo.splits import rows_at_once
 
 if TYPE_CHECKING:
     from torch import nn
 
 PARITY_EXAMPLES = 256
+
+BATCH = 256
+"""Examples of one call, where the file takes so many."""
 
 Targets = NDArray[np.generic]
 
@@ -40,21 +47,22 @@ def check(job: Job[CheckStep]) -> CheckResult:
     engine = engine_of(told.target, entry, job.out, told.options)
     signature = entry.result.signature
     with Child(engine, job.work / "child.log", told.threads) as child:
-        test_inputs, targets = _whole(job)
-        save_arrays(job.work / "first.npz", {k: v[:1] for k, v in test_inputs.items()})
+        save_arrays(job.work / "first.npz", job.data.test.batch(np.arange(1))[0])
         child.open(job.work / "first.npz")
         run = _Runner(child, job.work)
-        outputs = run(test_inputs, signature.most(256))
-        cases, tolerance, against = _cases(job, test_inputs, outputs, run, signature)
+        real, outputs, targets = run_split(run, job.data.test, signature)
+        cases, tolerance, against = _cases(job, real, outputs, run, signature)
         placement = read(PlacementRecord, child.ask("placement"))
+        some = {name: value[:21] for name, value in real.items()}
+        found = invariance(cases, some, job.data.masks, lambda given: run(given, signature.most(7)))
     metric, *others = (find(name) for name in job.data.metrics)
     at = metric.classes_at(outputs, targets)
     parity, reproducer = evaluate(cases, tolerance, against, metric.classifies, at), False
     if not parity.passed:
-        parity, reproducer = reproduce(job, parity, _failed(job, test_inputs, cases, tolerance, at))
+        parity, reproducer = reproduce(job, parity, _failed(job, real, cases, tolerance, at))
     deployed = metric.score(outputs, targets)
     further = {other.name: other.score(outputs, targets) for other in others}
-    notes = write_selftest(job, test_inputs, outputs, cases[0].reference, parity, tolerance)
+    notes = write_selftest(job, real, outputs, cases[0].reference, parity, tolerance)
     right = metric.correct(outputs, targets)
     if right is not None:
         # which ones, not only how many: two artifacts can then be told apart by a paired test
@@ -62,13 +70,13 @@ def check(job: Job[CheckStep]) -> CheckResult:
     state = "parity ok" if parity.passed else f"PARITY FAILED ({parity.first_bad})"
     return CheckResult(
         f"{job.data.metric} {deployed:.4f} deployed, {state}", deployed, len(targets), parity, placement,
-        work_of(made_from(job, told.export).module, test_inputs), notes, reproducer, further,
+        work_of(made_from(job, told.export).module, real), (*notes, *notes_of(found)), reproducer, further, found,
         per_class(metric, *metric.own(outputs, targets)),
     )  # fmt: skip
 
 
 class _Runner:
-    """Runs arrays through a child, by way of files."""
+    """Runs arrays through a child, by way of files that do not outlive the call."""
 
     def __init__(self, child: Child, folder: Path) -> None:
         self.child, self.folder, self.count = child, folder, 0
@@ -77,15 +85,33 @@ class _Runner:
         self.count += 1
         fed, made = self.folder / f"in-{self.count}.npz", self.folder / f"out-{self.count}.npz"
         save_arrays(fed, inputs)
-        self.child.ask("run", inputs=str(fed), outputs=str(made), batch=batch)
-        return load_arrays(made)
+        try:
+            self.child.ask("run", inputs=str(fed), outputs=str(made), batch=batch)
+            return load_arrays(made)
+        finally:
+            fed.unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
 
 
-def _whole(job: Job[CheckStep]) -> tuple[Arrays, Targets]:
-    test = job.data.test
-    parts = [test.batch(np.arange(i, min(i + 512, len(test)))) for i in range(0, len(test), 512)]
-    inputs = {name: np.concatenate([p[0][name] for p in parts]) for name in parts[0][0]}
-    return inputs, np.concatenate([p[1] for p in parts])
+def run_split(run: Callable[[Arrays, int], Arrays], split: Split, signature: Signature) -> tuple[Arrays, Arrays, Targets]:
+    """Run a whole split, of whose inputs about `CHUNK` bytes are in memory at a time.
+
+    Returns:
+        The inputs of the first 256 examples, the outputs of all and the targets of all, each (N, ...).
+    """
+    batch, count = signature.most(BATCH), len(split)
+    # calls have the same examples as if all came at once
+    step = batch * max(1, rows_at_once(split, most=8192) // batch)
+    real = split.batch(np.arange(min(PARITY_EXAMPLES, count)))[0]
+    parts: list[Arrays] = []
+    targets: list[Targets] = []
+    for start in range(0, count, step):
+        inputs, wanted = split.batch(np.arange(start, min(start + step, count)))
+        parts.append(run(inputs, batch))
+        targets.append(wanted)
+    # the child gives examples first, wherever they lie in its file
+    specs = [spec if spec.batch_axis is None else replace(spec, batch_axis=0) for spec in signature.outputs]
+    return real, joined(parts, specs), np.concatenate(targets)
 
 
 def _cases(

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from artifacts.json import JsonValue
 from artifacts.records.accuracy_guard import GuardRecord
 from artifacts.records.evidence import ParityRecord, PlacementRecord
+from artifacts.records.invariance import InvarianceRecord
 from artifacts.records.per_class import PerClassRecord
 from artifacts.records.sensitivity import SensitivityRecord
 from artifacts.specs import Signature, TensorSpec
@@ -165,6 +166,7 @@ class CheckResult:
     """Whether a folder that shows a difference lies beside this."""
     further: Mapping[str, float] = field(default_factory=dict)
     """Metrics beside the one that decides, by name."""
+    invariance: InvarianceRecord = field(default_factory=InvarianceRecord)
     per_class: PerClassRecord | None = None
     """Of a task whose metric counts classes."""
 

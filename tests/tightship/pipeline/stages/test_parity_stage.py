@@ -60,3 +60,41 @@ def test_a_trained_file_is_held_against_the_grid_of_its_weights(recipe_from, mod
         wanted, found = simulate(model, QuantizeConfig(), steps)(images), module(images)
     assert name == against
     assert torch.equal(found, wanted)
+
+
+class Recorder:
+    """Runs nothing: gives the sums of examples, and remembers the calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, inputs, batch):
+        self.calls.append((len(inputs["x"]), batch))
+        return {"sum": inputs["x"].sum(axis=1), "state": inputs["x"][:, :2], "constant": np.full((1, 4), 7)}
+
+
+@pytest.mark.parametrize(("count", "limit"), [(1000, 2**25), (1000, 4000), (513, 4), (256, 1), (3, 1)])
+def test_a_split_is_run_in_pieces_that_give_what_the_whole_gives(monkeypatch, count, limit):
+    from artifacts.specs import Signature, TensorSpec
+    from zoo import splits
+
+    x = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32)
+    split, run = splits.ArraySplit({"x": x}, np.arange(count)), Recorder()
+    monkeypatch.setattr(splits.rows_at_once, "__defaults__", (limit, 512))
+    outputs = (
+        TensorSpec("sum", "float32", ("batch",)),
+        TensorSpec("state", "float32", (2, "batch"), batch_axis=1),
+        TensorSpec("constant", "int64", (4,), batch_axis=None),
+    )
+    signature = Signature((TensorSpec("x", "float32", ("batch", 3)),), outputs)
+    real, found, targets = parity.run_split(run, split, signature)
+    np.testing.assert_array_equal(real["x"], x[:256])
+    np.testing.assert_array_equal(found["sum"], x.sum(axis=1))
+    np.testing.assert_array_equal(found["state"], x[:, :2])
+    assert found["constant"].tolist() == [[7] * 4]
+    assert targets.tolist() == list(range(count))
+    # every call but the last is whole, so that calls have the same examples as if all came at once
+    assert all(rows % 256 == 0 for rows, _ in run.calls[:-1])
+    assert {batch for _, batch in run.calls} == {256}
+    most = max(256, limit // 12)
+    assert max(rows for rows, _ in run.calls) <= most

@@ -1,0 +1,1 @@
+"""CSV and TSV files: columns of numbers, of text, or both."""
