@@ -116,7 +116,7 @@ class ArrowColumn:
     def _some(self, chosen: NDArray[np.int64]) -> Array:
         try:
             found = self.convert(self.split[chosen.tolist()][self.name])
-        except (ValueError, TypeError, OSError) as error:
+        except Exception as error:  # whatever Arrow and Pillow raise for damaged values
             raise DataError(
                 f"{self.where}: rows {chosen[0]} to {chosen[-1]} of column {self.name!r} make no array {self.one}: "
                 f"{_first_line(error)}."
@@ -134,13 +134,18 @@ class ArrowColumn:
 
 
 def _column(split: "Dataset", name: str, where: str, text: bool = False) -> Column:
+    from datasets import Image
+
     split = split.select_columns([name])
-    convert = partial(_array, pictures=type(split.features[name]).__name__ == "Image")
+    pictures = isinstance(split.features[name], Image)
+    if pictures:
+        split = split.cast_column(name, Image())  # it may have been saved to be read undecoded
+    convert = partial(_array, pictures=pictures)
     if not len(split):
         raise DataError(f"{where} has no rows.")
     try:
         first = convert(split[[0]][name])
-    except (ValueError, TypeError, OSError) as error:
+    except Exception as error:  # as above
         raise DataError(f"{where}: the first row of column {name!r} makes no array: {_first_line(error)}.") from None
     if first.dtype.kind in "US" and not text:
         raise DataError(f"{where}: column {name!r} holds text; name the `inputs` that are numbers, or give tokens.")

@@ -53,6 +53,21 @@ def test_pictures_are_decoded_and_class_names_are_labels(pictures, where):
     assert data.test.batch(np.arange(2))[1].tolist() == [1, 0]
 
 
+def test_pictures_that_were_saved_undecoded_or_damaged(pictures, tmp_path, refused, where):
+    features = {"image": datasets.Image(decode=False), "label": datasets.Value("int64")}
+    import io
+
+    stream = io.BytesIO()
+    picture(5).save(stream, "png")
+    raw = stream.getvalue()
+    train = {"image": [{"bytes": raw, "path": None}] * 2, "label": [0, 1]}
+    data = HfFolder(save(tmp_path / "raw", features, train=train, test=train)).read(None)
+    assert data.train.inputs["image"][np.array([1])][0, :, 0, 0].tolist() == [5, 0, 0]
+    train["image"] = [{"bytes": raw, "path": None}, {"bytes": raw[:40], "path": None}]
+    folder = save(tmp_path / "damaged", features, train=train, test=train)
+    refused(lambda: HfFolder(folder).read(None).train.batch(np.arange(2)), str(folder), "'image'")
+
+
 def test_a_batch_decodes_its_own_pictures(pictures, monkeypatch):
     from zoo.readers import hf
 

@@ -11,6 +11,8 @@ from artifacts.errors import DataError
 from artifacts.specs import Signature
 from artifacts.types import Array, Arrays, Split
 from tightship.api.networks.models import array_of, named, one_count, parameters_of
+from zoo.readers.spool import Spool
+from zoo.readers.streams import TARGETS
 from zoo.splits import ArraySplit, DatasetSplit, TaskData
 
 Data = object
@@ -125,19 +127,20 @@ def _targets(targets: Any) -> Array:
 
 
 def _gathered(batches: Iterable[Any], module: nn.Module, labeled: bool) -> ArraySplit:
-    """All batches of an iterable, read once and held in memory."""
-    parts: list[tuple[Arrays, Array]] = []
+    """All batches of an iterable, read once: kept in memory, or in a file where they are many."""
+    spool = Spool("the data")
     for batch in batches:
         pair = isinstance(batch, tuple | list) and len(batch) == 2
         if labeled and not pair:
             raise DataError(f"a batch of the data is a {type(batch).__name__}, not (inputs, targets).")
         arrays = named(module, batch[0] if pair else batch)
         count = len(next(iter(arrays.values())))
-        parts.append((arrays, _targets(batch[1]) if pair else np.zeros(count, np.int64)))
-    if not parts:
+        spool.add({**arrays, TARGETS: _targets(batch[1]) if pair else np.zeros(count, np.int64)})
+    if not spool.count:
         raise DataError("the data hold no examples.")
-    inputs = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
-    return ArraySplit(inputs, np.concatenate([part[1] for part in parts]))
+    inputs = spool.arrays()
+    targets = inputs.pop(TARGETS)
+    return ArraySplit(inputs, targets)
 
 
 def _check(example: Arrays, signature: Signature) -> None:
