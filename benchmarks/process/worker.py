@@ -42,7 +42,6 @@ WARM_CALLS = 20
 WARM_LIMIT = 10
 """Warm-up goes on until the latency is stable, but no longer than so many times what was asked for."""
 
-
 NOT_PLACED = Placement({}, {}, "this runtime does not say where operators run")
 
 
@@ -94,10 +93,7 @@ class Worker:
         return self.feeds[path]
 
     def run(self, inputs: str, outputs: str, batch: int) -> None:
-        """Run a whole file of examples, `batch` at a time, and write the outputs, examples along the first axis.
-
-        The examples are not kept: a split comes as one file after another.
-        """
+        """Run a file of examples, which is not kept, `batch` at a time; write the outputs, examples along the first axis."""
         assert self.session is not None
         feeds = load_arrays(Path(inputs))
         total = len(next(iter(feeds.values())))

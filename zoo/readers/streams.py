@@ -12,6 +12,7 @@ import numpy as np
 
 from artifacts.errors import DataError
 from artifacts.types import Array
+from zoo.named_targets import together
 from zoo.readers.spool import Spool
 from zoo.splits import CHUNK, ArraySplit, MapDataset, by_name, names_of
 
@@ -115,7 +116,7 @@ def _batches(whose: str, part: object, length: int | None) -> Iterator[dict[str,
         assert isinstance(part, Iterable)
         left = length
         for item in part:
-            batch = _columns(whose, item)
+            batch = _columns(whose, item, many=True)
             yield {name: values[:left] for name, values in batch.items()}
             left = None if left is None else left - len(batch[TARGETS])
             if left is not None and left <= 0:
@@ -139,12 +140,20 @@ def _plain(collate: object) -> bool:
     return getattr(collate, "__module__", "").startswith("torch.utils.data")
 
 
-def _columns(whose: str, item: object) -> dict[str, Array]:
+def _columns(whose: str, item: object, many: bool = False) -> dict[str, Array]:
+    """The arrays of one example, or of `many`; targets by name are one structured array."""
     if not (isinstance(item, tuple | list) and len(item) == 2):
         raise DataError(f"an example of {whose} is a {type(item).__name__}, not (inputs, target).")
     inputs, target = item
     named = {name: np.asarray(value) for name, value in by_name(inputs, names_of(inputs)).items()}
-    return {**named, TARGETS: np.asarray(target)}
+    return {**named, TARGETS: _target(target, many)}
+
+
+def _target(target: object, many: bool) -> Array:
+    if not isinstance(target, Mapping):
+        return np.asarray(target)
+    arrays = {name: np.asarray(value) for name, value in target.items()}
+    return together(arrays) if many else together({name: value[None] for name, value in arrays.items()})[0:1].reshape(())
 
 
 def _stacked(whose: str, rows: list[dict[str, Array]]) -> dict[str, Array]:

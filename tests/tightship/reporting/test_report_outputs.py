@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from artifacts.records.evidence import FurtherMetric, read_evidence
+from artifacts.records.invariance import InvarianceRecord
 from tightship.reporting.sections.scores.outputs import NO_LABELS, OUTPUTS
 
 
@@ -47,6 +48,17 @@ def test_a_run_with_one_metric_and_output_has_nothing_of_it(make_evidence, page)
     evidence = make_evidence(count=3)
     assert 'id="outputs"' not in page(evidence)
     assert OUTPUTS.markdown(evidence) == ()
+
+
+@pytest.mark.parametrize(
+    ("batch", "padding", "shown"), [(1e-7, None, False), (0.03, None, True), (1e-7, 0.0, True), (None, 0.7, True)]
+)
+def test_answers_that_depend_on_company_or_padding_are_shown(make_evidence, page, batch, padding, shown):
+    evidence = make_evidence(count=2)
+    found = InvarianceRecord(batch, padding)
+    evidence = replace(evidence, artifacts=tuple(replace(a, invariance=found) for a in evidence.artifacts))
+    assert ("with other padding" in page(evidence)) == shown
+    assert ("with other padding" in "\n".join(OUTPUTS.markdown(evidence))) == shown
 
 
 def test_evidence_keeps_them(several, tmp_path):

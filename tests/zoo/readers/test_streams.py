@@ -208,3 +208,23 @@ def test_the_errors_of_a_stream_are_its_own():
 
     with pytest.raises(KeyError, match="lost"):
         from_factory("a:b", (broken, examples))
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_targets_by_name_are_kept_by_name(batched, small):
+    def rows():
+        for i in range(30):
+            yield np.full(3, i, np.float32), {"kind": i % 4, "place": np.full(2, i, np.float32)}
+
+    def together_(items):
+        inputs, targets = zip(*items, strict=True)
+        return np.stack(inputs), {name: np.stack([t[name] for t in targets]) for name in targets[0]}
+
+    class Named(IterableDataset):
+        def __iter__(self):
+            return rows()
+
+    part = DataLoader(Named(), 8, collate_fn=together_) if batched else Named()
+    targets = from_factory("f", {"train": part, "test": part}, ("top1@kind",)).train.batch(np.array([29, 3]))[1]
+    assert targets["kind"].tolist() == [1, 3]
+    assert targets["place"].tolist() == [[29, 29], [3, 3]]

@@ -11,12 +11,14 @@ from artifacts.errors import DataError
 from artifacts.specs import Signature
 from artifacts.types import Array, Arrays, Split
 from tightship.api.networks.models import array_of, named, one_count, parameters_of
+from zoo.named_targets import together
 from zoo.readers.spool import Spool
 from zoo.readers.streams import TARGETS
 from zoo.splits import ArraySplit, DatasetSplit, TaskData
 
 Data = object
-"""(inputs, targets), a DataLoader or another iterable of such batches, a map-style data set, a Split, or TaskData."""
+"""(inputs, targets), a DataLoader or another iterable of such batches, a map-style data set, a Split, or TaskData. Targets may
+be arrays by the names of outputs."""
 
 
 def split_of(data: Data, module: nn.Module, signature: Signature | None = None, *, labeled: bool = True) -> Split:
@@ -121,6 +123,8 @@ def _arrays(inputs: Any, targets: Any, module: nn.Module) -> ArraySplit:
 
 
 def _targets(targets: Any) -> Array:
+    if isinstance(targets, Mapping):
+        return together({name: _targets(value) for name, value in targets.items()})
     array = array_of("targets", np.asarray(targets) if isinstance(targets, list | tuple) else targets)
     # losses are in single precision, as networks are
     return array.astype(np.float32) if array.dtype == np.float64 else array

@@ -12,11 +12,9 @@ INPUTS = {"tokens": TOKENS, "mask": MASK}
 
 
 def cases(*outputs):
-    made = [
-        Case(f"real, batch {n}", True, {}, {"output": np.asarray(value, float)})
-        for n, value in zip((1, 2, 7), outputs, strict=False)
-    ]
-    return [Case("real x256", True, {}, {"output": np.zeros(9)}), *made]
+    made = zip((1, 2, 7), outputs, strict=False)
+    calls = [Case(f"real, batch {count}", True, {}, {"output": np.asarray(value, float)}) for count, value in made]
+    return [Case("real x256", True, {}, {"output": np.zeros(9)}), *calls]
 
 
 def heeds(inputs):

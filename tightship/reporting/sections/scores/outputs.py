@@ -11,6 +11,11 @@ from tightship.reporting.sections.base import Section
 
 Row = tuple[str, ...]
 
+NOTED = 1e-3
+"""Difference between calls, in spreads, above which it is shown: rounding is far below."""
+
+COMPANY = ["in calls of 1 to 7 examples", "with other padding"]
+
 
 def further(evidence: Evidence) -> list[Row]:
     """A row an artifact: its id, and each further metric as deployed."""
@@ -22,6 +27,17 @@ def apart(evidence: Evidence) -> list[Row]:
     """A row an artifact of a network with several outputs: its id, and the RMS error of each in units of its spread."""
     outputs = _outputs(evidence)
     return [(a.id, *(number(a.parity.rms_by_output.get(name)) for name in outputs)) for a in _several(evidence)]
+
+
+def company(evidence: Evidence) -> list[Row]:
+    """A row an artifact whose answers were compared in other company: between calls, and with other padding."""
+    return [(a.id, number(a.invariance.batch), number(a.invariance.padding)) for a in evidence.artifacts if a.invariance]
+
+
+def _depends(evidence: Evidence) -> bool:
+    """Whether that is worth a table: some answer depends on its company, or there is a mask to be heeded."""
+    found = [a.invariance for a in evidence.artifacts if a.invariance]
+    return any(one.padding is not None or (one.batch or 0) >= NOTED for one in found)
 
 
 def _several(evidence: Evidence) -> list[ArtifactRecord]:
@@ -53,6 +69,8 @@ def _tables(evidence: Evidence) -> list[tuple[str, list[str], list[Row]]]:
     """Title, heads of the columns beside the artifact's, and rows; none that has no columns."""
     made = [("Further metric, as deployed", _names(evidence), further(evidence))]
     made.append(("RMS error by output, in spreads of its reference", _outputs(evidence), apart(evidence)))
+    if _depends(evidence):
+        made.append(("Difference of the same answer, in spreads", COMPANY, company(evidence)))
     return [(title, heads, rows) for title, heads, rows in made if heads]
 
 
@@ -61,7 +79,7 @@ def _data(evidence: Evidence) -> Mapping[str, object]:
 
 
 def _shown(evidence: Evidence) -> bool:
-    return bool(_names(evidence) or _several(evidence)) or _unlabelled(evidence)
+    return bool(_tables(evidence)) or _unlabelled(evidence)
 
 
 NO_LABELS = "The data have no labels: metrics say how far outputs agree with the reference's, not whether they are right."
