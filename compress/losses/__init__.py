@@ -16,6 +16,7 @@ LOSSES: Registry[LossTerm] = Registry(
         "compress.losses.absolute:HUBER",
         "compress.losses.bce:BCE",
         "compress.losses.kl:KL",
+        "compress.losses.ctc:CTC",
         "compress.losses.cosine:COSINE",
     ],
     API,

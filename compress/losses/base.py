@@ -27,6 +27,8 @@ class LossTerm:
     """(the student's outputs, each teacher's, weights that sum to one, temperature) -> a scalar. None: needs targets."""
     targets: Literal["classes", "values", "any"] = "any"
     """What `task` compares with: whole numbers (N,), or (N, positions) for (N, classes, positions); or real values."""
+    positions: bool = True
+    """Whether each position of a target has its own in the output; without, the two may differ in length."""
     api: int = API
 
     def __post_init__(self) -> None:

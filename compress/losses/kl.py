@@ -25,4 +25,11 @@ def divergence(student: "Tensor", teachers: "Sequence[Tensor]", weights: Sequenc
     return logits.divergence(student, logits.probabilities(teachers, weights, temperature), temperature)
 
 
-KL = LossTerm("kl", teaching=divergence)
+def from_targets(outputs: "Tensor", targets: "Tensor", label_smoothing: float) -> "Tensor":
+    """KL(targets ‖ outputs) of logits (N, classes, ...) with probabilities of the same shape."""
+    import torch.nn.functional as F
+
+    return F.kl_div(F.log_softmax(outputs, dim=1), targets.to(outputs.dtype), reduction="none").sum(1).mean()
+
+
+KL = LossTerm("kl", from_targets, divergence, "values")

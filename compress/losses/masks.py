@@ -41,6 +41,11 @@ def counted(output: "Tensor", targets: "Tensor", mask: "Tensor | None" = None, v
     return _values(output, targets, mask) if real else _classes(output, targets)
 
 
+def whole(targets: "Tensor") -> Counted:
+    """A target of another length than its output: all of it, and outputs (N, T, C) with their classes second."""
+    return Counted(targets, lambda given: given.movedim(-1, 1) if given.ndim > 2 else given)
+
+
 def _classes(output: "Tensor", targets: "Tensor") -> Counted:
     _, numbers = scores_first(output, targets)
     keep = numbers != IGNORED

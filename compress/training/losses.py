@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from artifacts.errors import DataError, ModelError, nearest
 from compress.losses import LOSSES, usual_task, usual_teaching
 from compress.losses.choice import OF_ONES_OWN, OutputLoss, TaskLoss
-from compress.losses.masks import Counted, counted
+from compress.losses.masks import Counted, counted, whole
 from compress.training.batches import Inputs, Mixed, Targets, all_outputs
 from zoo.factories import resolve
 from zoo.named_targets import MASK, base
@@ -102,11 +102,15 @@ def _trained(outputs: Outputs, targets: "Tensor | dict[str, Tensor]", loss: Task
 def _paired(name: str, outputs: Outputs, targets: "Tensor | dict[str, Tensor]", one: OutputLoss) -> Paired:
     if name not in outputs:
         raise DataError(f"the loss names an output {name!r} that the network does not have; {nearest(name, outputs)}.")
-    values = one.loss is not None and LOSSES.find(one.loss).targets == "any"
+    if not isinstance(targets, Tensor) and name not in targets:
+        raise DataError(f"the loss names output {name!r}, which has no targets; {nearest(name, targets)}.")
+    term = LOSSES.find(one.loss) if one.loss is not None else None
+    values = term is not None and term.targets == "any"
+    if term is not None and not term.positions:
+        own = targets if isinstance(targets, Tensor) else targets[name]
+        return Paired(name, outputs[name], whole(own), one.loss, one.weight)
     if isinstance(targets, Tensor):
         return Paired(name, outputs[name], counted(outputs[name], targets, None, values), one.loss, one.weight)
-    if name not in targets:
-        raise DataError(f"the loss names output {name!r}, which has no targets; {nearest(name, targets)}.")
     try:
         found = counted(outputs[name], targets[name], targets.get(f"{name}{MASK}"), values)
     except DataError as error:
@@ -122,7 +126,8 @@ def _term(pair: Paired, label_smoothing: float) -> Tensor:
         raise DataError(f"loss {term.name!r} needs {needs}, and the data's targets are {kind}; leave 'loss' out.")
     if pair.counted.empty:
         return pair.output.sum() * 0
-    return term.task(pair.counted.take(pair.output), pair.counted.targets, label_smoothing)
+    output = pair.counted.take(pair.output) if term.positions else pair.output
+    return term.task(output, pair.counted.targets, label_smoothing)
 
 
 def _own(spec: str, outputs: Outputs, targets: "Tensor | dict[str, Tensor]") -> Tensor:

@@ -68,6 +68,27 @@ def test_classes_at_positions_are_trained_along_either_axis_and_ignored_ones_are
     assert task_term(logits.movedim(1, 2) if last else logits, classes) == pytest.approx(float(sum(counted) / 3))
 
 
+def test_divergence_from_probabilities_is_the_sum_by_hand():
+    wanted = torch.tensor([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0]])
+    logs = LOGITS.log_softmax(1)
+    by_hand = (wanted * (wanted.clamp_min(1e-30).log() - logs)).sum(1).mean()
+    assert task_term(LOGITS, wanted, loss="kl") == pytest.approx(float(by_hand), rel=1e-5)
+
+
+def test_sequences_shorter_than_outputs_are_every_way_of_saying_them():
+    """Three steps, symbol 1 alone: 1__ _1_ __1 11_ _11 111, as probabilities."""
+    p = torch.tensor([[0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
+    blank, one = p[:, 0], p[:, 1]
+    ways = sum((one if a else blank)[0] * (one if b else blank)[1] * (one if c else blank)[2]
+               for a, b, c in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1), (1, 1, 1)))  # fmt: skip
+    found = task_term(p.log()[None], torch.tensor([[1, -100]]), loss="ctc")
+    assert float(found) == pytest.approx(-math.log(float(ways)), rel=1e-5)
+    with pytest.raises(DataError, match="symbol 0"):
+        task_term(p.log()[None], torch.tensor([[0, 1]]), loss="ctc")
+    with pytest.raises(DataError, match=r"needs outputs \(N, T, classes\)"):
+        task_term(LOGITS, torch.tensor([[1], [1]]), loss="ctc")
+
+
 def test_several_labels_are_learned_and_scored():
     torch.manual_seed(0)
     x = torch.randn(256, 4)
@@ -92,7 +113,7 @@ def test_teachers_are_compared_with_by_name():
 @pytest.mark.parametrize(
     ("loss", "targets", "said"),
     [("mse", CLASSES, "needs targets that are values, and the data's targets are classes"),
-     ("cross-entropy", VALUES, "needs targets that are classes"), ("kl", CLASSES, "needs a teacher")],
+     ("cross-entropy", VALUES, "needs targets that are classes"), ("cosine", CLASSES, "needs a teacher")],
 )  # fmt: skip
 def test_targets_of_another_kind_are_refused_in_one_sentence(loss, targets, said):
     with pytest.raises(DataError, match=said):
@@ -102,8 +123,8 @@ def test_targets_of_another_kind_are_refused_in_one_sentence(loss, targets, said
 def test_a_recipe_names_a_loss_where_it_can_be_used():
     assert TrainConfig(loss="mse").loss == "mse"
     for config in (TrainConfig, DistilConfig):
-        with pytest.raises(ValidationError, match="'kl' compares with a teacher, not with targets; use cross-entropy, mse"):
-            config(loss="kl")
+        with pytest.raises(ValidationError, match="'cosine' compares with a teacher, not with targets; use cross-entropy, mse"):
+            config(loss="cosine")
     with pytest.raises(ValidationError, match=r"'cross-entropy' compares with targets, .*; use mse, l1, bce, kl, cosine"):
         DistilConfig(output_loss="cross-entropy")
     with pytest.raises(ValidationError, match="unknown loss 'cosin'; did you mean 'cosine'"):

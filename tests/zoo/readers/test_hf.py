@@ -120,7 +120,6 @@ def test_text_as_target_names_the_classes(tmp_path, refused):
         ({"label": [0, 1]}, {}, ["no inputs"]),
         ({"x": [{"a": 1}, {"a": 2}], "label": [0, 1]}, {}, ["'x'"]),
     ],
-    ids=str,
 )
 def test_columns_that_make_no_arrays_are_refused(tmp_path, refused, train, options, words):
     folder = save(tmp_path / "set", train=train, test=train)

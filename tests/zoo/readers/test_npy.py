@@ -105,7 +105,6 @@ def test_columns_of_a_fortran_array_are_its_examples(arrays):
         ({"x_train": np.zeros((0, 3), np.float32), "y_train": np.zeros(0, np.int64)}, []),
         ({"y_train": np.array([-3] * 8)}, ["class -3"]),
     ],
-    ids=str,
 )
 def test_arrays_that_do_not_fit_are_refused(arrays, refused, changes, words):
     refused(lambda: arrays(**changes).read(None), *words)

@@ -164,7 +164,6 @@ def lasting(length, part=None):
         (lambda: lasting("many"), ["`length`", "'many'"]),
         (lambda: {1, 2}, ["int"]),
     ],
-    ids=str,
 )
 def test_streams_that_make_no_data_set_are_refused(refused, part, words):
     refused(lambda: from_factory("a:b", (examples(), part())), "the test split of data factory 'a:b'", *words)

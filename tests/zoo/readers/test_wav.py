@@ -153,7 +153,6 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path, refused):
         (["train/a/1.wav", "test/b/1.wav"], {}, ["'b'", "train"]),
         (["train/a/1.wav"], {}, ["test", "recordings"]),
     ],
-    ids=str,
 )
 def test_layouts_that_say_no_split_are_refused(tmp_path, refused, names, options, words):
     for name in names:
