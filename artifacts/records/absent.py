@@ -48,7 +48,10 @@ Stage = Literal["probe", "export", "check", "measure", "sensitivity"]
 
 @dataclass(frozen=True)
 class FailureRecord:
-    """A file that could not be made, checked or measured, or a target that cannot run here; it costs its own row."""
+    """A file that could not be made, checked or measured, or a target that cannot run here; it costs its own row.
+
+    At the stage `sensitivity` it costs the ranking of layers alone: the artifact is measured and judged.
+    """
 
     id: str
     """The artifact, such as `onnxruntime-cpu/int8-ptq`; of a missing target its row, such as `onnxruntime-cpu`."""

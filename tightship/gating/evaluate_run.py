@@ -118,7 +118,8 @@ def _parity(record: ArtifactRecord) -> GateRecord:
 
 
 def _failed(failed: FailureRecord) -> GateRecord:
-    return GateRecord("made", 1.0, 0.0, False, f"failed at {failed.stage}: {failed.reason}")
+    asked = "ranked" if failed.stage == "sensitivity" else "made"
+    return GateRecord(asked, 1.0, 0.0, False, f"failed at {failed.stage}: {failed.reason}")
 
 
 def _disturbed(evidence: Evidence) -> tuple[str, ...]:

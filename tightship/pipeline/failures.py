@@ -32,9 +32,12 @@ class Failures:
 
     def __init__(self) -> None:
         self._failed: dict[str, _Failed] = {}
+        """By the id of an artifact, or the name of a row."""
+        self._unranked: dict[str, _Failed] = {}
+        """By the id of an artifact that is there, and whose layers could not be ranked."""
 
     def take(self, plan: Plan, step: Step, error: TightshipError, logs: Sequence[Path]) -> bool:
-        """Note down a step that failed, if one artifact's row is all that it costs.
+        """Note down a step that failed, if one artifact's row is all that it costs; of a ranking of layers, not even that.
 
         Args:
             plan: that it is of.
@@ -46,14 +49,16 @@ class Failures:
         blamed = next((a for a in every if step.name in _own_steps(a) or str(a.id) == error.subject), None)
         if blamed is None or blamed.id == REFERENCE_ID:
             return False
-        self.add(blamed, STAGES[step.kind], error, logs)
+        stage = STAGES[step.kind]
+        if stage == "sensitivity":
+            self._unranked[str(blamed.id)] = _Failed(_record(blamed, stage, error), tuple(logs))
+        else:
+            self.add(blamed, stage, error, logs)
         return True
 
     def add(self, artifact: ArtifactPlan, stage: Stage, error: TightshipError, logs: Sequence[Path] = ()) -> None:
         """Note down that an artifact failed at a stage."""
-        precision = artifact.id.beside(artifact.precision).variant
-        record = FailureRecord(str(artifact.id), artifact.target, precision, stage, type(error).__name__, str(error))
-        self._failed[str(artifact.id)] = _Failed(record, tuple(logs))
+        self._failed[str(artifact.id)] = _Failed(_record(artifact, stage, error), tuple(logs))
 
     def add_missing(self, row: TargetConfig, reason: str) -> None:
         """Note down that a row's target cannot run here."""
@@ -77,15 +82,22 @@ class Failures:
 
     def left(self, plan: Plan) -> Plan:
         """The plan without what failed."""
-        return plan.without(self._failed) if self._failed else plan
+        unranked = [a.sensitivity_step for a in plan.artifacts if str(a.id) in self._unranked]
+        return plan.without(self._failed, unranked) if self._failed or unranked else plan
 
     def lay_out(self, out: Path) -> tuple[FailureRecord, ...]:
         """Copy the logs into the run's folder; the records, which name them. Those of an earlier run go."""
         shutil.rmtree(out / "logs", ignore_errors=True)
-        if not self._failed:
+        found = {**self._unranked, **self._failed}
+        if not found:
             return ()
         with staged(out / "logs") as folder:
-            return tuple(_with_log(failed, folder) for failed in self._failed.values())
+            return tuple(_with_log(failed, folder) for failed in found.values())
+
+
+def _record(artifact: ArtifactPlan, stage: Stage, error: TightshipError) -> FailureRecord:
+    precision = artifact.id.beside(artifact.precision).variant
+    return FailureRecord(str(artifact.id), artifact.target, precision, stage, type(error).__name__, str(error))
 
 
 def _own_steps(artifact: ArtifactPlan) -> tuple[str, ...]:
