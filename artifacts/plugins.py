@@ -123,6 +123,11 @@ class Registry(Mapping[str, T], Generic[T]):
             raise RequestError(f"there is a {self.kind} {record.name!r} already.")
         self._brought[record.name] = record
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names of the records that this process alone knows."""
+        return tuple(name for name in self._brought if name not in self._origins)
+
     def origin(self, name: str) -> str | None:
         """The distribution that brings a record by an entry point; none for ours."""
         self.find(name)

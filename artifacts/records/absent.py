@@ -43,12 +43,15 @@ class NotRun:
     """The files that were made for it all the same, where its system is another one."""
 
 
-Stage = Literal["probe", "export", "check", "measure", "sensitivity"]
+Stage = Literal["probe", "export", "check", "measure", "sensitivity", "loop"]
 
 
 @dataclass(frozen=True)
 class FailureRecord:
-    """A file that could not be made, checked or measured, or a target that cannot run here; it costs its own row."""
+    """A file that could not be made, checked or measured, or a target that cannot run here; it costs its own row.
+
+    At the stage `sensitivity` it costs the ranking of layers alone: the artifact is measured and judged.
+    """
 
     id: str
     """The artifact, such as `onnxruntime-cpu/int8-ptq`; of a missing target its row, such as `onnxruntime-cpu`."""

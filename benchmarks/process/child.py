@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from artifacts import errors
+from artifacts.deaths import death
 from artifacts.environments import child_environment
 from artifacts.json import JsonValue, read
 from artifacts.openmp import as_asked
@@ -95,7 +96,7 @@ class Child:
         if not line:
             code = self._process.wait()
             raise errors.StageCrashed(
-                f"the process that ran {self.engine.target} died ({_death(code)}) at {do!r}; see {self.log}."
+                f"the process that ran {self.engine.target} died ({death(code)}) at {do!r}; see {self.log}."
             ).about(self.engine)
         answer = json.loads(line)
         if "error" in answer:
@@ -237,7 +238,3 @@ def _worker(name: str) -> tuple[list[str], dict[str, str]]:
         return target.environment.module("benchmarks.process.worker"), child_environment()
     paths = os.pathsep.join(p or os.getcwd() for p in sys.path)
     return [sys.executable, "-m", "benchmarks.process.worker"], {**os.environ, "PYTHONPATH": paths}
-
-
-def _death(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,7 +1,7 @@
 """Recipes: read them, and see what a run of one would do."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeGuard
 if TYPE_CHECKING:
     from tightship.api.tables import Row
     from tightship.recipe.recipe import Recipe
-    from tightship.recipe.sections import TargetConfig
     from tightship.store import Store
 
 PathLike = str | os.PathLike[str]
@@ -97,9 +96,10 @@ class PlannedRun:
     Attributes:
         name: the recipe's.
         steps: in order.
-        absent: targets that are left out, and the library that each lacks here.
-        elsewhere: targets whose files are made and checked, but that run on another system only.
+        absent: optional targets that are left out, and why each cannot run here.
+        elsewhere: optional targets whose files are made and checked, but that run on another system only.
         left_out: rows of the recipe's targets that were not asked for.
+        missing: rows that a run would report as failed, and why their target cannot run here: it is not optional.
     """
 
     name: str
@@ -107,6 +107,12 @@ class PlannedRun:
     absent: Mapping[str, str]
     elsewhere: frozenset[str]
     left_out: tuple[str, ...]
+    missing: Mapping[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        """What a run would exit with in which nothing failed: 0, or 3 where a target is missing that is not optional."""
+        return 3 if self.missing else 0
 
     @property
     def cached(self) -> int:
@@ -126,7 +132,8 @@ class PlannedRun:
             if name in self.elsewhere:
                 lines.append(f"converted, not run: {name}: it runs on another system only")
             else:
-                lines.append(f"not run: {name}: {self.absent[name]} is not installed")
+                lines.append(f"not run: {name}: {self.absent[name]}")
+        lines += [f"will be missing: {name}: {reason}" for name, reason in self.missing.items()]
         return (*lines, *(f"not asked for: {name}" for name in self.left_out))
 
 
@@ -140,7 +147,8 @@ def plan(recipe: "RecipeLike", *, targets: Sequence[str] = (), store: PathLike |
 
     Raises:
         RequestError: the recipe asks for something that cannot be, or has no such target.
-        TargetUnavailable: a target that is not optional cannot run here.
+        TargetUnavailable: no target can run here, or one on which a stage of the chain measures, as far as that is known from
+            what is installed; a run asks the devices too.
 
     >>> import tightship as ts
     >>> planned = ts.plan("recipe.yaml")
@@ -149,7 +157,9 @@ def plan(recipe: "RecipeLike", *, targets: Sequence[str] = (), store: PathLike |
     >>> print(planned.remarks[0])
     15 of 15 steps are cached.
     """
+    from artifacts.records.evidence import NotRun
     from benchmarks.machine import describe
+    from tightship.pipeline.availability import absent, converted_here, installed
     from tightship.planning.plan import make_plan
     from tightship.planning.stage_order import check_chain
     from tightship.planning.target_selection import row_name, select_targets
@@ -157,12 +167,18 @@ def plan(recipe: "RecipeLike", *, targets: Sequence[str] = (), store: PathLike |
     loaded = load_recipe(recipe)
     check_chain(loaded)
     selection = select_targets(loaded, tuple(targets))
-    absent, elsewhere = _absent(selection.rows)
-    made = make_plan(loaded, describe().fingerprint(), frozenset(absent) | elsewhere, elsewhere, selection)
+    required = list[NotRun]()
+    optional = {n.target: n.reason for n in absent(loaded, selection, installed, required)}
+    reasons = {n.target: n.reason for n in required}
+    elsewhere = converted_here(frozenset(optional))
+    made = make_plan(loaded, describe().fingerprint(), frozenset({*optional, *reasons}), elsewhere, selection)
     kept = open_store(store)
     cached, keys = made.cached(kept), made.entry_keys(kept)
     steps = tuple(PlannedStep(s.name, s.kind, cached[s.name], keys[s.name]) for s in made.steps)
-    return PlannedRun(loaded.name, steps, absent, elsewhere, tuple(row_name(row) for row in selection.left_out))
+    lacking = {name: reason for name, reason in optional.items() if name not in elsewhere}
+    missing = {row_name(row): reasons[row.name] for row in selection.rows if row.name in reasons}
+    left_out = tuple(row_name(row) for row in selection.left_out)
+    return PlannedRun(loaded.name, steps, lacking, elsewhere, left_out, missing)
 
 
 def open_store(folder: PathLike | None) -> "Store":
@@ -170,31 +186,3 @@ def open_store(folder: PathLike | None) -> "Store":
     from tightship.store import Store
 
     return Store(Path(folder or os.environ.get("TIGHTSHIP_STORE") or ".tightship"))
-
-
-def _absent(rows: "Iterable[TargetConfig]") -> tuple[dict[str, str], frozenset[str]]:
-    """The library that each target lacks here, and the targets whose files can be made but run on another system only.
-
-    Raises:
-        TargetUnavailable: one of these is not optional.
-    """
-    from artifacts.errors import TargetUnavailable
-    from runtimes.probe import missing_library
-    from runtimes.registry import find
-
-    absent, elsewhere = {}, set()
-    for row in rows:
-        found = find(row.name)
-        missing = missing_library(found)
-        if missing:
-            absent[row.name] = missing
-        elif found.runs_elsewhere:
-            elsewhere.add(row.name)
-        if row.optional:
-            continue
-        if missing:
-            how = found.install_hint(missing)
-            raise TargetUnavailable(f"target {row.name!r} needs {missing}, which is not installed: {how}.")
-        if found.runs_elsewhere:
-            raise TargetUnavailable(f"target {row.name!r} runs on another system only; say `optional: true` in the recipe.")
-    return absent, frozenset(elsewhere)

@@ -118,7 +118,8 @@ def _parity(record: ArtifactRecord) -> GateRecord:
 
 
 def _failed(failed: FailureRecord) -> GateRecord:
-    return GateRecord("made", 1.0, 0.0, False, f"failed at {failed.stage}: {failed.reason}")
+    asked = {"sensitivity": "ranked", "loop": "looped"}.get(failed.stage, "made")
+    return GateRecord(asked, 1.0, 0.0, False, f"failed at {failed.stage}: {failed.reason}")
 
 
 def _disturbed(evidence: Evidence) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Which targets of a recipe can run here, and what of the others can be made all the same."""
 
 import sys
+from collections.abc import Callable
 
 from artifacts.errors import TargetUnavailable
 from artifacts.files import sha256_json, write_atomic
@@ -17,13 +18,19 @@ from tightship.store import Store, versions
 def unavailable(
     recipe: Recipe, selection: TargetSelection, store: Store, machine: Machine, required: list[NotRun] | None = None
 ) -> tuple[NotRun, ...]:
+    """`absent` of the targets that do not work when they are asked, and of which a yes is remembered in the store."""
+    return absent(recipe, selection, lambda target: availability(target, store, machine), required)
+
+
+def absent(
+    recipe: Recipe, selection: TargetSelection, ask: Callable[[Target], Availability], required: list[NotRun] | None = None
+) -> tuple[NotRun, ...]:
     """The optional targets that were asked for and cannot run here; each once, however many rows it has.
 
     Args:
         recipe: whose chain may measure on a target.
         selection: the rows that were asked for.
-        store: where probes are remembered.
-        machine: where they hold.
+        ask: says whether a target can run here.
         required: is given those that are not optional and cannot run here; none: the first one is raised.
 
     Raises:
@@ -36,7 +43,7 @@ def unavailable(
     timed = {name for stage in recipe.compress if (name := measured_on(stage)) and name not in names}
     found = []
     for name in (*names, *sorted(timed)):
-        answer = availability(find(name), store, machine)
+        answer = ask(find(name))
         if answer.available:
             continue
         if name in timed:
@@ -65,6 +72,16 @@ def _way_out(name: str) -> str:
 def converted_here(targets: frozenset[str]) -> frozenset[str]:
     """Those of the targets that run on another system only, and whose files can be made on this one."""
     return frozenset(name for name in targets if find(name).runs_elsewhere and missing_library(find(name)) is None)
+
+
+def installed(target: Target) -> Availability:
+    """Whether a target's libraries and its system are here; runs and imports nothing, so that a device may be missing."""
+    missing = missing_library(target)
+    if missing:
+        return Availability(False, f"{missing} is not installed: {target.install_hint(missing)}")
+    if target.runs_elsewhere:
+        return Availability(False, "it runs on another system only")
+    return Availability(True, "it is installed")
 
 
 def availability(target: Target, store: Store, machine: Machine) -> Availability:

@@ -12,6 +12,8 @@ from typing import Any
 from artifacts.errors import StageCrashed, TightshipError
 from tightship.pipeline.entries import Entries
 from tightship.pipeline.failures import Failures
+from tightship.pipeline.isolated.messages import Order
+from tightship.pipeline.isolated.process import ISOLATED, IsolatedProcess, knows_all
 from tightship.pipeline.progress import Progress
 from tightship.pipeline.rehearsal import choose, computing, said
 from tightship.pipeline.stages import compression, convert, export, parity
@@ -27,6 +29,7 @@ from tightship.pipeline.stages.results import (
     StageResult,
 )
 from tightship.planning.plan import Plan
+from tightship.planning.step_configs import StepConfig
 from tightship.planning.steps import SOURCE, Kind, Step
 from tightship.planning.threads import Choice, is_open, remembered
 from tightship.store import Store
@@ -63,11 +66,16 @@ def execute(plan: Plan, store: Store, progress: Progress, failures: Failures | N
     """Run every step that is not in the store, in order.
 
     What fails for one artifact is noted down in `failures`, and all else goes on without it; without them it is raised.
+    Files are made in a process of its own.
 
     Raises:
         TightshipError: a step failed that others cannot do without.
     """
-    return _Execution(plan, store, progress, failures).run()
+    execution = _Execution(plan, store, progress, failures)
+    try:
+        return execution.run()
+    finally:
+        execution.isolated.close()
 
 
 class _Execution:
@@ -76,8 +84,9 @@ class _Execution:
     def __init__(self, plan: Plan, store: Store, progress: Progress, failures: Failures | None) -> None:
         self.plan, self.store, self.progress, self.failures = plan, store, progress, failures
         self.entries, self.keys, self.choices = Entries(), dict[str, str](), dict[str, Choice]()
-        source = plan.recipe.data.ref()
-        self.task = cache(lambda: load_data(source))
+        self.data = plan.recipe.data.ref()
+        self.task = cache(lambda: load_data(self.data))
+        self.isolated = IsolatedProcess()
 
     def run(self) -> Entries:
         """Every step; one that fails for a single artifact takes the steps of that artifact with it."""
@@ -111,15 +120,27 @@ class _Execution:
             chosen = remembered(key, self.store) or choose(key, self.store, job, captured(log, step.name))
             self.choices[step.name] = chosen
             key = self.keys[step.name] = self.plan.key(step, self.keys, chosen.threads)
+        if step.kind in ("measure", "loop"):
+            self.isolated.close()  # what is timed has the machine to itself
         own = self.choices.get(step.name)
         # a network's files are made with as many threads as it was trained with
         threads = own or self.choices.get(step.needs.get(SOURCE, ""))
 
         def make(folder: Path, work: Path) -> StageResult:
+            mine = replace(job, out=folder, work=work)
+            if step.kind in ISOLATED and knows_all():
+                return said(self.isolated.do(self._order(step, mine, log, threads), mine.progress), own)
             with captured(log, step.name), computing(threads):
-                return said(stage.run(replace(job, out=folder, work=work)), own)
+                return said(stage.run(mine), own)
 
         self.entries.add(step.name, self.store.get(key, digests, stage.result, make))
+
+    def _order(self, step: Step, job: Job[StepConfig], log: Path, threads: Choice | None) -> Order:
+        torch = sys.modules.get("torch")
+        as_here = torch.get_num_threads() if torch else None
+        return Order(
+            step.name, step.kind, job.config, job.inputs, job.out, job.work, job.memory, log, self.data, threads, as_here
+        )
 
 
 def _log(store: Store, key: str) -> Path:

@@ -20,6 +20,9 @@ from tightship.recipe.sections import TargetConfig
 STAGES: dict[str, Stage] = {stage: stage for stage in get_args(Stage)} | {"convert": "export", "guard": "export"}
 """By the kind of a step, what its failure is called."""
 
+BESIDE: tuple[Stage, ...] = ("sensitivity", "loop")
+"""Stages whose failure leaves the artifact measured and judged."""
+
 
 @dataclass(frozen=True)
 class _Failed:
@@ -32,9 +35,12 @@ class Failures:
 
     def __init__(self) -> None:
         self._failed: dict[str, _Failed] = {}
+        """By the id of an artifact, or the name of a row."""
+        self._beside: dict[str, _Failed] = {}
+        """By the name of a step that says more of an artifact that is there: a ranking of its layers, its loops."""
 
     def take(self, plan: Plan, step: Step, error: TightshipError, logs: Sequence[Path]) -> bool:
-        """Note down a step that failed, if one artifact's row is all that it costs.
+        """Note down a step that failed, if one artifact's row is all that it costs; of one of `BESIDE`, not even that.
 
         Args:
             plan: that it is of.
@@ -46,14 +52,16 @@ class Failures:
         blamed = next((a for a in every if step.name in _own_steps(a) or str(a.id) == error.subject), None)
         if blamed is None or blamed.id == REFERENCE_ID:
             return False
-        self.add(blamed, STAGES[step.kind], error, logs)
+        stage = STAGES[step.kind]
+        if stage in BESIDE:
+            self._beside[step.name] = _Failed(_record(blamed, stage, error), tuple(logs))
+        else:
+            self.add(blamed, stage, error, logs)
         return True
 
     def add(self, artifact: ArtifactPlan, stage: Stage, error: TightshipError, logs: Sequence[Path] = ()) -> None:
         """Note down that an artifact failed at a stage."""
-        precision = artifact.id.beside(artifact.precision).variant
-        record = FailureRecord(str(artifact.id), artifact.target, precision, stage, type(error).__name__, str(error))
-        self._failed[str(artifact.id)] = _Failed(record, tuple(logs))
+        self._failed[str(artifact.id)] = _Failed(_record(artifact, stage, error), tuple(logs))
 
     def add_missing(self, row: TargetConfig, reason: str) -> None:
         """Note down that a row's target cannot run here."""
@@ -77,19 +85,25 @@ class Failures:
 
     def left(self, plan: Plan) -> Plan:
         """The plan without what failed."""
-        return plan.without(self._failed) if self._failed else plan
+        return plan.without(self._failed, self._beside) if self._failed or self._beside else plan
 
     def lay_out(self, out: Path) -> tuple[FailureRecord, ...]:
         """Copy the logs into the run's folder; the records, which name them. Those of an earlier run go."""
         shutil.rmtree(out / "logs", ignore_errors=True)
-        if not self._failed:
+        found = {**self._beside, **self._failed}
+        if not found:
             return ()
         with staged(out / "logs") as folder:
-            return tuple(_with_log(failed, folder) for failed in self._failed.values())
+            return tuple(_with_log(failed, folder) for failed in found.values())
+
+
+def _record(artifact: ArtifactPlan, stage: Stage, error: TightshipError) -> FailureRecord:
+    precision = artifact.id.beside(artifact.precision).variant
+    return FailureRecord(str(artifact.id), artifact.target, precision, stage, type(error).__name__, str(error))
 
 
 def _own_steps(artifact: ArtifactPlan) -> tuple[str, ...]:
-    return artifact.export_step, artifact.check_step, artifact.sensitivity_step
+    return artifact.export_step, artifact.check_step, artifact.sensitivity_step, artifact.loop_step
 
 
 def _with_log(failed: _Failed, folder: Path) -> FailureRecord:

@@ -57,14 +57,17 @@ class Plan:
         """Which steps have an entry in the store (it is verified when it is used)."""
         return {name: store.entry_folder(key).is_dir() for name, key in self.entry_keys(store).items()}
 
-    def without(self, lost: Collection[str]) -> "Plan":
-        """The plan without some artifacts, by id: their steps go, and the others are measured without them."""
+    def without(self, lost: Collection[str], steps: Collection[str] = ()) -> "Plan":
+        """The plan without some artifacts, by id: their steps go, and the others are measured without them.
+
+        So do some `steps` more, that no other step needs.
+        """
         left = [a for a in (*self.artifacts, *self.converted) if str(a.id) in lost]
-        gone = {name for a in left for name in (a.export_step, a.check_step, a.sensitivity_step, a.loop_step)}
-        steps = tuple(self._measured_without(s, lost) if s.kind == "measure" else s for s in self.steps if s.name not in gone)
+        gone = {*steps, *(name for a in left for name in (a.export_step, a.check_step, a.sensitivity_step, a.loop_step))}
+        kept = tuple(self._measured_without(s, lost) if s.kind == "measure" else s for s in self.steps if s.name not in gone)
         artifacts, converted = (tuple(a for a in group if str(a.id) not in lost) for group in (self.artifacts, self.converted))
-        contents = {**self.contents, **_contents([s for s in steps if s.kind == "measure"], given(self.recipe))}
-        return replace(self, steps=steps, contents=contents, artifacts=artifacts, converted=converted)
+        contents = {**self.contents, **_contents([s for s in kept if s.kind == "measure"], given(self.recipe))}
+        return replace(self, steps=kept, contents=contents, artifacts=artifacts, converted=converted)
 
     @staticmethod
     def _measured_without(step: Step, lost: Collection[str]) -> Step:

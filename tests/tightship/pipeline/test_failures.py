@@ -166,6 +166,31 @@ def test_a_script_that_cannot_be_made_is_one_row_and_is_made_only_where_it_is_as
 
 
 @pytest.mark.slow
+def test_a_ranking_that_fails_costs_the_ranking_alone(tmp_path, cli):
+    recipe = RECIPE.split("targets:")[0] + "compress: [{quantize: {scheme: int8, calibration_samples: 1250}}]\n"
+    recipe += "targets: [{name: onnxruntime-cpu, precisions: [int8]}]\ngates: {accuracy_drop: 1.0}\n"
+    recipe += "measure: {processes: 1, blocks: 1, block_seconds: 0.02, sensitivity: true}\n"
+    (tmp_path / "ranked.yaml").write_text(recipe)
+    done = cli("run", "ranked.yaml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    evidence, name = read_evidence(tmp_path / "out" / "evidence.json"), "onnxruntime-cpu/int8-ptq"
+    (failed,) = evidence.failed
+    assert (failed.id, failed.stage, failed.kind) == (name, "sensitivity", "ModelError")
+    assert "lower calibration_samples 1250" in failed.reason
+    made = evidence.artifact(name)
+    assert (made.verdict, made.sensitivity, evidence.verdict.best) == ("ship", None, name)
+    assert made.latency_ms.p50 > 0
+    assert (tmp_path / "out" / made.main).is_file()
+    assert "sensitivity" not in {stage.kind for stage in evidence.stages}
+    rows = json.loads(cli("report", tmp_path / "out", "--format", "json").stdout)
+    (row,) = [row for row in rows if row["artifact"] == name]
+    assert row["verdict"] == "ship"
+    assert row["failed"] == f"sensitivity: {failed.reason}"
+    gated = json.loads(cli("gate", tmp_path / "out", "--json").stdout)
+    assert {row["name"] for row in gated if row["artifact"] == name and not row["passed"]} == {"ranked"}
+
+
+@pytest.mark.slow
 def test_a_target_that_is_missing_is_a_row_and_exit_code_3(tiny_run, tmp_path, cli, target_rows):
     missing = next(row["target"] for row in target_rows if not row["available"] and "cuda" in row["target"])
     recipe = tiny_run.recipe.read_text().replace("targets: [torch-cpu,", f"targets: [torch-cpu, {missing},")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from runtimes.registry import TARGETS
+from tightship.pipeline.availability import installed
 from tightship.planning import plan as planning
 from tightship.planning.plan import make_plan
 from tightship.planning.stage_order import check_chain
@@ -135,6 +137,31 @@ def test_a_finished_run_is_planned_as_cached(cli, tiny_run):
     text = cli("plan", tiny_run.recipe, "--store", tiny_run.store).stdout
     assert "to run" not in text
     assert "15 of 15 steps are cached" in text
+
+
+@pytest.fixture
+def missing():
+    """The name of a target that cannot run here, as far as that is known without asking it."""
+    return next(target.name for target in TARGETS.values() if not installed(target).available)
+
+
+def test_a_missing_target_is_a_row_of_the_plan_and_its_exit_code_is_that_of_a_run(cli, tmp_path, tiny_recipe, missing):
+    whole = "targets: [torch-cpu, onnxruntime-cpu]"
+    codes, text = {}, {}
+    for name, row in (("must", f"{{name: {missing}, label: b}}"), ("may", f"{{name: {missing}, optional: true}}"), ("no", "")):
+        (tmp_path / f"{name}.yaml").write_text(tiny_recipe.replace(whole, f"{whole[:-1]}{', ' * bool(row)}{row}]"))
+        done = cli("plan", f"{name}.yaml", "--json", cwd=tmp_path)
+        codes[name], text[name] = done.returncode, json.loads(done.stdout)
+    assert codes == {"must": 3, "may": 0, "no": 0}
+    assert {name: list(found["missing"]) for name, found in text.items()} == {"must": [f"{missing}@b"], "may": [], "no": []}
+    assert "optional: true" in text["must"]["missing"][f"{missing}@b"]
+    assert text["must"]["steps"] == text["no"]["steps"], "the rest is planned, and measured without it"
+    assert (text["must"]["not_run"], text["may"]["not_run"]) == ([], [missing])
+    assert f"will be missing: {missing}@b: " in cli("plan", "must.yaml", cwd=tmp_path).stdout
+    # what a run refuses before any work, a plan refuses too
+    alone = cli("plan", "must.yaml", "--target", "b", cwd=tmp_path)
+    assert (alone.returncode, alone.stdout) == (3, "")
+    assert f"target {missing!r} cannot run here" in alone.stderr
 
 
 def needs_data(path):

@@ -41,6 +41,7 @@ def as_shipped(config: ExportStep, file: ExportedFile) -> ExportedFile:
 def written(job: Job[StepConfig], config: ExportStep, model: TorchModel, folder: Path) -> ExportedFile:
     """The file of `model` in an empty folder, quantized as its target wants it."""
     write = FORMATS.find(config.format).load()
+    job.progress(0.0, "writing the file")
     if config.quantizer is None:
         return write(model, folder)
     assert config.quantize is not None
@@ -51,7 +52,9 @@ def written(job: Job[StepConfig], config: ExportStep, model: TorchModel, folder:
         return replace(file, precision=config.scheme or "int8")
     plain = job.work / "float"
     plain.mkdir(exist_ok=True)
-    made: ExportedFile = quantizer.load()(write(model, plain), folder, calibration)
+    float_file = write(model, plain)
+    job.progress(0.5, "quantizing it")
+    made: ExportedFile = quantizer.load()(float_file, folder, calibration)
     return made
 
 

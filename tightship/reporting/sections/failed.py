@@ -1,4 +1,4 @@
-"""What the recipe asks for and could not be made, checked or measured: stage, sentence and log, a row each."""
+"""What the recipe asks for and could not be made, checked, measured or ranked: stage, sentence and log, a row each."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ def _terminal(evidence: Evidence, out: "Console") -> None:
 FAILED = Section(
     "failed",
     "Failed",
-    "Could not be made, checked or measured",
+    "Could not be made, checked, measured or ranked",
     250,
     TEMPLATES / "sections" / "failed.html.j2",
     shown=_shown,

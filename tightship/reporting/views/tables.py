@@ -25,7 +25,7 @@ MARKDOWN = (
 
 def rows(evidence: Evidence) -> list[Row]:
     """One row for each artifact in the order of the evidence, then one for each that failed, then one for each target that was
-    not run, or its files.
+    not run, or its files. Of an artifact that was measured, what failed besides stands in its own row.
     """
     about: Row = {
         "run": clean(evidence.name),
@@ -33,9 +33,10 @@ def rows(evidence: Evidence) -> list[Row]:
         "asked_for": clean(", ".join(evidence.asked_for)),
         "machine": clean(evidence.machine.fingerprint()),
     }
-    made = [_row(record) | about for record in evidence.artifacts]
+    besides = {failed.id: failed for failed in evidence.failed}
+    made = [_row(record, besides.pop(record.id, None)) | about for record in evidence.artifacts]
     empty: Row = dict.fromkeys(made[0] if made else (*_ID, "verdict", "failed", "size_bytes", *about))
-    made += [empty | _failure(failed) | about for failed in evidence.failed]
+    made += [empty | _failure(failed) | about for failed in besides.values()]
     return made + [empty | row | about for missing in evidence.not_run for row in _absent(missing)]
 
 
@@ -67,13 +68,14 @@ FORMATS: dict[str, Callable[[Evidence], str]] = {"csv": as_csv, "json": as_json,
 _ID = ("artifact", "target", "precision", "role", "format")
 
 
-def _row(a: ArtifactRecord) -> Row:
+def _row(a: ArtifactRecord, besides: FailureRecord | None) -> Row:
     accuracy, latency = a.accuracy, a.latency_ms
     drop = None if accuracy.reference is None else accuracy.lost(accuracy.deployed, accuracy.reference)
+    failed = failures(a) + ([(besides.stage, besides.reason)] if besides else [])
     row: Row = {
         **dict(zip(_ID, (a.id, a.target, a.precision, a.role, a.format), strict=True)),
         "verdict": a.verdict,
-        "failed": "; ".join(f"{name}: {reason}" for name, reason in failures(a)),
+        "failed": "; ".join(f"{name}: {reason}" for name, reason in failed),
         "metric": accuracy.metric,
         "accuracy_reference": accuracy.reference,
         "accuracy_simulated": accuracy.simulated,
