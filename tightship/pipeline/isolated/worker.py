@@ -2,7 +2,7 @@
 
 import contextlib
 import traceback
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,8 @@ from tightship.pipeline.execute import STAGES, captured
 from tightship.pipeline.isolated.messages import Answer, Done, Failed, Order, Said
 from tightship.pipeline.rehearsal import computing
 from tightship.pipeline.stages.job import Job
-from zoo.data import load_data
+from zoo.data import DataRef, load_data
+from zoo.splits import TaskData
 
 if TYPE_CHECKING:
     Line = Connection[Answer, Order]
@@ -50,7 +51,14 @@ def _do(order: Order, line: "Line") -> Answer:
         return Failed.of(error, traceback.format_exc())
 
 
-_data = lru_cache(maxsize=1)(load_data)
+_LOADED: list[tuple[DataRef, TaskData]] = []
+"""The data of the last order; those of a run are the same."""
+
+
+def _data(ref: DataRef) -> TaskData:
+    if not _LOADED or _LOADED[0][0] != ref:
+        _LOADED[:] = [(ref, load_data(ref))]
+    return _LOADED[0][1]
 
 
 def _compute_like_the_parent(threads: int | None) -> None:
