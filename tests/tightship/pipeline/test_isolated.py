@@ -24,7 +24,7 @@ from tightship.pipeline.stages.job import Job
 from tightship.planning.plan import make_plan
 from tightship.planning.step_configs import DataStep
 from tightship.planning.threads import Choice
-from tightship.recipe.sections import DataConfig
+from tightship.recipe.data import DataConfig
 from tightship.store import Store
 from zoo.data import load_data
 
