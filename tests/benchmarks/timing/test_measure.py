@@ -101,7 +101,7 @@ def test_where_no_cold_start_is_wanted_processes_start_side_by_side(onnx_engine,
 
 
 def test_a_crash_of_one_engine_ends_the_measurement_with_its_log(moody, onnx_engine, tmp_path):
-    with pytest.raises(StageCrashed, match=r"moody died \(signal 11\).*bad\.log"):
+    with pytest.raises(StageCrashed, match=r"moody died \(signal 11, SIGSEGV\).*bad\.log"):
         measure({"good": onnx_engine(), "bad": moody("crash")}, INPUTS, PLAN, tmp_path / "work")
 
 

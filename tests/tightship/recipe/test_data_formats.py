@@ -49,7 +49,7 @@ def test_every_key_reaches_the_reader():
     found = ref({"csv": given, "metric": "top5"})
     wanted = {**given, "train": HOME / "a", "test": HOME / "b", "columns": ("p", "q")}
     assert found.source == CsvFiles(**wanted)
-    assert found.metric == "top5"
+    assert found.metric == ("top5",)
     assert ref({"hf": {"folder": "a", "inputs": ["x"], "target": "y"}}).source == HfFolder(HOME / "a", ("x",), "y")
 
 

@@ -300,7 +300,7 @@ def test_a_run_lays_the_reproducers_out_and_takes_those_of_an_earlier_run_away(t
             (entry / "reproducer" / "repro.py").write_text("print()")
         planned = ArtifactPlan(ArtifactId("onnxruntime-cpu", "fp32"), "onnx", "compressed", "reference")
         plan, entries = Plan(None, (), {}, (planned,)), Entries()
-        for step in (planned.export_step, planned.check_step):
+        for step in ("data", planned.export_step, planned.check_step):
             entries.add(step, Entry("", entry, "", 0.0, None, False))
         lay_out(plan, entries, tmp_path / "out")
         return tmp_path / "out" / "reproducers"

@@ -63,7 +63,7 @@ def _markdown(evidence: Evidence) -> Sequence[str]:
 
 
 LOOP = Section(
-    "loop",
+    "loops",
     "Loop",
     "Called in a loop",
     560,
