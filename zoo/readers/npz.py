@@ -4,7 +4,6 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from artifacts.errors import DataError
 from zoo.metrics import Names
@@ -36,6 +35,8 @@ def read_npz(path: Path, metric: Names = None) -> TaskData:
 def _fits(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
+    import psutil  # here, so that recipes are read without it
+
     free = psutil.virtual_memory().available
     if size > free:
         raise DataError(
