@@ -12,6 +12,7 @@ from torch.fx import GraphModule, Node
 
 from artifacts.errors import ModelError
 from artifacts.specs import Signature
+from compress.constants import fold_constants
 from compress.edits.shortcuts import as_convolutions
 from zoo.calling import INPUT
 
@@ -61,6 +62,7 @@ def fold(module: nn.Module, signature: Signature) -> GraphModule:
     placeholders = [node for node in graph_module.graph.nodes if node.op == "placeholder"]
     for node, spec in zip(placeholders, signature.inputs, strict=True):
         node.meta[INPUT] = spec.name
+    fold_constants(graph_module)
     for node in list(graph_module.graph.nodes):
         if _is(node, "batch_norm") and _foldable(node):
             _fold_one(graph_module, node)

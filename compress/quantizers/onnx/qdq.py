@@ -21,6 +21,7 @@ from compress.quantizers import Calibration
 from compress.quantizers.calibrators import calibrate
 from compress.quantizers.isa import has_vnni
 from compress.quantizers.layers import nodes_of
+from compress.quantizers.onnx.attention import float_operators
 from compress.quantizers.onnx.integer_pad import pad_in_integers
 from compress.quantizers.onnx.keep_float import keep_in_float
 from compress.quantizers.pt2e.streaming import Observer
@@ -60,13 +61,14 @@ def _quantize(
         how = f"{len(matched)} ranges learned in training"
     plain = onnx.load(file.path)
     kept = nodes_of(plain, calibration.model, config.keep_float)
+    left = float_operators(plain, ranges)
     model = insert_qdq(
         plain,
         ranges,
         symmetric=symmetric,
         reduce_range=reduce_range and config.weight_bits == 8,
         per_channel=config.per_channel,
-        exclude=kept,
+        exclude=[*kept, *left],
         weight_bits=config.weight_bits,
     )
     if config.weight_bits == 4:
@@ -74,6 +76,8 @@ def _quantize(
         note = f"{note.split(',')[0]}, weights in 4 bits (-7..7) stored and run as int8"
     if kept:
         how += f", {len(kept)} operators kept in float"
+    if left:
+        how += f", {len(left)} operators of attention, norms and GELU left in float"
     onnx.save(model, folder / FILE)
     onnx.checker.check_model(str(folder / FILE))
     return ExportedFile(file.format, folder, FILE, file.signature, "int8", (*file.notes, note, how))

@@ -132,3 +132,41 @@ def _weights(op: "ov.Node") -> list[NDArray[np.float32]]:
         if node.get_type_name() == "Constant" and len(node.get_output_shape(0)) > 1:
             found.append(np.sort(np.asarray(node.data, np.float32), axis=None))
     return found
+
+
+MOVES = ("Reshape", "Transpose", "Unsqueeze", "Squeeze", "Convert")
+"""Operators that may lie between a softmax and the matrix that its result is multiplied with."""
+
+
+def attends(model: "ov.Model") -> bool:
+    """Whether a network has attention: as one operator, or as a softmax whose result is multiplied with a matrix."""
+    kinds = {"Softmax", "SoftMax", "ScaledDotProductAttention"}
+    waiting = [op for op in model.get_ops() if op.get_type_name() in kinds]
+    while waiting:
+        op = waiting.pop()
+        if op.get_type_name() == "ScaledDotProductAttention":
+            return True
+        readers = [reader.get_node() for output in op.outputs() for reader in output.get_target_inputs()]
+        if any(reader.get_type_name() == "MatMul" for reader in readers):
+            # the scores of a classifier are multiplied with nothing
+            return True
+        waiting += [reader for reader in readers if reader.get_type_name() in MOVES]
+    return False
+
+
+def pooled_with_padding(rounding: "ov.Node") -> bool:
+    """Whether the result of a FakeQuantize is averaged over windows that reach beyond its border.
+
+    OpenVINO 2026's integer kernel fills the border with the integer 0 and not with the zero point: where they differ the
+    averages there are wrong (`tests/compress/quantizers/test_nncf_openvino.py` shows it).
+    """
+    waiting = [rounding]
+    while waiting:
+        for output in waiting.pop().outputs():
+            for reader in (one.get_node() for one in output.get_target_inputs()):
+                told = reader.get_attributes() if reader.get_type_name() == "AvgPool" else {}
+                if any(told.get("pads_begin", ())) or any(told.get("pads_end", ())):
+                    return True
+                if reader.get_type_name() in MOVERS:
+                    waiting.append(reader)
+    return False

@@ -19,7 +19,7 @@ from compress.quantizers import Calibration
 from compress.quantizers.calibrators import calibrate
 from compress.quantizers.isa import has_vnni
 from compress.quantizers.onnx.qdq import match
-from compress.quantizers.openvino.graph import IrObserver, layers_of, save, source_of
+from compress.quantizers.openvino.graph import IrObserver, attends, layers_of, pooled_with_padding, save, source_of
 from compress.quantizers.pt2e.streaming import batches
 from compress.training.loop import subset
 
@@ -81,6 +81,8 @@ def _place(plain: "ov.Model", calibration: Calibration, kept: Iterable[str]) -> 
             nncf.Dataset(parts, lambda indices: split.batch(indices)[0]),
             subset_size=1 if learned else len(parts),
             preset=nncf.QuantizationPreset.PERFORMANCE,
+            # keeps softmax, norms and what masks touch in float
+            model_type=nncf.ModelType.TRANSFORMER if attends(plain) else None,
             target_device=nncf.TargetDevice.CPU,
             ignored_scope=nncf.IgnoredScope(names=list(kept)),
             advanced_parameters=AdvancedQuantizationParameters(
@@ -126,7 +128,10 @@ def _write(roundings: "Iterable[ov.Node]", ranges: Mapping[str, Range]) -> None:
         name = source_of(op, ranges)
         if name is None:
             continue
-        scale, zero_point = affine(*ranges[name])
+        low, high = ranges[name]
+        if low < 0 and pooled_with_padding(op):
+            low, high = -128 / 127 * max(high, -low * 127 / 128), max(high, -low * 127 / 128)
+        scale, zero_point = affine(low, high)
         for port, level in ((1, -zero_point), (2, 255 - zero_point)):
             limit = opset13.constant(np.full(op.input(port).get_shape(), level * scale, np.float32)).output(0)
             for end in (port, port + 2):  # the range that is taken, and the range that is given back

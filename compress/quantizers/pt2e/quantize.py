@@ -4,7 +4,7 @@ PT2E: https://docs.pytorch.org/ao/stable/pt2e_quantization/pt2e_quant_ptq.html
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from compress.quantizers import Calibration
 from compress.quantizers.layers import names_layer
 from compress.quantizers.rounding import limit_of
 from compress.training.loop import tensors
+
+JOINS = ("cat", "stack")
+"""Operators that put tensors together."""
 
 
 class Settled(ObserverBase):  # type: ignore[misc]
@@ -73,7 +76,7 @@ def convert(
         ModelError: the learned ranges belong to another graph.
     """
     model, config = calibration.model, calibration.config
-    ranges = ranges_by_node(graph, model) if model.ranges else {}
+    ranges = shared(graph, ranges_by_node(graph, model)) if model.ranges else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         prepared = prepare_pt2e(graph, quantizer)
@@ -104,6 +107,32 @@ def ranges_by_node(graph: GraphModule, model: TorchModel) -> dict[str, Range]:
     if [operator(n) for n in trained] != [operator(n) for n in here]:
         raise ModelError("the learned ranges belong to another graph than the one that is exported; train it again.")
     return {b.name: model.ranges[a.name] for a, b in zip(trained, here, strict=True) if a.name in model.ranges}
+
+
+def shared(module: GraphModule, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """The ranges, one for all that is put together: integer runtimes join tensors without computing, so on one grid."""
+    made = dict(ranges)
+    joins = [node for node in module.graph.nodes if operator(node) in JOINS and node.name in made]
+    for _ in joins:  # what is joined may be joined again
+        for node in joins:
+            sources = [_source(one) for one in node.all_input_nodes]
+            # weights that are joined with activations have no range of their own
+            made |= {s.name: _extent(attribute(module, s)) for s in sources if s.op == "get_attr" and s.name not in made}
+            members = [name for name in (node.name, *(s.name for s in sources)) if name in made]
+            lows, highs = zip(*(made[name] for name in members), strict=True)
+            made |= dict.fromkeys(members, (min(lows), max(highs)))
+    return made
+
+
+def _extent(values: Tensor) -> Range:
+    return float(values.min()), float(values.max())
+
+
+def _source(node: Node) -> Node:
+    """The operator whose rounded result a value is: its own, or that of what was moved."""
+    while operator(node) not in QUANTIZED and len(node.all_input_nodes) == 1:
+        node = node.all_input_nodes[0]
+    return node
 
 
 def _rounded(module: GraphModule) -> list[Node]:

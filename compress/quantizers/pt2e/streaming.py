@@ -66,7 +66,7 @@ def _is_float(value: Array) -> TypeGuard[NDArray[np.floating]]:
 def _seen(
     observer: Observer, split: Split, indices: NDArray[np.int64]
 ) -> Iterator[tuple[str, NDArray[np.floating], float, float]]:
-    """Every float tensor of every batch, with its smallest and largest value.
+    """Every float tensor of every batch, with its smallest and largest value; -inf, as masks have it, is the lowest of floats.
 
     Raises:
         ModelError: a tensor took a value that is infinite or not a number.
@@ -75,6 +75,10 @@ def _seen(
         for name, value in observer.values(split.batch(part)[0]).items():
             if _is_float(value) and value.size:
                 low, high = float(value.min()), float(value.max())
+                if low == -np.inf and np.isfinite(high):
+                    low = float(np.finfo(np.float32).min)
+                    yield name, np.maximum(value, low), low, high
+                    continue
                 if not (np.isfinite(low) and np.isfinite(high)):
                     raise ModelError(
                         f"in calibration tensor {name!r} reached from {low:g} to {high:g}; "

@@ -9,6 +9,7 @@ from torch import nn
 from torch.fx import GraphModule, Node
 
 from artifacts.errors import TargetUnavailable
+from compress.constants import fold_constants
 from compress.edits.shortcuts import as_convolutions
 from compress.fold import example_tensors
 from compress.quantizers import Calibration
@@ -58,6 +59,7 @@ def _quantize(calibration: Calibration, improve: Callable[[GraphModule], int]) -
         example = tuple(x[:1] for x in example_tensors(model.signature))
         graph = torch.export.export(copy.deepcopy(model.module).eval(), example).module()
         assert isinstance(graph, GraphModule)
+        fold_constants(graph)
         improve(graph)
         quantizer = XNNPACKQuantizer().set_global(
             get_symmetric_quantization_config(is_per_channel=config.per_channel, weight_qmin=-limit, weight_qmax=limit)
