@@ -28,7 +28,9 @@ def count_all(module: nn.Module, example: Arrays) -> tuple[dict[str, float], tup
     MACs are those of the operators that really run. The zeros are counted in all weights that multiply, also those of
     recurrent layers and of attention; biases, norms and embeddings are left out.
     """
-    tally, weights = _watched(module, example)
+    clone = copy.deepcopy(module)  # a call may change what it holds
+    tally, weights = Tally(), Weights(clone)
+    watch(clone, example, tally, weights)
     found = {
         "parameters": float(parameters(module)),
         "macs": float(tally.macs),
@@ -55,14 +57,9 @@ def size(module: nn.Module) -> int:
 
 def macs(module: nn.Module, example: Arrays) -> int:
     """Multiply-accumulates of one example; of branches and loops on data those of the path that it takes."""
-    return _watched(module, example)[0].macs
-
-
-def _watched(module: nn.Module, example: Arrays) -> tuple[Tally, Weights]:
-    clone = copy.deepcopy(module)  # a call may change what it holds
-    tally, weights = Tally(), Weights(clone)
-    watch(clone, example, tally, weights)
-    return tally, weights
+    tally = Tally()
+    watch(copy.deepcopy(module), example, tally)
+    return tally.macs
 
 
 def prunable(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -115,9 +115,9 @@ def _layer(x: Tensor, inside: Tensor, over: Tensor, *_: object, made: object) ->
     return _recurrent(x[..., 0].numel(), x, (inside, over))
 
 
-def _network(x: Tensor, second: object, third: object, fourth: object, *_: object, made: object) -> Product:
-    """All layers; x (time, N, in), or the steps of packed sequences (steps, in) with their batch sizes before the state."""
-    weights = next(v for v in (third, fourth) if isinstance(v, list | tuple) and len(v) > 2)
+def _network(x: Tensor, _: object, third: Sequence[Tensor], fourth: object, *__: object, made: object) -> Product:
+    """All layers: x (time, N, in), state, weights; or packed steps (steps, in), their sizes, state, weights."""
+    weights = fourth if isinstance(fourth, list | tuple) else third
     return _recurrent(x[..., 0].numel(), x, [w for w in weights if isinstance(w, Tensor)])
 
 

@@ -91,3 +91,16 @@ def test_names_that_only_sound_like_products_are_light():
     assert not any(may_multiply(getattr(packet, packet.overloads()[0])) for packet in light)
     heavy = (aten.linalg_lu_solve, aten._fft_c2c, aten.hspmm, aten.quantized_gru, aten.linalg_matrix_exp, aten._linalg_svd)
     assert all(may_multiply(getattr(packet, packet.overloads()[0])) for packet in heavy)
+
+
+def test_a_share_of_macs_that_nobody_knows_cannot_be_kept():
+    class Fourier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(4))
+
+        def forward(self, x):
+            return torch.fft.rfft(x * self.scale).real.sum(1)
+
+    with pytest.raises(ts.ModelError, match=r"no MACs .* \(aten._fft_r2c: unknown\)"):
+        ts.prune(Fourier(), torch.ones(2, 4, 4), macs=0.5)
