@@ -6,11 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 from torch.fx import GraphModule
-from torch.utils.flop_counter import FlopCounterMode
 
 from artifacts.types import Arrays
-from compress.control_flow import unrolled
-from zoo.calling import call
+from compress.macs.watching import Tally, watch
+from compress.macs.weights import Weights
 
 Cost = Callable[[nn.Module], float]
 """What a network costs, measured on the network itself: MACs, parameters, bytes, milliseconds."""
@@ -19,20 +18,26 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2
 
 
 def count(module: nn.Module, example: Arrays) -> dict[str, float]:
-    """Parameters, MACs of one example, float bytes, and the share of zeros in the weights of its layers.
+    """Parameters, MACs of one example, float bytes, and the share of zeros in the weights that it multiplies with."""
+    return count_all(module, example)[0]
 
-    MACs are those of convolutions and matrix products as they run (PyTorch's own counter, halved); the zeros are counted
-    in the weights that the network multiplies with, biases and normalisation left out.
+
+def count_all(module: nn.Module, example: Arrays) -> tuple[dict[str, float], tuple[str, ...]]:
+    """What `count` gives, and the operators that may multiply and are not counted.
+
+    MACs are those of the operators that really run. The zeros are counted in all weights that multiply, also those of
+    recurrent layers and of attention; biases, norms and embeddings are left out.
     """
-    weights = prunable(module).values()
-    total = sum(w.numel() for w in weights)
-    zeros = sum(int((w == 0).sum()) for w in weights)
-    return {
+    clone = copy.deepcopy(module)  # a call may change what it holds
+    tally, weights = Tally(), Weights(clone)
+    watch(clone, example, tally, weights)
+    found = {
         "parameters": float(parameters(module)),
-        "macs": float(macs(module, example)),
+        "macs": float(tally.macs),
         "bytes": float(size(module)),
-        "sparsity": zeros / total if total else 0.0,
+        "sparsity": weights.sparsity(),
     }
+    return found, tally.uncounted
 
 
 def cost_of(metric: str, example: Arrays) -> Cost:
@@ -52,10 +57,9 @@ def size(module: nn.Module) -> int:
 
 def macs(module: nn.Module, example: Arrays) -> int:
     """Multiply-accumulates of one example; of branches and loops on data those of the path that it takes."""
-    clone = copy.deepcopy(module).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, unrolled():
-        call(clone, {name: array[:1] for name, array in example.items()})
-    return int(counter.get_total_flops()) // 2
+    tally = Tally()
+    watch(copy.deepcopy(module), example, tally)
+    return tally.macs
 
 
 def prunable(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -99,8 +99,12 @@ def call(module: nn.Module, inputs: Mapping[str, Tensor] | Mapping[str, Array]) 
     Raises:
         ModelError: see `call_order`.
     """
-    names, given = call_order(module, tuple(inputs)), arguments(module, inputs)
-    return module(*given) if _come_first(module, names) else module(**dict(zip(names, given, strict=True)))
+    return call_with(module, call_order(module, tuple(inputs)), arguments(module, inputs))
+
+
+def call_with(module: nn.Module, order: tuple[str, ...], given: Sequence[Tensor]) -> Any:
+    """What the network returns for these very tensors, into which it may write; `order` are their names, by `call_order`."""
+    return module(*given) if _come_first(module, order) else module(**dict(zip(order, given, strict=True)))
 
 
 def _come_first(module: nn.Module, order: tuple[str, ...]) -> bool:

@@ -202,5 +202,5 @@ def _unknown(work: Work | None) -> str:
     if work is None:
         return "what the file computes was not counted"
     if work.uncounted:
-        return f"MACs are not known: PyTorch's counter does not count {', '.join(work.uncounted)}"
-    return "MACs are not known: PyTorch's counter finds no convolution and no matrix product"
+        return f"MACs are not known: how much these operators multiply is not counted: {', '.join(work.uncounted)}"
+    return "the network multiplies nothing that is counted"

@@ -11,6 +11,7 @@ from artifacts.errors import RequestError
 from artifacts.types import Array, Arrays, TorchModel
 from compress.fold import fold
 from compress.guarding.equalization import layer_name, layers, parameter
+from compress.macs.watching import Tally, watched
 from compress.quantizers.layers import names_layer
 from zoo.calling import arguments
 
@@ -137,12 +138,13 @@ class _Counter(Interpreter):
         self.graph_module, self.calls, self.found = graph, set(layers(graph)), dict[str, Size]()
 
     def run_node(self, n: Node) -> object:
-        result = super().run_node(n)
-        if n in self.calls:
-            held = [p for a in n.args[1:3] if (p := parameter(self.graph_module, a)) is not None]
-            # a convolution's channels come before its places, a linear layer's features last
-            places = result.shape[2:] if held[0].ndim > 2 else result.shape[1:-1]
-            self.found[layer_name(n)] = Size(sum(p.numel() for p in held), held[0].numel() * int(np.prod(places)))
+        if n not in self.calls:
+            return super().run_node(n)
+        tally = Tally()
+        with watched(tally):
+            result = super().run_node(n)
+        held = [p for a in n.args[1:3] if (p := parameter(self.graph_module, a)) is not None]
+        self.found[layer_name(n)] = Size(sum(p.numel() for p in held), tally.macs)
         return result
 
 

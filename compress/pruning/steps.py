@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artifacts.errors import RequestError
+from artifacts.errors import ModelError, RequestError
 from artifacts.files import staged
 from artifacts.types import Arrays, Split, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
-from compress.counting import count
+from compress.counting import count, count_all
 from compress.criteria.preparing import minimizing
 from compress.distillation.distil import finetuning_loss
 from compress.pruning.details import Pruned, PruneDetails, step_of
@@ -85,8 +85,12 @@ def prune(
     if config.channel_goal is None and config.sparsity is None and config.n_of_m is None:
         raise RequestError("this method prunes to 'macs', 'parameters', 'bytes', 'sparsity' or 'n_of_m', and none is given.")
     example = split.batch(subset(split, 2, seed))[0]
+    start, uncounted = count_all(model.module, example)
+    if config.macs is not None and not start["macs"]:
+        unknown = f" ({', '.join(uncounted)}: unknown)" if uncounted else ""
+        raise ModelError(f"no MACs of the network are counted{unknown}, so no share of them can be kept; use 'parameters'.")
     loss = finetuning_loss(model.module, config)
-    shared = _Work(config, split, loss, example, model, count(model.module, example), seed, work, progress)
+    shared = _Work(config, split, loss, example, model, start, seed, work, progress)
     current, trace, extra = model, [], int(config.regularize is not None)
     parts = config.steps + extra + int(config.rewind)
     if config.regularize is not None:

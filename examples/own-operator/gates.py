@@ -6,7 +6,7 @@ import torch
 from onnxscript import opset18 as op
 
 
-@torch.library.custom_op("gates::soft_gate", mutates_args=())
+@torch.library.custom_op("gates::soft_gate", mutates_args=(), tags=(torch.Tag.pointwise,))
 def soft_gate(x: torch.Tensor, slope: float) -> torch.Tensor:
     """x * clip(slope * x + 0.5, 0, 1): a gate that opens with its own input, element by element."""
     return x * (slope * x + 0.5).clamp(0, 1)

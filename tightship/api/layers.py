@@ -16,21 +16,31 @@ if TYPE_CHECKING:
     from tightship.pipeline.inspect_sensitivity import Ranked
     from tightship.pipeline.progress import Progress
 
+SHOWN = ("name", "type", "output", "parameters", "macs", "bytes")
+
 
 class Layers(Table):
     """The layers of a network in call order: `name`, `type`, `output` (shape of one example), `parameters`, `macs`, `bytes`.
+
+    `uncounted` names the operators of a layer that may multiply and that nobody can count; where nothing else is counted
+    there, `macs` is None.
 
     Attributes:
         activations: how many numbers one example needs at once, at most: an estimate from the graph.
     """
 
     def __init__(self, rows: Iterable[Row], activations: int) -> None:
-        super().__init__(rows)
+        super().__init__(rows, SHOWN)
         self.activations = activations
 
     def total(self, column: str) -> int:
-        """The sum of `parameters`, `macs` or `bytes` (of float32)."""
-        return sum(row[column] for row in self.rows)
+        """The sum of `parameters`, `macs` (of what is counted) or `bytes` (of float32)."""
+        return sum(row[column] or 0 for row in self.rows)
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """The operators of all layers that may multiply and are not counted: the sum of `macs` is then too low."""
+        return tuple(sorted({name for row in self.rows for name in row["uncounted"]}))
 
 
 def inspect(model: "nn.Module | RecipeLike", example_inputs: "ExampleInputs | None" = None) -> Layers:

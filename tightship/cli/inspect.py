@@ -57,7 +57,7 @@ def _layers(layers: "Layers", as_json: bool) -> None:
             r["type"],
             "x".join(map(str, r["output"])),
             f"{r['parameters']:,}",
-            f"{r['macs']:,}",
+            "unknown" if r["macs"] is None else f"{r['macs']:,}",
             f"{r['bytes']:,}",
         ]
         for r in layers
@@ -66,6 +66,8 @@ def _layers(layers: "Layers", as_json: bool) -> None:
     total = [layers.total(column) for column in ("parameters", "macs", "bytes")]
     alive = layers.activations
     typer.echo(f"\ntotal: {total[0]:,} parameters, {total[1]:,} MACs, {total[2]:,} bytes (float)")
+    if layers.uncounted:
+        typer.echo(f"MACs of these operators are unknown and not in the sum: {', '.join(layers.uncounted)}")
     typer.echo(f"activations at once: at most {alive:,} numbers, {4 * alive:,} bytes (float, one example)")
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import onnx
 import pytest
+import torch
 from torch import nn
 
 from artifacts.arrays import load_arrays
@@ -63,21 +64,23 @@ def test_inputs_are_handed_on_by_name():
     assert work.macs == 12
 
 
-def test_an_embedding_multiplies_nothing_but_attention_that_is_not_counted_is_named():
+def test_an_embedding_multiplies_nothing_a_recurrent_layer_does_and_what_is_not_counted_is_named():
     class Words(nn.Module):
         def __init__(self):
             super().__init__()
             self.words, self.lstm = nn.Embedding(10, 16), nn.LSTM(16, 8, batch_first=True)
 
         def forward(self, x):
-            return self.lstm(self.words(x))[0]
+            return torch.fft.rfft(self.lstm(self.words(x))[0]).real
 
     found = work_of(Words(), {"x": np.zeros((1, 5), np.int64)})
-    assert found.uncounted
-    assert not any("embedding" in name for name in found.uncounted)
+    assert found.macs == 5 * 4 * 8 * (16 + 8)
+    assert found.weights == 4 * 8 * (16 + 8) + 2 * 4 * 8
+    assert found.uncounted == ("aten._fft_r2c",)
     placed = place("onnxruntime-cpu", None, 1.0, found, PEAKS, TIMES, 1)
     assert placed.gmac_per_s is None
     assert "not known" in placed.reasons[0]
+    assert "aten._fft_r2c" in placed.reasons[0]
 
 
 @pytest.mark.parametrize(("scheme", "moved"), [(None, 640_000), ("int8", 160_000), ("int8-weights", 340_000), ("x", None)])

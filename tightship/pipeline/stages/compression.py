@@ -204,21 +204,22 @@ def _stored(
     simulated: Mapping[str, float] | None = None,
 ) -> NetworkResult:
     from compress import checkpoint
-    from compress.counting import count
+    from compress.counting import count_all
 
     checkpoint.save(model, job.out)
-    found = count(model.module, job.data.train.batch(np.arange(2))[0])
+    found, uncounted = count_all(model.module, job.data.train.batch(np.arange(2))[0])
     further = dict(_scores(job, model, model.module) if simulated is None else simulated)
     accuracy = further.pop(job.data.metric)
-    summary = (
-        f"{done}: {job.data.metric} {accuracy:.4f}, {found['parameters']:,.0f} parameters, {found['macs'] / 1e6:.2f} MMACs"
-    )
+    macs = f"{found['macs'] / 1e6:.2f} MMACs"
+    if uncounted:
+        macs = f"{f'over {macs}' if found['macs'] else 'unknown MACs'} ({', '.join(uncounted)} not counted)"
+    summary = f"{done}: {job.data.metric} {accuracy:.4f}, {found['parameters']:,.0f} parameters, {macs}"
     if found["sparsity"] > 0.01:
         summary += f", {found['sparsity']:.1%} zeros"
     weighs = found["parameters"], found["macs"], found["bytes"], found["sparsity"]
     return NetworkResult(
         summary, accuracy, *weighs, accuracy_simulated=None if simulated is None else accuracy, method=method or {},
-        further=further,
+        further=further, uncounted=uncounted,
     )  # fmt: skip
 
 

@@ -94,15 +94,19 @@ class NetworkResult:
     threads: ChosenThreads | None = None
     further: Mapping[str, float] = field(default_factory=dict)
     """Metrics beside the one that decides, by name."""
+    uncounted: tuple[str, ...] = ()
+    """Operators that may multiply and are not in `macs`, because nobody knows how much."""
 
     def metrics(self) -> dict[str, float]:
         """See `StageResult`."""
-        names = ("parameters", "macs", "bytes", "sparsity", "accuracy", "accuracy_simulated")
+        macs = () if self.uncounted and not self.macs else ("macs",)  # unknown is not 0
+        names = ("parameters", *macs, "bytes", "sparsity", "accuracy", "accuracy_simulated")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def details(self) -> Details:
         """See `StageResult`."""
-        return {**self.method, **(self.threads.details() if self.threads else {})}
+        told = {"uncounted": list(self.uncounted)} if self.uncounted else {}
+        return {**self.method, **(self.threads.details() if self.threads else {}), **told}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ def _figures(evidence: Evidence) -> Mapping[str, Figure]:
 
 def _figure(scored: AccuracyRecord | None, stage: StageRecord, name: str) -> str:
     value = stage.metrics.get(name)
+    if name == "macs" and stage.details.get("uncounted"):
+        return "unknown" if value is None else f"over {count(value)}"
     if value is None:
         return MISSING
     if name == "accuracy" and scored is not None and scored.unit is not None:
