@@ -8,6 +8,7 @@ from torch_pruning.dependency.shape_infer import infer_out_channels_recursively
 
 HELD = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding, nn.RNNBase, nn.MultiheadAttention, nn.modules.batchnorm._NormBase)
 """Layers whose tensors torch-pruning cuts with them."""
+FEATURES = (nn.Linear, nn.Embedding, nn.RNNBase, nn.MultiheadAttention, nn.LayerNorm)
 
 
 def constant_maps(module: nn.Module) -> list[tuple[nn.Parameter, int]]:
@@ -30,6 +31,13 @@ def map_last_axis(dependencies: tp.DependencyGraph) -> None:
             continue
         if (record._saved_dim + 1) % 2**64 not in (0, len(shape)):  # a negative axis is kept as an unsigned number
             continue
+        if len(shape) > 2 and not _features_last(node):  # torch-pruning takes axis -1 for that of the channels
+            node.module.split_sizes = node.module.offsets = None
+            for out in node.outputs:
+                for dependency in (*node.dependencies, *out.dependencies):
+                    if dependency.target in (node, out):
+                        dependency.index_mapping = [None, None]
+            continue
         if infer_out_channels_recursively(dependencies, node.inputs[0], [0]) != shape[-1]:
             continue
         sizes = getattr(record, "_saved_split_sizes", None) or [record._saved_split_size] * len(node.outputs)
@@ -39,8 +47,19 @@ def map_last_axis(dependencies: tp.DependencyGraph) -> None:
     refresh_splits(dependencies)
 
 
+def _features_last(node: tp.dependency.Node) -> bool:
+    """Whether the layer that made what a node takes holds features along the last axis, and not channels along axis 1."""
+    while node.inputs:
+        node = node.inputs[0]
+        if isinstance(node.module, nn.modules.conv._ConvNd | nn.modules.batchnorm._NormBase | nn.GroupNorm):
+            return False
+        if isinstance(node.module, FEATURES):
+            return True
+    return False
+
+
 def refresh_splits(dependencies: tp.DependencyGraph) -> None:
     """Say where the parts of splits begin, in place; torch-pruning keeps their sizes as channels leave, and not that."""
     for node in dependencies.module2node.values():
-        if node.type == tp.ops.OPTYPE.SPLIT and node.module.split_sizes:
+        if node.type == tp.ops.OPTYPE.SPLIT and node.module.split_sizes and None not in node.module.split_sizes:
             node.module.offsets = [0, *accumulate(node.module.split_sizes)]

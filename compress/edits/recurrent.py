@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch_pruning.pruner.function import BasePruningFunc
 
 
@@ -50,7 +51,7 @@ class RecurrentPruner(BasePruningFunc):  # type: ignore[misc]
         hidden, both = layer.hidden_size, directions(layer)
         leave = {i % hidden for i in idxs}
         if len(leave) * both != len(idxs) or layer.proj_size:
-            raise ValueError("hidden features of a recurrent layer leave both directions at once, and only without proj_size")
+            raise ValueError("hidden features leave both directions of a recurrent layer at once, and only without proj_size")
         keep = _rest(hidden, sorted(leave))
         rows = [gate * hidden + i for gate in range(len(layer.get_parameter("weight_hh_l0")) // hidden) for i in keep]
         below = [way * hidden + i for way in range(both) for i in keep]
@@ -86,10 +87,11 @@ def mute_hidden(layer: nn.RNNBase, channels: Sequence[int]) -> None:
 
 @contextmanager
 def whole(module: nn.Module) -> Iterator[None]:
-    """Within the block each recurrent layer of `module` is one operation for autograd."""
-    layers = [m for m in module.modules() if isinstance(m, nn.RNNBase)]
+    """Within the block each recurrent layer or cell of `module` is one operation for autograd."""
+    layers = [m for m in module.modules() if isinstance(m, nn.RNNBase | nn.RNNCellBase)]
     for layer in layers:
-        layer.forward = partial(_run, layer, layer.forward)
+        one = partial(_run, layer) if isinstance(layer, nn.RNNBase) else partial(_step, layer)
+        layer.forward = partial(one, layer.forward)
     try:
         yield
     finally:
@@ -106,17 +108,25 @@ class _One(torch.autograd.Function):
 
 
 def _run(layer: nn.RNNBase, forward: Callable[..., Any], x: Any, state: Any = None) -> Any:
-    if not isinstance(x, Tensor):  # a packed sequence
-        return forward(x, state)
-    states = () if state is None else state if isinstance(state, tuple) else (state,)
+    packed = x if isinstance(x, PackedSequence) else None
 
     def flat() -> tuple[Tensor, ...]:
         output, last = forward(x, state)
-        return (output, *(last if isinstance(last, tuple) else (last,)))
+        return (output.data if packed else output, *_tuple(last))
 
     # a weight among the inputs, so that the outputs are part of the graph even where nothing before is trained
-    output, *last = _One.apply(flat, layer.weight_ih_l0, x, *states)  # type: ignore[no-untyped-call]
-    return output, tuple(last) if isinstance(layer, nn.LSTM) else last[0]
+    given = (layer.weight_ih_l0, packed.data if packed else x, *_tuple(state))
+    output, *last = _One.apply(flat, *given)  # type: ignore[no-untyped-call]
+    return packed._replace(data=output) if packed else output, tuple(last) if isinstance(layer, nn.LSTM) else last[0]
+
+
+def _step(layer: nn.RNNCellBase, forward: Callable[..., Any], x: Tensor, state: Any = None) -> Any:
+    made = _One.apply(lambda: _tuple(forward(x, state)), x, *_tuple(state))  # type: ignore[no-untyped-call]
+    return made if isinstance(layer, nn.LSTMCell) else made[0]
+
+
+def _tuple(state: Any) -> tuple[Tensor, ...]:
+    return () if state is None else tuple(state) if isinstance(state, tuple | list) else (state,)
 
 
 def _weights(layer: nn.RNNBase) -> Iterator[tuple[str, int, str]]:

@@ -18,7 +18,7 @@ from torch import nn
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, TorchModel
 from compress.edits.cuts import channel_group, graph, silence, silenced, width
-from compress.pruning.reasons import MOVED, OUTPUT, TIED, UNEQUAL, of_error, tied_to
+from compress.pruning.reasons import MOVED, OUTPUT, TIED, UNEQUAL, computed, of_error, tied_to
 from compress.pruning.units import Units, candidates
 from zoo.calling import call
 from zoo.outputs import named_outputs
@@ -64,6 +64,9 @@ def _units(
         return OUTPUT
     if total < 2:
         return "it has a single channel"
+    names = {m: n for n, m in module.named_modules()}
+    if reason := computed(group, names):
+        return reason
     reasons = []
     for units in candidates(dependencies, group, total):
         reason = _objection(module, layer, units, example)
@@ -73,8 +76,8 @@ def _units(
     if not reasons:
         return "its channels do not fall into units that could leave"
     # that they are tied says less than why they cannot leave together
-    telling = next((r for r in reasons if r != TIED), TIED)
-    return f"{telling}{tied_to(group, {m: n for n, m in module.named_modules()})}"
+    telling = UNEQUAL if UNEQUAL in reasons else next((r for r in reasons if r != TIED), TIED)
+    return f"{telling}{tied_to(group, names)}"
 
 
 def _is_output(group: tp.dependency.Group) -> bool:

@@ -11,6 +11,9 @@ OUTPUT = "it makes the model's output"
 TIED = "its channels are tied to each other (split and joined again), so each cut takes others with it"
 UNEQUAL = "a group norm takes its channels together with those of other layers, so its groups would shift"
 MOVED = "channels are moved on their way (padding, reshape or split), so cutting it computes something else"
+COMPUTED = (
+    "the weight of {!r} is computed from other tensors (weight norm or another parametrization); store its value before pruning"
+)
 FIXED = "take the number of channels from the tensor (-1 in view and reshape) instead of a constant"
 SHOWN = 4
 
@@ -26,7 +29,18 @@ def of_error(error: Exception) -> str:
         return f"nn.Unflatten gives its channels a fixed number ({first}); use reshape with -1 for the channels"
     if "embed_dim" in first:
         return "nn.MultiheadAttention ties its width to its heads and to the scale of its scores"
+    if "Expected hidden size" in first:
+        return f"its hidden state comes from elsewhere with a fixed number of features ({first})"
     return f"cutting it fails: {type(error).__name__}: {first}"
+
+
+def computed(group: tp.dependency.Group, names: Mapping[nn.Module, str]) -> str | None:
+    """Names a layer of a group whose weight is no parameter; None if there is none."""
+    for dependency, _ in group:
+        layer = dependency.target.module
+        if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear) and not isinstance(layer.weight, nn.Parameter):
+            return COMPUTED.format(names[layer])
+    return None
 
 
 def tied_to(group: tp.dependency.Group, names: Mapping[nn.Module, str]) -> str:

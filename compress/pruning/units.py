@@ -67,16 +67,16 @@ def candidates(dependencies: tp.DependencyGraph, group: tp.dependency.Group, cha
 
     `group` holds all of them.
     """
+    yield from (SINGLE,) if SINGLE.fit(channels) else ()
+    if any(isinstance(d.target.module, nn.MultiheadAttention) for d, _ in group):
+        return  # its width is that of its heads
     parts = math.lcm(*_parts(group, channels))
     tied = _tied(dependencies, group, channels)
-    found = [
-        Units(math.lcm(parts, tied.parts), tied.run),
-        Units(2 * parts),
-        Units(3 * parts),
-        *_heads(dependencies, group, channels),
-    ]
-    for units in dict.fromkeys([SINGLE, *found]):
-        if units.fit(channels):
+    found = [Units(math.lcm(parts, tied.parts), tied.run)]
+    # parts that indices pick are seen by nobody but the trial
+    found += [Units(2 * parts), Units(3 * parts)] if tied == SINGLE else []
+    for units in dict.fromkeys([*found, *_heads(dependencies, group, channels)]):
+        if units != SINGLE and units.fit(channels):
             yield units
 
 

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artifacts.errors import ModelError
 from artifacts.specs import Signature, TensorSpec
 from artifacts.types import Cut, ModelRef, TorchModel
 from compress.configs import PruneConfig, QuantizeConfig
@@ -93,17 +92,10 @@ class Diffusion(nn.Module):
     def __init__(self):
         super().__init__()
         self.time, self.add = nn.Sequential(nn.Linear(1, 16), nn.SiLU()), nn.Linear(16, 32)
-        self.first, self.a, self.b = (
-            nn.Conv2d(3, 16, 3, padding=1),
-            nn.Conv2d(16, 32, 3, padding=1),
-            nn.Conv2d(32, 16, 3, padding=1),
-        )
         self.n1, self.n2 = nn.GroupNorm(4, 16), nn.GroupNorm(4, 32)
-        self.down, self.up, self.last = (
-            nn.Conv2d(16, 16, 3, 2, 1),
-            nn.ConvTranspose2d(16, 16, 2, 2),
-            nn.Conv2d(32, 3, 3, padding=1),
-        )
+        self.first, self.a = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 32, 3, padding=1)
+        self.b, self.down = nn.Conv2d(32, 16, 3, padding=1), nn.Conv2d(16, 16, 3, 2, 1)
+        self.up, self.last = nn.ConvTranspose2d(16, 16, 2, 2), nn.Conv2d(32, 3, 3, padding=1)
 
     def forward(self, x):
         t = self.time(x.mean((1, 2, 3))[:, None])
@@ -231,13 +223,6 @@ def test_a_goal_is_met_with_units_whole_and_the_cuts_replay(name):
     fresh.load_state_dict(found.module.state_dict())
     example = split.batch(np.arange(4))[0]
     assert torch.equal(run(fresh, example), run(found.module, example))
-
-
-def test_what_stays_whole_is_said_where_the_goal_cannot_be_reached():
-    model, split, _ = made("decoder")
-    with pytest.raises(ModelError, match=r"These stay whole: 'lift': .*\[-1, 8, 4, 4\].*-1 in view") as caught:
-        prune(model, PruneConfig(parameters=0.1, finetune_epochs=0), split, seed=0)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
