@@ -20,13 +20,15 @@ def replay(module: nn.Module, edits: Sequence[Edit], example: Arrays) -> None:
     Raises:
         IntegrityError: an edit names a layer that the network does not have.
     """
-    dependencies = None
+    dependencies, cut = None, set[str]()
     for edit in edits:
         if isinstance(edit, Cut):
-            dependencies = dependencies or graph(module, example)
+            if dependencies is None or edit.layer in cut:  # cut again in a later step, which traced the network anew
+                dependencies, cut = graph(module, example), set()
             make_cut(dependencies, module, edit)
+            cut.add(edit.layer)
             continue
-        dependencies = None  # the graph knows the network as it was
+        dependencies, cut = None, set()  # the graph knows the network as it was
         if isinstance(edit, Drop):
             drop(module, edit)
         else:

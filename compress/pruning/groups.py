@@ -1,20 +1,25 @@
 """Which channels can leave together, and which cannot leave at all.
 
 Groups of coupled channels come from torch-pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900). Every group
-is cut on a copy first and held against the same network with those channels silenced; groups that would change
-what the network computes (reshapes, padded shortcuts, fused projections) are left whole and named.
+is cut on a copy first and held against the same network with those channels silenced: one channel at a time, and where
+that would change what the network computes in units of channels (`units`). Groups for which no unit will do (shuffles,
+padded shortcuts, reshapes to fixed numbers) are left whole and named.
 """
 
 import copy
 from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
 import torch
+import torch_pruning as tp
 from torch import nn
 
 from artifacts.errors import ModelError
 from artifacts.types import Arrays, Cut, TorchModel
-from compress.edits.cuts import channel_group, graph, make_cut, silence, silenced, width
+from compress.edits.cuts import channel_group, graph, silence, silenced, width
+from compress.pruning.reasons import MOVED, OUTPUT, TIED, UNEQUAL, computed, of_error, tied_to
+from compress.pruning.units import Units, candidates
 from zoo.calling import call
 from zoo.outputs import named_outputs
 
@@ -22,52 +27,71 @@ MIXES_CHANNELS = (nn.LayerNorm, nn.GroupNorm)
 """Layers whose statistics change with the channels that are there; what they scale must still be followed rightly."""
 
 
-def cuttable(model: TorchModel, example: Arrays) -> tuple[list[str], dict[str, str]]:
-    """Layers whose output channels can be cut, and those that cannot, with the reason.
+LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.RNNBase)
+"""What may lose output channels (features) of its own."""
+
+
+def cuttable(model: TorchModel, example: Arrays) -> tuple[dict[str, Units], dict[str, str]]:
+    """Layers whose output channels can be cut, with which of them leave together, and those that cannot, with the reason.
 
     Raises:
         ModelError: the network cannot be traced.
     """
     module = model.module
-    outputs = {n for n, m in module.named_modules() if _is_output(model, m)}
-    names = {m: n for n, m in module.named_modules()}
     try:
-        groups = list(graph(module, example).get_all_groups(root_module_types=[nn.Conv2d, nn.Conv1d, nn.Linear]))
+        dependencies = graph(module, example)
+        groups = list(dependencies.get_all_groups(root_module_types=LAYERS))
     except Exception as error:
         raise ModelError(f"the model cannot be traced for pruning: {type(error).__name__}: {error}.") from error
-    good, refused = [], {}
+    names = {m: n for n, m in module.named_modules()}
+    good, refused = {}, {}
     for group in groups:
         layer = names[group[0].dep.target.module]
-        members = {
-            names[d.target.module] for d, _ in group if d.target.module in names and d.handler.__name__.startswith("prune_out")
-        }
-        reason = "it makes the model's output" if members & outputs else _objection(module, layer, example)
-        if reason:
-            tied = sorted(n for m, n in names.items() if _grouped(m) and any(d.target.module is m for d, _ in group))
-            refused[layer] = f"{reason}; it is tied to the grouped convolution {tied[0]!r}" if tied else reason
+        found = _units(dependencies, group, module, layer, example)
+        if isinstance(found, Units):
+            good[layer] = found
         else:
-            good.append(layer)
+            refused[layer] = found
     return good, refused
 
 
-def _grouped(layer: nn.Module) -> bool:
-    """Whether a convolution has groups of several channels, which depthwise ones do not."""
-    return isinstance(layer, nn.Conv1d | nn.Conv2d) and 1 < layer.groups < max(layer.in_channels, layer.out_channels)
-
-
-def _is_output(model: TorchModel, layer: nn.Module) -> bool:
-    """Whether a layer's result is the network's result: the last linear or convolution layer."""
-    layers = [m for m in model.module.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Conv1d)]
-    return bool(layers) and layer is layers[-1]
-
-
-def _objection(module: nn.Module, layer: str, example: Arrays) -> str | None:
-    """Why cutting channels of `layer` would break the network, found by doing it on copies: the first, then every second."""
+def _units(
+    dependencies: tp.DependencyGraph, group: tp.dependency.Group, module: nn.Module, layer: str, example: Arrays
+) -> Units | str:
+    """How the channels of a layer can leave; why they cannot, if there is no way."""
     total = width(module.get_submodule(layer))
+    if _is_output(group):
+        return OUTPUT
     if total < 2:
         return "it has a single channel"
-    for channels in ((0,), tuple(range(1, total, 2))):
-        reason = _trial(copy.deepcopy(module).eval(), Cut(layer, True, channels), example)
+    names = {m: n for n, m in module.named_modules()}
+    if reason := computed(group, names):
+        return reason
+    reasons = []
+    for units in candidates(dependencies, group, total):
+        reason = _objection(module, layer, units, example)
+        if reason is None:
+            return units
+        reasons.append(reason)
+    if not reasons:
+        return "its channels do not fall into units that could leave"
+    # that they are tied says less than why they cannot leave together
+    telling = UNEQUAL if UNEQUAL in reasons else next((r for r in reasons if r != TIED), TIED)
+    return f"{telling}{tied_to(group, names)}"
+
+
+def _is_output(group: tp.dependency.Group) -> bool:
+    """Whether channels reach an end of the network and no layer on their way takes them as inputs."""
+    ends = any(isinstance(d.target.module, tp.ops._OutputOp) or not d.target.outputs for d, _ in group)
+    return ends and not any(d.handler.__name__ == "prune_in_channels" and isinstance(d.target.module, LAYERS) for d, _ in group)
+
+
+def _objection(module: nn.Module, layer: str, units: Units, example: Arrays) -> str | None:
+    """Why cutting units of `layer` would break the network, found by doing it on copies: the first, then every second."""
+    total = width(module.get_submodule(layer))
+    for chosen in ([0], list(range(1, total // units.size, 2))):
+        cut = Cut(layer, True, units.channels(chosen, total))
+        reason = _trial(copy.deepcopy(module).eval(), cut, example)
         if reason:
             return reason
     return None
@@ -77,15 +101,27 @@ def _trial(trial: nn.Module, cut: Cut, example: Arrays) -> str | None:
     """Cut `trial`, which is ours to spoil, and hold it against itself with those channels silenced."""
     try:
         dependencies = graph(trial, example)
-        root = trial.get_submodule(cut.layer)
-        reference = silenced(trial, channel_group(dependencies, trial, cut))
+        root, group = trial.get_submodule(cut.layer), channel_group(dependencies, trial, cut)
         left = width(root) - len(cut.channels)
-        make_cut(dependencies, trial, cut)
+        uneven = _uneven(group)
+        reference = silenced(trial, group)
+        group.prune()
         if width(root) != left:
-            return "its channels are tied to each other (split and joined again), so each cut takes others with it"
-        return _difference(reference, trial, example)
+            return TIED
+        return _difference(reference, trial, example) or (UNEQUAL if uneven else None)
     except Exception as error:
-        return f"cutting it fails: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return of_error(error)
+
+
+def _uneven(group: tp.dependency.Group) -> bool:
+    """Whether a group norm would lose more channels of one of its groups than of another, so that others change groups."""
+    for dependency, channels in group:
+        norm = dependency.target.module
+        if isinstance(norm, nn.GroupNorm) and norm.num_groups > 1:
+            lost = np.bincount(np.array(channels) // (norm.num_channels // norm.num_groups), minlength=norm.num_groups)
+            if len(set(lost.tolist())) > 1:
+                return True
+    return False
 
 
 def check_cuts(before: nn.Module, after: nn.Module, cuts: list[Cut], example: Arrays) -> None:
@@ -127,7 +163,7 @@ def _difference(reference: nn.Module, trial: nn.Module, example: Arrays) -> str 
             return f"cutting it changes the output's shape from {tuple(wanted.shape)} to {tuple(found[name].shape)}"
         spread = float(wanted.double().std(correction=0))
         if not torch.allclose(wanted.double(), found[name].double(), rtol=near[0], atol=near[1] * spread + 1e-7):
-            return "channels are moved on their way (padding, reshape or split), so cutting it computes something else"
+            return MOVED
     return None
 
 

@@ -1,6 +1,6 @@
 """A training before the cut that gathers the network's strength in few channels, so that cutting the others costs little."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +29,7 @@ class Member:
     """The channel of the group that each entry leaves with."""
 
 
-def penalty(kind: str, module: nn.Module, layers: list[str], example: Arrays) -> Penalty:
+def penalty(kind: str, module: nn.Module, layers: Collection[str], example: Arrays) -> Penalty:
     """The penalty of this name over the groups of coupled channels at `layers`.
 
     group-lasso: the L2 norm of all weights that leave with a channel, summed over channels (Yuan and Lin 2006; for

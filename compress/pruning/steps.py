@@ -134,10 +134,10 @@ def _smaller(work: _Work, model: TorchModel, step: int) -> TorchModel:
     examples = subset(split, RANKING_EXAMPLES, work.seed)
     if config.channel_goal is not None:
         metric, wanted = config.channel_goal
-        layers, _ = cuttable(model, work.example)
+        layers, refused = cuttable(model, work.example)
         groups = rank(model, layers, config, split, examples, seed)
         goal = work.costs[metric] * (1 - (1 - wanted) * share)
-        return cut_to(model, groups, goal, config.align, work.example, metric=metric)
+        return cut_to(model, groups, goal, config.align, work.example, metric=metric, not_cut=refused)
     if config.n_of_m is not None:
         n, m = parse(config.n_of_m)
         scores = weight_scores(model, config.criterion, seed, split, examples)

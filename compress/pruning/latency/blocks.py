@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from artifacts.types import Arrays
 from compress.counting import LAYERS
+from compress.edits.cuts import Reader, ignore
 from zoo.calling import call
 
 Call = tuple[tuple[object, ...], object]
@@ -97,31 +98,29 @@ def _is_shell(module: nn.Module, name: str, candidates: Sequence[str]) -> bool:
 
 
 @contextmanager
-def without(
-    module: nn.Module, blocks: Sequence[str], silent: Mapping[str, Sequence[tuple[nn.Module, list[int]]]]
-) -> Iterator[None]:
+def without(module: nn.Module, blocks: Sequence[str], silent: Mapping[str, Sequence[Reader]]) -> Iterator[None]:
     """The network with some blocks as the identity and some inputs of layers silenced, for as long as the context lasts.
 
     Args:
         module: changed in place and put back as it was.
         blocks: dotted names.
-        silent: for each cut group, the layers that would lose input channels, and which.
+        silent: for each cut group, the layers that read the channels which would leave.
     """
-    kept = [(layer, layer.weight.detach().clone()) for pairs in silent.values() for layer, _ in pairs]  # type: ignore[operator]
+    layers = [reader.layer for readers in silent.values() for reader in readers]
+    kept = [(p, p.detach().clone()) for layer in layers for p in layer.parameters(recurse=False)]
     for name in blocks:
         module.get_submodule(name).forward = _identity
-    with torch.no_grad():
-        for pairs in silent.values():
-            for layer, channels in pairs:
-                layer.weight[:, channels] = 0  # type: ignore[operator]
+    for readers in silent.values():
+        for reader in readers:
+            ignore(reader)
     try:
         yield
     finally:
         for name in blocks:
             del module.get_submodule(name).forward
         with torch.no_grad():
-            for layer, weight in kept:
-                layer.weight.copy_(weight)  # type: ignore[operator]
+            for parameter, value in kept:
+                parameter.copy_(value)
 
 
 def _identity(x: Tensor) -> Tensor:

@@ -4,13 +4,12 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import nn
 
 from artifacts.errors import ModelError
 from artifacts.types import Array, Arrays, Cut, Drop, Edit, Split, TorchModel
-from compress.edits.cuts import channel_group, graph
+from compress.edits.cuts import Reader, channel_group, graph, readers
 from compress.edits.replay import replay
 from compress.pruning.latency.blocks import without
 from compress.pruning.latency.selection import State
@@ -65,9 +64,8 @@ class OutputDivergence:
         """The channels of least score that leave the layers that are narrowed."""
         made = []
         for layer, kept in sorted(state.widths):
-            scores = self.groups[layer].scores
-            worst = np.argsort(scores, kind="stable")[: len(scores) - kept]
-            made.append(Cut(layer, True, tuple(sorted(int(i) for i in worst))))
+            group = self.groups[layer]
+            made.append(Cut(layer, True, group.worst(len(group.scores) - kept)))
         return made
 
     def apply(self, state: State, example: Arrays) -> TorchModel:
@@ -87,16 +85,8 @@ class OutputDivergence:
                 raise ModelError("the network with blocks and channels removed computes something else; report this model.")
         return made
 
-    def _silent(self, state: State) -> dict[str, list[tuple[nn.Module, list[int]]]]:
-        found = {}
-        for cut in self.cuts(state):
-            pairs = channel_group(self.graph, self.module, cut)
-            found[cut.layer] = [
-                (dep.target.module, list(channels)) for dep, channels in pairs if dep.handler.__name__.startswith("prune_in")
-            ]
-        return {
-            k: [(m, c) for m, c in v if getattr(m, "weight", None) is not None and m.weight.ndim > 1] for k, v in found.items()
-        }
+    def _silent(self, state: State) -> dict[str, list[Reader]]:
+        return {cut.layer: readers(channel_group(self.graph, self.module, cut)) for cut in self.cuts(state)}
 
     @torch.no_grad()
     def _outputs(self, module: nn.Module) -> torch.Tensor:

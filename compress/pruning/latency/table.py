@@ -27,14 +27,15 @@ def measure_table(
     kinds = group_equal(model, blocks, example)
     layers = group_equal(model, [g.layer for g in groups], example)
     changes: list[tuple[list[str], int | None]] = [(members, None) for members in kinds]
+    known = {g.layer: g for g in groups}
     for members in layers:
-        full = width(model.module.get_submodule(members[0]))
-        steps = {max(align, -(-full * i // (STEPS * align)) * align) for i in range(1, STEPS)}
+        full, step = width(model.module.get_submodule(members[0])), known[members[0]].step(align)
+        steps = {max(step, -(-full * i // (STEPS * step)) * step) for i in range(1, STEPS)}
         changes += [(members, w) for w in sorted(steps) if w < full]
     models = []
     for members, kept in changes:
         module = copy.deepcopy(model.module).eval()
-        edits = [Drop(m) if kept is None else Cut(m, True, _tail(model, m, kept)) for m in members]
+        edits = [Drop(m) if kept is None else Cut(m, True, _tail(known[m], kept)) for m in members]
         replay(module, edits, example)
         models.append(replace(model, module=module, edits=(*model.edits, *edits)))
     saved = [(1 - share) / len(members) for share, (members, _) in zip(relative(models), changes, strict=True)]
@@ -48,8 +49,10 @@ def measure_table(
     return LatencyTable(drops, {name: options for name, options in widths.items() if options})
 
 
-def _tail(model: TorchModel, layer: str, kept: int) -> tuple[int, ...]:
-    return tuple(range(kept, width(model.module.get_submodule(layer))))
+def _tail(group: Group, kept: int) -> tuple[int, ...]:
+    """The channels of the last units, all but `kept`; which ones does not matter for what it costs."""
+    channels = len(group.scores)
+    return group.units.channels(list(range(kept // group.units.size, channels // group.units.size)), channels)
 
 
 def group_equal(model: TorchModel, names: Sequence[str], example: Arrays) -> list[list[str]]:

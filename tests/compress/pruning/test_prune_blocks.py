@@ -14,6 +14,7 @@ from artifacts.types import Cut, Drop, ModelRef, TorchModel
 from compress import checkpoint
 from compress.configs import PruneConfig
 from compress.counting import macs
+from compress.edits.cuts import Reader
 from compress.pruning.details import BlockDetails
 from compress.pruning.latency.blocks import removable, without
 from compress.pruning.latency.output_divergence import OutputDivergence
@@ -97,7 +98,7 @@ class TestRemovable:
 
     def test_the_network_is_left_as_it_is(self, deep, digits, example):
         before = predict(deep.module, digits.test)
-        with without(deep.module, ["layer1.1", "layer2.2"], {"x": [(deep.module.layer3[1].conv2, [0, 1])]}):
+        with without(deep.module, ["layer1.1", "layer2.2"], {"x": [Reader(deep.module.layer3[1].conv2, [0, 1])]}):
             assert not np.allclose(predict(deep.module, digits.test), before)
         assert np.array_equal(predict(deep.module, digits.test), before)
 

@@ -13,6 +13,7 @@ from artifacts.types import Cut
 from compress.edits.cuts import graph, silenced, width
 from compress.edits.replay import replay
 from compress.pruning.structured import cuttable, with_cuts
+from compress.pruning.units import SINGLE, Units
 
 EXAMPLE = {"x": np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)}
 
@@ -37,6 +38,13 @@ class Net(nn.Module):
         return self.head(y) if self.extra is None else self.extra(self.head(y))
 
 
+class Twice(nn.Module):
+    """The same maps again behind themselves."""
+
+    def forward(self, y):
+        return torch.cat([y, y], 1)
+
+
 def shuffle(y):
     n, c, h, w = y.shape
     return y.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
@@ -52,14 +60,18 @@ NETS = {
     "concat": (partial(Net, lambda y: torch.cat([y, y * 2], 1), 16), {"a", "b", "c"}),
     "flatten": (partial(Net, nn.Identity(), after="flatten"), {"a", "b", "c"}),
     "view": (partial(Net, nn.Identity(), after="view"), {"a", "b"}),
-    "chunk": (partial(Net, gate, 4), {"b", "c"}),
+    "chunk": (partial(Net, gate, 4), {"a": Units(2), "b": SINGLE, "c": SINGLE}),
     "slice-front": (partial(Net, lambda y: y[:, :4], 4), {"b", "c"}),
     "slice-back": (partial(Net, lambda y: y[:, 4:], 4), {"b", "c"}),
     "shuffle": (partial(Net, shuffle), {"b", "c"}),
     "roll": (partial(Net, lambda y: y.roll(1, 1)), {"b", "c"}),
     "mean-over-channels": (partial(Net, lambda y: y * y.mean(1, keepdim=True)), {"b", "c"}),
     "depthwise": (partial(Net, nn.Identity(), 8, 8), {"b", "c"}),
-    "grouped": (partial(Net, nn.Identity(), 8, 2), {"c"}),
+    "grouped": (partial(Net, nn.Identity(), 8, 2), {"a": Units(2), "b": Units(2), "c": SINGLE}),
+    "grouped-after-concat": (
+        partial(Net, lambda y: torch.cat([y, y * 2], 1), 16, 4),
+        {"a": Units(2), "b": Units(4), "c": SINGLE},
+    ),
     "layer-norm": (partial(Net, nn.Identity(), extra=lambda: nn.LayerNorm(5)), {"a", "b", "c"}),
     "layer-norm-and-roll": (partial(Net, lambda y: y.roll(1, 1), extra=lambda: nn.LayerNorm(5)), {"b", "c"}),
     "two-outputs": (partial(Net, lambda y: y.roll(1, 1), extra=lambda: lambda y: (y, y * 2)), {"b", "c"}),
@@ -122,13 +134,14 @@ def test_a_convolutional_network_is_cut_rightly_or_named(wrap, name):
     make, expected = NETS[name]
     model = wrap(randomised(make()))
     good, refused = cuttable(model, EXAMPLE)
-    assert set(good) - {"first"} == expected
+    ties = expected if isinstance(expected, dict) else dict.fromkeys(expected, SINGLE)
+    assert {layer: units for layer, units in good.items() if layer != "first"} == ties
     assert "head" in refused
     assert not set(good) & set(refused)
     assert all(reason and "\n" not in reason for reason in refused.values())
-    for layer in sorted(expected):
-        for channels in ((2,), (0, 3, 4), (1, 5, 6, 7)):
-            check_cut(model, layer, channels)
+    for layer, units in sorted(ties.items()):
+        for channels in ((2,), (0, 3, 4), (1, 5, 6, 7)) if units == SINGLE else ((1,), (0,)):
+            check_cut(model, layer, units.channels(list(channels), 8))
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -146,8 +159,14 @@ def test_a_group_norm_is_cut_where_its_groups_stay_whole(wrap):
     net = partial(Net, nn.GroupNorm(1, 8))
     good, _ = cuttable(wrap(randomised(net())), EXAMPLE)
     assert "a" in good
-    good, refused = cuttable(wrap(randomised(partial(Net, nn.GroupNorm(4, 8))())), EXAMPLE)
-    assert "a" in refused
+    good, _ = cuttable(wrap(randomised(partial(Net, nn.GroupNorm(4, 8))())), EXAMPLE)
+    assert good["a"] == Units(parts=4)
+    good, _ = cuttable(wrap(randomised(Net(nn.GroupNorm(4, 8), 8, 2))), EXAMPLE)
+    assert (good["a"], good["b"]) == (Units(parts=4), Units(parts=2))
+    # two of the norm's groups hold the maps, two hold them again
+    net = partial(Net, nn.Sequential(Twice(), nn.GroupNorm(4, 16)), 16)
+    good, _ = cuttable(wrap(randomised(net())), EXAMPLE)
+    assert good["a"] == Units(parts=2)
 
 
 def test_dead_channels_do_not_hide_that_channels_are_moved(wrap):
@@ -163,7 +182,10 @@ def test_cuts_in_several_steps_replay_on_a_fresh_network(wrap):
         make, expected = NETS[name]
         model = made = wrap(randomised(make()))
         for step in range(2):
-            made = with_cuts(made, [Cut(layer, True, (step, 3)) for layer in sorted(expected)], EXAMPLE)
+            cuts = [
+                Cut(layer, True, (1, 5 - step) if (name, layer) == ("chunk", "a") else (step, 3)) for layer in sorted(expected)
+            ]
+            made = with_cuts(made, cuts, EXAMPLE)
         fresh = copy.deepcopy(model.module)
         replay(fresh, made.edits, {"x": np.zeros((1, 3, 8, 8), np.float32)})
         assert outputs(fresh)[0].shape == (2, 5)
