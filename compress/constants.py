@@ -50,7 +50,8 @@ def _pure(node: Node) -> bool:
 
 def _computed(node: Node, values: dict[Node, Any]) -> Any:
     assert callable(node.target)
-    arguments, named = (map_arg(part, lambda source: values[source]) for part in (node.args, node.kwargs))
+    arguments: Any = map_arg(node.args, lambda source: values[source])
+    named: Any = map_arg(node.kwargs, lambda source: values[source])
     return node.target(*arguments, **named)
 
 
