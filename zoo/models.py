@@ -58,6 +58,9 @@ def build(ref: ModelRef) -> "nn.Module":
         raise ModelError(f"cannot build model {ref.zoo or ref.factory!r}: {type(error).__name__}: {error}.") from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"model {ref.zoo or ref.factory!r} is a {type(module).__name__}, not a torch.nn.Module.")
+    from zoo.norms import with_parametrizations
+
+    with_parametrizations(module)
     if not ref.outputs and not ref.batch_axis:
         return module
     from zoo.calling import examples_lead
@@ -81,8 +84,10 @@ def load_weights(module: "nn.Module", path: Path) -> None:
     """
     import torch
 
-    state = read_state(path)
+    from zoo.norms import renamed
+
     wanted = module.state_dict()
+    state = renamed(read_state(path), wanted)
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in state if k not in wanted]
     shapes = [k for k in state if k in wanted and state[k].shape != wanted[k].shape]
