@@ -1,6 +1,7 @@
 """Arrays in NPY files are mapped, and read where a batch asks for them."""
 
 import numpy as np
+import psutil
 import pytest
 
 from zoo.data import DataRef, fingerprint, load_data
@@ -128,7 +129,7 @@ def test_an_npz_that_does_not_fit_into_memory_names_the_way_out(tmp_path, monkey
     from zoo.readers import npz
 
     np.savez_compressed(tmp_path / "a.npz", **{k: np.zeros((100, 100)) for k in npz.KEYS})
-    monkeypatch.setattr(npz.psutil, "virtual_memory", lambda: SimpleNamespace(available=50_000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=50_000))
     refused(lambda: read_npz(tmp_path / "a.npz"), "a.npz", "x_train.npy", "`npy`")
 
 
