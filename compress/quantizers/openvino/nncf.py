@@ -68,7 +68,12 @@ def _place(plain: "ov.Model", calibration: Calibration, kept: Iterable[str]) -> 
         ModelError: nothing was quantized.
     """
     import nncf
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix, QuantizationParameters
+    from nncf.quantization.advanced_parameters import (
+        AdvancedQuantizationParameters,
+        AdvancedSmoothQuantParameters,
+        OverflowFix,
+        QuantizationParameters,
+    )
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     config, split = calibration.config, calibration.split
@@ -87,6 +92,8 @@ def _place(plain: "ov.Model", calibration: Calibration, kept: Iterable[str]) -> 
             ignored_scope=nncf.IgnoredScope(names=list(kept)),
             advanced_parameters=AdvancedQuantizationParameters(
                 overflow_fix=OverflowFix.DISABLE if has_vnni() else OverflowFix.ENABLE,
+                # for fused q, k and v its factors made answers depend on the batch (NNCF 3.4)
+                smooth_quant_alphas=AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
                 # training has settled the biases already
                 disable_bias_correction=learned,
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,

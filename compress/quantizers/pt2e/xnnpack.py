@@ -11,11 +11,14 @@ from torch.fx import GraphModule, Node
 from artifacts.errors import TargetUnavailable
 from compress.constants import fold_constants
 from compress.edits.shortcuts import as_convolutions
-from compress.fold import example_tensors
+from compress.fold import example_tensors, is_layer, operator
 from compress.quantizers import Calibration
 from compress.quantizers.layers import check_layers, names_layer
 from compress.quantizers.rounding import limit_of
 from compress.training.loop import subset
+
+PRODUCTS = ("matmul", "bmm", "mm", "addmm", "baddbmm", "embedding", "conv_transpose1d", "conv_transpose2d")
+"""Operators that multiply, and tables; convolutions and linear layers beside them."""
 
 
 def quantize(calibration: Calibration) -> nn.Module:
@@ -64,9 +67,23 @@ def _quantize(calibration: Calibration, improve: Callable[[GraphModule], int]) -
         quantizer = XNNPACKQuantizer().set_global(
             get_symmetric_quantization_config(is_per_channel=config.per_channel, weight_qmin=-limit, weight_qmax=limit)
         )
-        quantizer.set_filter_function(lambda node: not _belongs(node, config.keep_float))
+        masked = scores(graph)
+        quantizer.set_filter_function(lambda node: node not in masked and not _belongs(node, config.keep_float))
     # the graph holds a fixed batch of one, as it will run
     return convert(graph, quantizer, calibration, indices, 1)
+
+
+def scores(graph: GraphModule) -> set[Node]:
+    """What lies between a softmax and the multiplications whose results it is of: a mask leaves no steps for the rest there."""
+    found = set[Node]()
+    waiting = [source for node in graph.graph.nodes if operator(node) == "softmax" for source in node.all_input_nodes]
+    while waiting:
+        node = waiting.pop()
+        if node in found or node.op != "call_function" or is_layer(node) or operator(node) in PRODUCTS:
+            continue
+        found.add(node)
+        waiting += node.all_input_nodes
+    return found
 
 
 def _belongs(node: Node, layers: Iterable[str]) -> bool:
