@@ -3,7 +3,7 @@
 import inspect
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,15 +58,24 @@ def build(ref: ModelRef) -> "nn.Module":
         raise ModelError(f"cannot build model {ref.zoo or ref.factory!r}: {type(error).__name__}: {error}.") from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"model {ref.zoo or ref.factory!r} is a {type(module).__name__}, not a torch.nn.Module.")
-    from zoo.norms import with_parametrizations
-
-    with_parametrizations(module)
+    _with_parametrizations(module)
     if not ref.outputs and not ref.batch_axis:
         return module
     from zoo.calling import examples_lead
     from zoo.outputs import called
 
     return called(examples_lead(module, ref.batch_axis), ref.outputs)
+
+
+def _with_parametrizations(module: "nn.Module") -> None:
+    """Make weight norms of the old kind, which are hooks, parametrizations: those can be copied, exported and trained on."""
+    from torch.nn.utils import parametrizations, remove_weight_norm
+    from torch.nn.utils.weight_norm import WeightNorm
+
+    for layer in module.modules():
+        for hook in [h for h in layer._forward_pre_hooks.values() if isinstance(h, WeightNorm)]:
+            remove_weight_norm(layer, hook.name)
+            parametrizations.weight_norm(layer, hook.name, hook.dim)
 
 
 def _builder(ref: ModelRef) -> Callable[..., object]:
@@ -84,10 +93,8 @@ def load_weights(module: "nn.Module", path: Path) -> None:
     """
     import torch
 
-    from zoo.norms import renamed
-
     wanted = module.state_dict()
-    state = renamed(read_state(path), wanted)
+    state = _renamed(read_state(path), wanted)
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in state if k not in wanted]
     shapes = [k for k in state if k in wanted and state[k].shape != wanted[k].shape]
@@ -100,6 +107,18 @@ def load_weights(module: "nn.Module", path: Path) -> None:
     if bad:
         raise ModelError(f"{path} holds NaN or infinite values in {bad[0]!r}; train again or repair it.")
     module.load_state_dict(state, strict=False)
+
+
+def _renamed(state: "dict[str, Tensor]", wanted: Collection[str]) -> "dict[str, Tensor]":
+    """A state dict with the names of parametrizations where it has those of old weight norms and the network wants these."""
+    made = {}
+    for name, tensor in state.items():
+        owner, _, leaf = name.rpartition(".")
+        kind, _, part = leaf.rpartition("_")
+        number = {"g": 0, "v": 1}.get(part)
+        new = f"{owner}.parametrizations.{kind}.original{number}".lstrip(".")
+        made[new if number is not None and new in wanted and name not in wanted else name] = tensor
+    return made
 
 
 def read_state(path: Path) -> "dict[str, Tensor]":
